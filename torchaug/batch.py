@@ -1,0 +1,335 @@
+"""What one training step sees, and the way to it from tensors, tuples, dicts, tv_tensors and PIL images, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from PIL import Image as PILImage
+from torch import Tensor
+from torch.utils import _pytree
+from torchvision import tv_tensors
+from torchvision.transforms.v2 import functional as tvf
+
+BoxFormat = tv_tensors.BoundingBoxFormat
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one training step sees: every field is `(B, ...)` on one device, or None.
+
+    Coordinates: pixel (row i, column j) covers the square from (j, i) to (j + 1, i + 1). Boxes are edges in these
+    coordinates, keypoints name pixels by their indices (their centre is at + 0.5), both as torchvision has them.
+
+    Args:
+        image: (B, C, H, W), uint8, or floating point in [0, 1].
+        size: (B, 2) height and width of each image where they differ and are padded at the right and the bottom.
+        mask: (B, N, H, W) class numbers of any integer dtype, bool or float; N planes, usually one.
+        boxes: (B, N, 4) x0, y0, x1, y1 in pixels.
+        keypoints: (B, N, 2) x, y in pixels.
+        waveform: (B, C, T); lengths: (B,) samples of each waveform.
+        tokens: (B, L); table: (B, F).
+        label: (B, ...) class numbers or soft labels; weight: (B,) of the sample in the loss.
+        key: (B,) int64, the sample's randomness.
+        index: (B,) place in its source; source: (B,) number of the source; is_synthetic: (B,) bool.
+
+    >>> batch = Batch(image=torch.rand(2, 3, 8, 8), label=torch.tensor([0, 1]))
+    >>> len(batch), batch.device.type
+    (2, 'cpu')
+    """
+
+    image: Tensor | None = None
+    size: Tensor | None = None
+    mask: Tensor | None = None
+    boxes: Tensor | None = None
+    keypoints: Tensor | None = None
+    waveform: Tensor | None = None
+    lengths: Tensor | None = None
+    tokens: Tensor | None = None
+    table: Tensor | None = None
+    label: Tensor | None = None
+    weight: Tensor | None = None
+    key: Tensor | None = None
+    index: Tensor | None = None
+    source: Tensor | None = None
+    is_synthetic: Tensor | None = None
+
+    def present(self) -> dict[str, Tensor]:
+        """The fields that are there, by name."""
+        return {name: value for name in FIELDS if (value := getattr(self, name)) is not None}
+
+    def __len__(self) -> int:
+        return self._any().shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the batch is."""
+        return self._any().device
+
+    def _any(self) -> Tensor:
+        for name in FIELDS:
+            value: Tensor | None = getattr(self, name)
+            if value is not None:
+                return value
+        raise ValueError("Batch: expected at least one field, got none; pass image=, waveform=, tokens= or table=")
+
+    def replace(self, **changes: Tensor | None) -> Batch:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """A copy with a function applied to each field."""
+        return Batch(**{name: function(value) for name, value in self.present().items()})
+
+    def __getitem__(self, rows: slice | Tensor) -> Batch:
+        """The samples at `rows` (a slice or an index tensor), as a batch."""
+        return self.map(lambda value: value[rows])
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
+        """A copy on `device`."""
+        return self.map(lambda value: value.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Batch:
+        """A copy in pinned memory, which a DataLoader with `pin_memory=True` asks for."""
+        return self.map(Tensor.pin_memory)
+
+    def check(self, who: str) -> Batch:
+        """Itself, or an error where a shape, dtype or device does not fit the others."""
+        count, device = len(self), self.device
+        for name, value in self.present().items():
+            if value.shape[:1] != (count,) or value.device != device:
+                first = next(iter(self.present()))
+                raise ValueError(
+                    f"{who}: every field must have the same number of samples on one device, got {name} "
+                    f"{tuple(value.shape)} on {value.device} beside {first} "
+                    f"{tuple(self._any().shape)} on {device}"
+                )
+        if self.image is not None:
+            _check_image(self.image, who)
+            if self.mask is not None and (self.mask.ndim != 4 or self.mask.shape[-2:] != self.image.shape[-2:]):
+                raise ValueError(
+                    f"{who}: mask must be (B, N, H, W) with the image's H and W, got {tuple(self.mask.shape)} "
+                    f"beside image {tuple(self.image.shape)}"
+                )
+        for name, value, width in (("boxes", self.boxes, 4), ("keypoints", self.keypoints, 2)):
+            if value is not None and (value.ndim != 3 or value.shape[-1] != width):
+                raise ValueError(f"{who}: {name} must be (B, N, {width}), got {tuple(value.shape)}")
+        return self
+
+    @staticmethod
+    def from_images(images: Sequence[Tensor]) -> Batch:
+        """One batch of images (C, H, W) of different sizes: padded with zeros at the right and the bottom.
+
+        >>> batch = Batch.from_images([torch.rand(3, 4, 6), torch.rand(3, 5, 5)])
+        >>> batch.image.shape, batch.size.tolist()
+        (torch.Size([2, 3, 5, 6]), [[4, 6], [5, 5]])
+        """
+        if not images:
+            raise ValueError("Batch.from_images: expected at least one image, got none")
+        first = images[0]
+        for i, image in enumerate(images):
+            if image.ndim != 3 or image.shape[0] != first.shape[0] or image.dtype != first.dtype:
+                raise ValueError(
+                    f"Batch.from_images: images must be (C, H, W) of one dtype and channel count, got "
+                    f"{image.dtype} {tuple(image.shape)} at {i} beside {first.dtype} {tuple(first.shape)} at 0"
+                )
+        height, width = max(i.shape[-2] for i in images), max(i.shape[-1] for i in images)
+        stacked = first.new_zeros(len(images), first.shape[0], height, width)
+        for row, image in zip(stacked, images, strict=True):
+            row[:, : image.shape[-2], : image.shape[-1]] = image
+        if all(i.shape == first.shape for i in images):
+            return Batch(image=stacked)
+        return Batch(image=stacked, size=torch.tensor([i.shape[-2:] for i in images], device=first.device))
+
+
+FIELDS = tuple(field.name for field in fields(Batch))
+_pytree.register_dataclass(Batch, field_names=list(FIELDS))
+
+
+def _check_image(image: Tensor, who: str) -> None:
+    if image.ndim != 4:
+        raise ValueError(f"{who}: image must be (B, C, H, W) or one (C, H, W), got {tuple(image.shape)}")
+    if image.dtype != torch.uint8 and not image.is_floating_point():
+        raise TypeError(
+            f"{who}: image must be uint8 or floating point in [0, 1], got {image.dtype}; "
+            "convert it with torchvision's to_dtype(image, torch.uint8, scale=True)"
+        )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a field of the batch came from in the caller's structure, and how it goes back."""
+
+    field: str
+    value: Any
+
+    def restore(self, batch: Batch, single: bool, boxes_on: tuple[int, int] | None) -> Any:
+        value = getattr(batch, self.field)
+        value = value[0] if single else value
+        if self.field == "mask" and isinstance(self.value, Tensor) and value.ndim > self.value.ndim:
+            value = value.squeeze(0 if single else 1)
+        if isinstance(self.value, PILImage.Image):
+            return tvf.to_pil_image(value) if value.dtype == torch.uint8 else value
+        if isinstance(self.value, tv_tensors.BoundingBoxes):
+            boxes = tv_tensors.BoundingBoxes(value, format=BoxFormat.XYXY, canvas_size=boxes_on)
+            return tvf.convert_bounding_box_format(boxes, new_format=self.value.format)
+        if isinstance(self.value, tv_tensors.KeyPoints):
+            return tv_tensors.KeyPoints(value, canvas_size=boxes_on)
+        if isinstance(self.value, tv_tensors.TVTensor):
+            return tv_tensors.wrap(value, like=self.value)
+        return value
+
+
+Unpack = Callable[[Batch], Any]
+
+
+def pack(inputs: tuple[Any, ...], who: str) -> tuple[Batch, Unpack]:
+    """A batch of what was passed, and the function that puts a batch back into the same structure.
+
+    Recognised: a `Batch`; tv_tensors by their type; PIL images; dict entries named as the fields of `Batch`; else the
+    first tensor of three or more dimensions is the image. A list of images (of any sizes) is a batch of them.
+    Everything else passes through untouched. One sample, `(C, H, W)` or PIL, is a batch of one.
+    """
+    structure = inputs[0] if len(inputs) == 1 else inputs
+    if isinstance(structure, Batch):
+        return structure.check(who), lambda batch: batch
+    if isinstance(structure, list) and structure and all(_is_image(item) for item in structure):
+        return _pack_list(structure, who)
+    found: dict[str, _Place] = {}
+    template = _find(structure, None, found, who)
+    if not found:
+        template = _find_plain(structure, found)
+    if not found:
+        raise TypeError(
+            f"{who}: expected an image among the inputs (a tensor of 3 or 4 dimensions, a PIL image, a tv_tensors.Image"
+            f" or a dict with 'image'), got {_describe(structure)}"
+        )
+    single = _is_single(found)
+    batch = Batch(**{name: _tensor(place, single, who) for name, place in found.items()}).check(who)
+
+    def unpack(result: Batch) -> Any:
+        image = result.image
+        boxes_on = None if image is None else (image.shape[-2], image.shape[-1])
+        return _fill(template, lambda place: place.restore(result, single, boxes_on))
+
+    return batch, unpack
+
+
+def _is_image(value: Any) -> bool:
+    return isinstance(value, PILImage.Image) or (
+        isinstance(value, Tensor) and value.ndim == 3 and not isinstance(value, tv_tensors.Mask)
+    )
+
+
+def _pack_list(images: list[Any], who: str) -> tuple[Batch, Unpack]:
+    places = [_Place("image", image) for image in images]
+    batch = Batch.from_images([_tensor(place, single=True, who=who)[0] for place in places]).check(who)
+
+    def unpack(result: Batch) -> list[Any]:
+        if result.size is not None:
+            sizes = result.size.tolist()
+        else:
+            assert result.image is not None
+            sizes = [result.image.shape[-2:]] * len(places)
+        return [
+            place.restore(Batch(image=result.image[i : i + 1, :, :h, :w]), single=True, boxes_on=None)  # type: ignore[index]
+            for i, (place, (h, w)) in enumerate(zip(places, sizes, strict=True))
+        ]
+
+    return batch, unpack
+
+
+_TYPES: tuple[tuple[type, str], ...] = (
+    (tv_tensors.Image, "image"),
+    (PILImage.Image, "image"),
+    (tv_tensors.Mask, "mask"),
+    (tv_tensors.BoundingBoxes, "boxes"),
+    (tv_tensors.KeyPoints, "keypoints"),
+)
+
+
+def _find(node: Any, name: Any, found: dict[str, _Place], who: str) -> Any:
+    """`node` with `_Place`s where a field's value stood, known by type or by a dict entry's name."""
+    if isinstance(node, dict):
+        return {key: _find(value, key, found, who) for key, value in node.items()}
+    if isinstance(node, (tuple, list)):
+        children = [_find(child, None, found, who) for child in node]
+        return type(node)(*children) if hasattr(node, "_fields") else type(node)(children)
+    if isinstance(node, tv_tensors.Video):
+        raise TypeError(f"{who}: expected images, got a tv_tensors.Video; pass its frames as a batch")
+    field = next((field for kind, field in _TYPES if isinstance(node, kind)), None)
+    if field is None and isinstance(node, Tensor) and name in FIELDS and node.ndim:
+        field = name
+    if field is None:
+        return node
+    if field in found:
+        raise ValueError(f"{who}: expected one {field} a sample, got two among the inputs")
+    found[field] = _Place(field, node)
+    return found[field]
+
+
+def _find_plain(node: Any, found: dict[str, _Place]) -> Any:
+    """As torchvision has it: without an image by type or name, the first plain tensor is the image."""
+    if isinstance(node, dict):
+        return {key: _find_plain(value, found) for key, value in node.items()}
+    if isinstance(node, (tuple, list)):
+        children = [_find_plain(child, found) for child in node]
+        return type(node)(*children) if hasattr(node, "_fields") else type(node)(children)
+    if isinstance(node, Tensor) and node.ndim >= 3 and not found:
+        found["image"] = _Place("image", node)
+        return found["image"]
+    return node
+
+
+def _is_single(found: dict[str, _Place]) -> bool:
+    """Whether one sample was passed and not a batch; the image tells, or else a label's usual rank."""
+    if "image" in found:
+        image = found["image"].value
+        return isinstance(image, PILImage.Image) or image.ndim <= 3
+    ranks = {"mask": 2, "boxes": 2, "keypoints": 2, "waveform": 2, "tokens": 1, "table": 1}
+    return any(name in ranks and place.value.ndim <= ranks[name] for name, place in found.items())
+
+
+def _tensor(place: _Place, single: bool, who: str) -> Tensor:
+    value = place.value
+    if isinstance(value, PILImage.Image):
+        if value.mode not in ("L", "RGB"):
+            raise ValueError(
+                f"{who}: a PIL image must be of mode L or RGB, got {value.mode}; use image.convert('RGB')"
+            )
+        value = tvf.pil_to_tensor(value)
+    if isinstance(value, tv_tensors.BoundingBoxes):
+        if value.format not in (BoxFormat.XYXY, BoxFormat.XYWH, BoxFormat.CXCYWH):
+            raise ValueError(
+                f"{who}: boxes must be in XYXY, XYWH or CXCYWH format, got {value.format.value}; convert them first"
+            )
+        value = tvf.convert_bounding_box_format(value, new_format=BoxFormat.XYXY)
+    value = value.as_subclass(Tensor)
+    if place.field == "mask":
+        if single:
+            return value[None, None] if value.ndim == 2 else value[None]
+        return value[:, None] if value.ndim == 3 else value
+    return value[None] if single else value
+
+
+def _fill(node: Any, restore: Callable[[_Place], Any]) -> Any:
+    if isinstance(node, _Place):
+        return restore(node)
+    if isinstance(node, dict):
+        return {key: _fill(value, restore) for key, value in node.items()}
+    if isinstance(node, (tuple, list)):
+        children = [_fill(child, restore) for child in node]
+        return type(node)(*children) if hasattr(node, "_fields") else type(node)(children)
+    return node
+
+
+def _describe(structure: Any) -> str:
+    if isinstance(structure, Tensor):
+        return f"a tensor {tuple(structure.shape)}"
+    if isinstance(structure, dict):
+        return f"a dict with {sorted(map(str, structure))}"
+    if isinstance(structure, (tuple, list)):
+        return f"a {type(structure).__name__} of {[type(item).__name__ for item in structure]}"
+    return f"{type(structure).__name__}"

@@ -1,0 +1,468 @@
+"""Containers: they draw once for all their transforms, gate them per sample, fold neighbours and show their plan."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from torchaug.batch import Batch
+from torchaug.keys import choice, permutation
+from torchaug.transform import Alone, Call, Folding, Layer, Params, Run, Transform, plan, probability
+
+CHUNK_BYTES = 1 << 20
+"""On a CPU a chain runs over so many bytes of float image at a time: a chunk stays in a core's cache between steps.
+Measured in docs/decisions/0005-chunks-on-a-cpu.md."""
+
+
+class Container(Layer):
+    """A layer made of layers, applied by one plan of folded runs."""
+
+    def __init__(self, transforms: Sequence[Layer | Callable[..., Any]], *, folding: Folding | None = None) -> None:
+        super().__init__()
+        if not isinstance(transforms, (list, tuple, nn.ModuleList)):
+            raise TypeError(f"{type(self).__name__}: transforms must be a list, got {type(transforms).__name__}")
+        for i, item in enumerate(transforms):
+            if not callable(item):
+                raise TypeError(f"{type(self).__name__}: transforms must be callable, got {item!r} at {i}")
+        self.transforms = nn.ModuleList(item if isinstance(item, Layer) else PerSample(item) for item in transforms)
+        self.folding = folding or Folding()
+        self._runs: tuple[list[Transform], list[Run]] | None = None
+        self._compiled: Callable[[Batch, Params], Batch] | None = None
+
+    @property
+    def children_columns(self) -> list[int]:
+        """Columns of each child."""
+        return [child.columns for child in self._layers()]
+
+    def _layers(self) -> list[Layer]:
+        return list(self.transforms)  # type: ignore[arg-type]
+
+    def leaves(self) -> list[Transform]:
+        return [leaf for child in self._layers() for leaf in child.leaves()]
+
+    def runs(self) -> list[Run]:
+        """The plan: neighbouring leaves grouped into runs. Made anew where the leaves changed."""
+        leaves = [leaf for leaf in self.leaves() if leaf.acts]
+        if self._runs is None or not _same(self._runs[0], leaves):
+            self._runs = leaves, plan(leaves, self.folding)
+        return self._runs[1]
+
+    def play(self, batch: Batch, params: Params) -> Batch:
+        if self._compiled is not None:
+            return self._compiled(batch, params)
+        rows = _chunk_rows(batch)
+        if rows >= len(batch):
+            return self._play(batch, params.u)
+        parts = [
+            self._play(batch[start : start + rows], params.u[start : start + rows])
+            for start in range(0, len(batch), rows)
+        ]
+        return _join(parts)
+
+    def _play(self, batch: Batch, u: Tensor) -> Batch:
+        calls = self._calls(u)
+        for run in self.runs():
+            batch, calls = run.apply(batch, calls[: len(run.steps)]), calls[len(run.steps) :]
+        return batch
+
+    def _calls(self, u: Tensor) -> list[Call]:
+        """What each leaf of the plan gets."""
+        calls = self.expand(u, u.new_ones(len(u), dtype=torch.bool))
+        return [call for leaf, call in zip(self.leaves(), calls, strict=True) if leaf.acts]
+
+    def apply(self, batch: Batch, params: Params) -> Batch:
+        """Apply what `draw` gave: the same batch and the same params always give the same result.
+
+        >>> from torchaug.image import RandomHorizontalFlip
+        >>> flip, batch = Compose([RandomHorizontalFlip()]), Batch(image=torch.rand(4, 3, 8, 8))
+        >>> params = flip.draw(batch)
+        >>> torch.equal(flip.apply(batch, params).image, flip.apply(batch, params).image)
+        True
+        """
+        batch.check(type(self).__name__)
+        if params.u.shape != (len(batch), self.columns):
+            raise ValueError(
+                f"{type(self).__name__}.apply: params must have u of shape ({len(batch)}, {self.columns}) for this "
+                f"batch, got {tuple(params.u.shape)}; draw them with this object's draw(batch)"
+            )
+        return self.play(batch, params)
+
+    def inverse(self, batch: Batch, params: Params) -> Batch:
+        """Take a batch back through the geometry that `params` describe: test-time augmentation.
+
+        Images, masks, boxes and keypoints (of a model's prediction, say) on the transformed canvas come back to the
+        original one, with one resampling; what was cropped away is filled with 0. Colour, noise and erasing stay.
+
+        >>> from torchaug.image import RandomHorizontalFlip
+        >>> flip, batch = Compose([RandomHorizontalFlip()]), Batch(image=torch.rand(4, 3, 8, 8))
+        >>> params = flip.draw(batch)
+        >>> torch.equal(flip.inverse(flip.apply(batch, params), params).image, batch.image)
+        True
+        """
+        batch.check(f"{type(self).__name__}.inverse")
+        if params.canvas is None:
+            raise ValueError(f"{type(self).__name__}.inverse: params must come from a batch with an image or a mask")
+        calls = self._calls(params.u)
+        canvas, size, stages = params.canvas, params.size, []
+        for run in self.runs():
+            stages.append((run, calls[: len(run.steps)], canvas, size))
+            calls = calls[len(run.steps) :]
+            for step in run.steps:
+                canvas, size = step.canvas_after(canvas), None if step.resizes else size
+        for stage in reversed(stages):
+            batch = stage[0].undo(batch, *stage[1:])
+        return batch
+
+    def explain(self) -> str:
+        """The plan in words: each run, its cost, and why it ended."""
+        steps = sum(len(run.steps) for run in self.runs())
+        lines = [f"{type(self).__name__}: {steps} steps in {len(self.runs())} runs"]
+        for i, run in enumerate(self.runs(), 1):
+            names = " + ".join(type(step).__name__ for step in run.steps)
+            lines.append(f"{i}. {names}: {run.summary()}; ended: {run.ended}")
+        return "\n".join(lines)
+
+    def compile(self, **options: Any) -> Container:  # type: ignore[override]
+        """Compile the pure part with `torch.compile` and return the container itself.
+
+        The graph is whole (`fullgraph=True`) unless a foreign callable is among the steps. Compilation happens at the
+        first call. Where no compiler is found there is one warning, and the container goes on uncompiled.
+
+        Args:
+            options: passed to `torch.compile`.
+        """
+        opaque = any(leaf.opaque for leaf in self.leaves() if isinstance(leaf, _Foreign))
+        settings = {"fullgraph": not opaque, "dynamic": False} | options
+        compiled = torch.compile(self._play, **settings)
+
+        def play(batch: Batch, params: Params) -> Batch:
+            try:
+                return compiled(batch, params.u)
+            except Exception as error:
+                if not _compiler_is_missing(error):
+                    raise
+                warnings.warn(
+                    f"{type(self).__name__}.compile: no working compiler was found, running uncompiled "
+                    f"({type(error).__name__}); install g++ or clang for a CPU, or triton for a GPU",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+                self._compiled = None
+                return self.play(batch, params)
+
+        self._compiled = play
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the compiled code and the plan, which are made again where they are needed."""
+        return self.__dict__ | {"_compiled": None, "_runs": None}
+
+
+def _same(before: list[Transform], now: list[Transform]) -> bool:
+    return len(before) == len(now) and all(a is b for a, b in zip(before, now, strict=True))
+
+
+def _chunk_rows(batch: Batch) -> int:
+    """Samples that fit in a core's cache as float images: all of them where that does not matter."""
+    image = batch.image
+    if image is None or image.device.type != "cpu" or torch.compiler.is_compiling():
+        return len(batch)
+    if image.requires_grad and torch.is_grad_enabled():
+        return len(batch)
+    return max(1, CHUNK_BYTES // max(1, 4 * image[0].numel()))
+
+
+def _join(parts: list[Batch]) -> Batch:
+    present = [part.present() for part in parts]
+    return Batch(**{name: torch.cat([fields[name] for fields in present]) for name in present[0]})
+
+
+def _compiler_is_missing(error: BaseException) -> bool:
+    """Whether torch.compile failed for want of a C++ compiler or of triton, however deep it says so."""
+    names = {"InvalidCxxCompiler", "TritonMissing"}
+    while True:
+        if type(error).__name__ in names or any(name in str(error) for name in names):
+            return True
+        following = error.__cause__ or error.__context__
+        if following is None:
+            return False
+        error = following
+
+
+class Compose(Container):
+    """Apply transforms one after the other, as one plan.
+
+    Args:
+        transforms: ours, containers of ours, or any callable, which is applied sample by sample (`PerSample`).
+        geometry: "folded" (default): a run of geometric steps becomes one matrix and one resampling, sharper and
+            faster than resampling again and again, and a crop after a rotation still sees what lies outside earlier
+            crops; "sequential": one resampling per step, as torchvision does.
+        color: "exact" (default): torchvision's order of colour steps, clamped between them, hue in HSV; "folded": one
+            matrix, clamped once, hue about the grey axis, for speed.
+
+    >>> from torchaug.image import ColorJitter, Normalize, RandomHorizontalFlip, RandomResizedCrop
+    >>> augment = Compose([RandomResizedCrop(32), RandomHorizontalFlip(), ColorJitter(0.4, 0.4, 0.4, 0.1)])
+    >>> augment(torch.randint(0, 256, (8, 3, 64, 48), dtype=torch.uint8)).shape
+    torch.Size([8, 3, 32, 32])
+    """
+
+    def __init__(
+        self,
+        transforms: Sequence[Layer | Callable[..., Any]],
+        *,
+        geometry: Literal["folded", "sequential"] = "folded",
+        color: Literal["exact", "folded"] = "exact",
+    ) -> None:
+        if geometry not in ("folded", "sequential"):
+            raise ValueError(f"Compose: geometry must be 'folded' or 'sequential', got {geometry!r}")
+        if color not in ("exact", "folded"):
+            raise ValueError(f"Compose: color must be 'exact' or 'folded', got {color!r}")
+        super().__init__(transforms, folding=Folding(geometry, color))
+
+    @property
+    def columns(self) -> int:
+        return sum(self.children_columns)
+
+    def expand(self, u: Tensor, chosen: Tensor) -> list[Call]:
+        parts = u.split(self.children_columns, dim=1)
+        return [call for child, part in zip(self._layers(), parts, strict=True) for call in child.expand(part, chosen)]
+
+
+class RandomApply(Container):
+    """Apply all of the transforms, in order, with chance `p` per sample.
+
+    Args:
+        transforms: see `Compose`.
+        p: chance, one draw per sample for all of them together.
+
+    >>> from torchaug.image import ColorJitter
+    >>> RandomApply([ColorJitter(0.4)], p=0.8)(torch.rand(4, 3, 8, 8)).shape
+    torch.Size([4, 3, 8, 8])
+    """
+
+    def __init__(self, transforms: Sequence[Layer | Callable[..., Any]], p: float = 0.5) -> None:
+        super().__init__(transforms)
+        self.p = probability(p, "RandomApply")
+
+    @property
+    def columns(self) -> int:
+        return 1 + sum(self.children_columns)
+
+    def expand(self, u: Tensor, chosen: Tensor) -> list[Call]:
+        gate = chosen & (u[:, 0] < self.p) if self.training else torch.zeros_like(chosen)
+        parts = u[:, 1:].split(self.children_columns, dim=1)
+        return [call for child, part in zip(self._layers(), parts, strict=True) for call in child.expand(part, gate)]
+
+
+class SomeOf(Container):
+    """Apply `n` of the transforms, chosen per sample without replacement, in the order of the list.
+
+    All of them are computed for the whole batch and gated, without a branch on data.
+
+    Args:
+        transforms: see `Compose`.
+        n: how many, at most as many as there are.
+        p: chance that a sample is transformed at all.
+
+    >>> from torchaug.image import GaussianNoise, RandomGrayscale, RandomHorizontalFlip
+    >>> SomeOf([RandomHorizontalFlip(p=1.0), RandomGrayscale(p=1.0), GaussianNoise()], n=2)(torch.rand(4, 3, 8, 8)).shape
+    torch.Size([4, 3, 8, 8])
+    """
+
+    def __init__(self, transforms: Sequence[Layer | Callable[..., Any]], n: int, p: float = 1.0) -> None:
+        super().__init__(transforms)
+        if not 1 <= n <= len(self.transforms):
+            raise ValueError(f"SomeOf: n must be from 1 to the {len(self.transforms)} transforms given, got {n}")
+        self.n, self.p = n, probability(p, "SomeOf")
+
+    @property
+    def columns(self) -> int:
+        return 1 + len(self.transforms) + sum(self.children_columns)
+
+    def expand(self, u: Tensor, chosen: Tensor) -> list[Call]:
+        count = len(self.transforms)
+        gate = chosen & (u[:, 0] < self.p) if self.training else torch.zeros_like(chosen)
+        rank = permutation(u[:, 1 : 1 + count])  # a random permutation is as good a ranking as its inverse
+        parts = u[:, 1 + count :].split(self.children_columns, dim=1)
+        return [
+            call
+            for i, (child, part) in enumerate(zip(self._layers(), parts, strict=True))
+            for call in child.expand(part, gate & (rank[:, i] < self.n))
+        ]
+
+
+class OneOf(Container):
+    """Apply one of the transforms, chosen per sample.
+
+    All of them are computed for the whole batch and gated, without a branch on data.
+
+    Args:
+        transforms: see `Compose`.
+        weights: chance of each, up to a common factor; equal by default.
+        p: chance that a sample is transformed at all.
+
+    >>> from torchaug.image import GaussianNoise, RandomErasing
+    >>> OneOf([GaussianNoise(), RandomErasing(p=1.0)], weights=[3, 1])(torch.rand(4, 3, 8, 8)).shape
+    torch.Size([4, 3, 8, 8])
+    """
+
+    def __init__(
+        self,
+        transforms: Sequence[Layer | Callable[..., Any]],
+        *,
+        weights: Sequence[float] | None = None,
+        p: float = 1.0,
+    ) -> None:
+        super().__init__(transforms)
+        weights = [1.0] * len(self.transforms) if weights is None else list(weights)
+        if len(weights) != len(self.transforms) or not weights or min(weights) < 0 or sum(weights) <= 0:
+            raise ValueError(
+                f"OneOf: weights must be {len(self.transforms)} numbers of at least 0, one per transform, not all 0, "
+                f"got {weights}"
+            )
+        self.weights, self.p = weights, probability(p, "OneOf")
+
+    @property
+    def columns(self) -> int:
+        return 2 + sum(self.children_columns)
+
+    def expand(self, u: Tensor, chosen: Tensor) -> list[Call]:
+        gate = chosen & (u[:, 0] < self.p) if self.training else torch.zeros_like(chosen)
+        which = choice(u[:, 1], self.weights)
+        parts = u[:, 2:].split(self.children_columns, dim=1)
+        return [
+            call
+            for i, (child, part) in enumerate(zip(self._layers(), parts, strict=True))
+            for call in child.expand(part, gate & (which == i))
+        ]
+
+
+class RandomOrder(Container):
+    """Apply all of the transforms in an order drawn per sample.
+
+    With n transforms the plan has n slots of n gated steps each, so the cost grows with n squared: keep n small.
+
+    Args:
+        transforms: see `Compose`.
+
+    >>> from torchaug.image import GaussianNoise, RandomErasing
+    >>> RandomOrder([GaussianNoise(), RandomErasing(p=1.0)])(torch.rand(4, 3, 8, 8)).shape
+    torch.Size([4, 3, 8, 8])
+    """
+
+    @property
+    def columns(self) -> int:
+        return len(self.transforms) + sum(self.children_columns)
+
+    def leaves(self) -> list[Transform]:
+        return [leaf for _ in self.transforms for child in self._layers() for leaf in child.leaves()]
+
+    def expand(self, u: Tensor, chosen: Tensor) -> list[Call]:
+        count = len(self.transforms)
+        slot_of = permutation(u[:, :count])
+        if not self.training:
+            slot_of = torch.arange(count, device=u.device).expand_as(slot_of)
+        parts = u[:, count:].split(self.children_columns, dim=1)
+        return [
+            call
+            for slot in range(count)
+            for i, (child, part) in enumerate(zip(self._layers(), parts, strict=True))
+            for call in child.expand(part, chosen & (slot_of[:, i] == slot))
+        ]
+
+
+class _Foreign(Transform):
+    """A step that is not ours: it ends a run, and a graph where it is opaque."""
+
+    opaque = True
+    always = True
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        if not callable(function):
+            raise TypeError(f"{type(self).__name__}: function must be callable, got {function!r}")
+        self.function = function
+
+    def extra_repr(self) -> str:
+        return getattr(self.function, "__name__", repr(self.function))
+
+    def run(self, folding: Folding) -> Run:  # noqa: ARG002
+        return _ForeignRun(self)
+
+
+class _ForeignRun(Alone):
+    def undo(self, batch: Batch, calls: Sequence[Call], canvas: tuple[int, int], size: Tensor | None) -> Batch:
+        raise ValueError(
+            f"inverse: {type(self.steps[0]).__name__} may move pixels in ways unknown here; leave it out of a Compose "
+            "that is to be inverted"
+        )
+
+
+class Lambda(_Foreign):
+    """Any function of a `Batch` as a step of a Compose.
+
+    Args:
+        function: takes and returns a `Batch`; gates of containers do not reach inside it: they select afterwards.
+
+    >>> halve = Lambda(lambda batch: batch.replace(image=batch.image / 2))
+    >>> Compose([halve])(torch.ones(2, 3, 4, 4)).mean().item()
+    0.5
+    """
+
+    def apply(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:  # noqa: ARG002
+        return select(chosen, self.function(batch), batch)
+
+
+class PerSample(_Foreign):
+    """Any function of one image (C, H, W), torchvision's transforms among them, as a step of a Compose.
+
+    Each image is passed by itself, so the images must come out alike in shape and dtype. The sample's key seeds torch's
+    CPU generator around the call, and the generator's state is put back afterwards: torchvision's random transforms
+    then give the same sample the same augmentation, whatever the batch. Masks, boxes and keypoints are not passed.
+
+    Args:
+        function: takes and returns a tensor (C, H, W).
+
+    >>> from torchvision.transforms import v2
+    >>> Compose([PerSample(v2.RandomInvert(p=1.0))])(torch.zeros(2, 3, 4, 4)).mean().item()
+    1.0
+    """
+
+    @property
+    def columns(self) -> int:
+        return 2
+
+    def expand(self, u: Tensor, chosen: Tensor) -> list[Call]:
+        return [Call(u, chosen)]
+
+    def apply(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
+        if batch.image is None:
+            raise TypeError("PerSample: expected a batch with an image, got none")
+        if batch.size is not None:
+            raise ValueError("PerSample: images must have one size, got padded ones; resize or crop them before")
+        seeds = (u.double() @ u.new_tensor([2.0**24, 2.0**48], dtype=torch.float64)).long().tolist()
+        images = [self._one(image, seed) for image, seed in zip(batch.image, seeds, strict=True)]
+        return select(chosen, batch.replace(image=torch.stack(images)), batch)
+
+    def _one(self, image: Tensor, seed: int) -> Tensor:
+        with torch.random.fork_rng(devices=[]):
+            torch.random.default_generator.manual_seed(seed)
+            result: Tensor = self.function(image)
+        return result
+
+
+def select(chosen: Tensor, then: Batch, otherwise: Batch) -> Batch:
+    """The samples of one batch where `chosen` (B,), else those of the other; where shapes differ, the first alone."""
+    fields = {}
+    before = otherwise.present()
+    for name, value in then.present().items():
+        old = before.get(name)
+        if old is value or old is None or old.shape != value.shape or old.dtype != value.dtype:
+            fields[name] = value
+        else:
+            fields[name] = torch.where(chosen.view(-1, *[1] * (value.ndim - 1)), value, old)
+    return Batch(**fields)

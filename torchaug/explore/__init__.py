@@ -1,0 +1,1 @@
+"""What is in the data and what came of it: reports for a reader."""

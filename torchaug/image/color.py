@@ -1,0 +1,260 @@
+"""Colour: torchvision's jitter and greyscale, exact (clamped between steps, hue in HSV) or folded into one matrix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from torchaug.image import arguments
+from torchaug.image.pointwise import LUMA, Color, channel_means, gray
+from torchaug.keys import permutation, uniform
+from torchaug.transform import Sizes
+
+
+class _Slots(NamedTuple):
+    """A jitter in a form without branches: blends, one hue step, blends; each op sits in one slot, the rest are idle.
+
+    A blend is x -> clamp(keep * x + grey * gray(x) + level * mean, 0, 1): brightness, contrast and saturation alike.
+    """
+
+    before: Tensor  # (B, slots, 3) keep, grey, level
+    turn: Tensor  # (B,) shift of the hue, in turns
+    after: Tensor  # (B, slots, 3)
+
+
+class ColorJitter(Color):
+    """Change brightness, contrast, saturation and hue in an order drawn per sample, as torchvision's transform.
+
+    Args:
+        brightness: the factor is uniform in [max(0, 1 - v), 1 + v], or in a range (low, high).
+        contrast: likewise; contrast blends with the mean grey value of the image as it is at that step.
+        saturation: likewise; blends with the grey image.
+        hue: the shift, in turns of the colour circle, is uniform in [-v, v] or (low, high), within [-0.5, 0.5].
+        p: chance per sample.
+
+    Images of one channel have no saturation and no hue: those steps leave them as they are. With other channel counts
+    than 1 and 3 only brightness and contrast are possible, and grey is the mean of the channels.
+
+    >>> ColorJitter(0.4, 0.4, 0.4, 0.1)(torch.rand(8, 3, 32, 32)).shape
+    torch.Size([8, 3, 32, 32])
+    """
+
+    uniforms = 8  # four parameters, four places in the order
+
+    def __init__(
+        self,
+        brightness: float | tuple[float, float] | None = None,
+        contrast: float | tuple[float, float] | None = None,
+        saturation: float | tuple[float, float] | None = None,
+        hue: float | tuple[float, float] | None = None,
+        p: float = 1.0,
+    ) -> None:
+        super().__init__(p)
+        self.brightness = arguments.factor(brightness, "ColorJitter", "brightness")
+        self.contrast = arguments.factor(contrast, "ColorJitter", "contrast")
+        self.saturation = arguments.factor(saturation, "ColorJitter", "saturation")
+        self.hue = None if hue is None or hue == 0 else arguments.symmetric(hue, "ColorJitter", "hue")
+        if self.hue is not None and not -0.5 <= self.hue[0] <= self.hue[1] <= 0.5:
+            raise ValueError(f"ColorJitter: hue must be within [-0.5, 0.5], got {hue!r}")
+
+    def _ops(self) -> dict[str, tuple[float, float]]:
+        """The steps that do something, with their ranges."""
+        ranges = {
+            "brightness": self.brightness,
+            "contrast": self.contrast,
+            "saturation": self.saturation,
+            "hue": self.hue,
+        }
+        return {name: bounds for name, bounds in ranges.items() if bounds is not None}
+
+    def parameters(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:  # noqa: ARG002
+        drawn = {name: uniform(u[:, i], *bounds) for i, (name, bounds) in enumerate(self._ops().items())}
+        return drawn | {"rank": self._ranks(u)}
+
+    def _ranks(self, u: Tensor) -> Tensor:
+        """(B, ops): the place of each op in the sample's order."""
+        return permutation(u[:, 4 : 4 + len(self._ops())])
+
+    def _coefficients(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, ops, 3) keep, grey, level of each blend (a hue step keeps), and (B,) the turn of the hue."""
+        keeps, turn = [], torch.zeros_like(u[:, 0])
+        for i, (name, bounds) in enumerate(self._ops().items()):
+            value = uniform(u[:, i], *bounds)
+            zero, one = torch.zeros_like(value), torch.ones_like(value)
+            if name == "hue":
+                keeps.append(torch.stack([one, zero, zero], 1))
+                turn = value
+            else:
+                grey = 1 - value if name == "saturation" else zero
+                level = 1 - value if name == "contrast" else zero
+                keeps.append(torch.stack([value, grey, level], 1))
+        return torch.stack(keeps, 1), turn
+
+    def map(self, image: Tensor, u: Tensor, chosen: Tensor, own: Tensor | None) -> Tensor:
+        ops = list(self._ops())
+        if not ops:
+            return image
+        self._check_channels(image.shape[1])
+        ranks, (coefficients, turn) = self._ranks(u), self._coefficients(u)
+        idle = _idle(coefficients)
+        coefficients = torch.where(chosen[:, None, None], coefficients, idle)
+        turn = torch.where(chosen, turn, 0) if image.shape[1] == 3 else torch.zeros_like(turn)
+        mean = None
+        if "contrast" in ops:
+            earlier = ranks < ranks[:, ops.index("contrast"), None]  # the steps that contrast sees the result of
+            seen = torch.where(earlier[:, :, None], coefficients, idle)
+            seen_turn = torch.where(earlier[:, ops.index("hue")], turn, 0) if "hue" in ops else turn
+            before = _jitter(image, _slots(ops, ranks, seen, seen_turn), None)
+            mean = channel_means(gray(before), own)[:, :, None, None]
+        return _jitter(image, _slots(ops, ranks, coefficients, turn), mean)
+
+    def _check_channels(self, channels: int) -> None:
+        if channels not in (1, 3) and (self.saturation is not None or self.hue is not None):
+            raise ValueError(
+                f"ColorJitter: saturation and hue need images of 1 or 3 channels, got {channels}; leave them out"
+            )
+
+    def matrix(self, u: Tensor, mean: Tensor) -> Tensor:
+        """Each step as a map of (x, mean of x) to itself: then contrast is linear too, and the steps multiply.
+
+        Hue turns about the grey axis here (Rodrigues), which is affine; in HSV it is not.
+        """
+        channels, ops = mean.shape[1], list(self._ops())
+        self._check_channels(channels)
+        if not ops:
+            return torch.eye(channels + 1, device=mean.device).expand(len(mean), -1, -1)
+        coefficients, turn = self._coefficients(u)
+        angle = 2 * math.pi * (turn if channels == 3 else torch.zeros_like(turn))
+        steps = torch.einsum("bok,kij->boij", coefficients, _basis(channels, mean)[:3])
+        if "hue" in ops:
+            rotation = torch.einsum(
+                "bk,kij->bij",
+                torch.stack([angle.cos(), 1 - angle.cos(), angle.sin()], 1),
+                _basis(channels, mean)[[0, 3, 4]],
+            )
+            steps = torch.cat([steps[:, :-1], rotation[:, None]], 1)  # hue is the last of the ops
+        order = self._ranks(u).argsort(1)
+        steps = steps.gather(1, order[:, :, None, None].expand_as(steps))
+        total = steps[:, 0]
+        for i in range(1, len(ops)):
+            total = steps[:, i] @ total
+        offset = total[:, :channels, channels:] @ mean[:, :, None]
+        top = torch.cat([total[:, :channels, :channels], offset], 2)
+        bottom = torch.cat([torch.zeros_like(mean), torch.ones_like(mean[:, :1])], 1)[:, None]
+        return torch.cat([top, bottom], 1)
+
+
+def _idle(like: Tensor) -> Tensor:
+    """The coefficients of a step that does nothing, in the shape of `like` (B, ops, 3)."""
+    return torch.cat([torch.ones_like(like[:, :, :1]), torch.zeros_like(like[:, :, 1:])], 2)
+
+
+def _slots(ops: Sequence[str], ranks: Tensor, coefficients: Tensor, turn: Tensor) -> _Slots:
+    """Put each blend of each sample into the slot that its rank gives it."""
+    blends = [i for i, name in enumerate(ops) if name != "hue"]
+    count = len(blends)
+    if "hue" in ops:
+        hue = ranks[:, ops.index("hue"), None]
+        ranks = torch.where(ranks < hue, ranks, ranks - 1 - hue + count)
+    place = torch.arange(2 * count, device=ranks.device)
+    sits = (ranks[:, blends, None] == place)[..., None]  # (B, blends, slots, 1)
+    used, idle = coefficients[:, blends, None], _idle(coefficients[:, :1])[:, :, None]
+    filled = idle[:, 0] + (sits * (used - idle)).sum(1)  # (B, slots, 3): at most one op a slot
+    return _Slots(filled[:, :count], turn, filled[:, count:])
+
+
+def _jitter(image: Tensor, slots: _Slots, mean: Tensor | None) -> Tensor:
+    """Apply the slots; `mean` (B, 1, 1, 1) is what contrast blends with, None where no slot does."""
+    for slot in slots.before.unbind(1):
+        image = _blend(image, slot, mean)
+    if image.shape[1] == 3:
+        image = shift_hue(image, slots.turn)
+    for slot in slots.after.unbind(1):
+        image = _blend(image, slot, mean)
+    return image
+
+
+def _blend(image: Tensor, slot: Tensor, mean: Tensor | None) -> Tensor:
+    keep, grey, level = slot[:, :, None, None, None].unbind(1)
+    out = keep * image + grey * gray(image)
+    return (out if mean is None else out + level * mean).clamp(0, 1)
+
+
+def shift_hue(image: Tensor, turn: Tensor) -> Tensor:
+    """Shift the hue of RGB images (B, 3, H, W) in [0, 1] by `turn` (B,) of the colour circle, through HSV.
+
+    With k = (n + 6 h) mod 6 a channel is v - v s max(0, min(k, 4 - k, 1)), n = 5, 3, 1 for red, green, blue (Smith,
+    "Color gamut transform pairs", 1978). A turn of 0 leaves the image bit-equal.
+    """
+    red, green, blue = image.unbind(1)
+    most, least = torch.maximum(torch.maximum(red, green), blue), torch.minimum(torch.minimum(red, green), blue)
+    chroma = most - least
+    inverse = 1 / torch.where(chroma > 0, chroma, 1)
+    hue = torch.where(
+        most == red,
+        (green - blue) * inverse,
+        torch.where(most == green, (blue - red) * inverse + 2, (red - green) * inverse + 4),
+    )
+    hue = hue + 6 * turn[:, None, None]
+    channels = []
+    for n in (5.0, 3.0, 1.0):
+        k = hue + n
+        k = k - 6 * torch.floor(k / 6)
+        channels.append(most - chroma * torch.minimum(k, 4 - k).clamp(0, 1))
+    turned = (turn != 0)[:, None, None, None]
+    return torch.where(turned, torch.stack(channels, 1), image)
+
+
+def _basis(channels: int, like: Tensor) -> Tensor:
+    """(5, 2C, 2C) on (x, mean of x): identity, grey of x, grey of the mean, and the two parts of a turn of the hue."""
+    eye, one = torch.eye(channels), torch.ones(channels, channels)
+    weights = torch.tensor(LUMA) if channels == 3 else torch.full((channels,), 1 / channels)
+    luma = torch.ones(channels, 1) @ weights[None] / (weights.sum() if channels != 3 else 1)
+    axis = one / channels
+    cross = torch.zeros(channels, channels)
+    if channels == 3:
+        cross = torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / math.sqrt(3)
+    both = torch.eye(2)
+    of_mean = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
+    parts = [torch.kron(both, eye), torch.kron(both, luma), torch.kron(of_mean, luma)]
+    parts += [torch.kron(both, axis), torch.kron(both, cross)]
+    return torch.stack(parts).to(like.device, like.dtype, non_blocking=True)
+
+
+class RandomGrayscale(Color):
+    """Make an image grey, keeping its number of channels, as torchvision's transform of this name.
+
+    Args:
+        p: chance per sample.
+
+    Images of one channel are grey already; other channel counts than 1 and 3 are an error.
+
+    >>> grey = RandomGrayscale(p=1.0)(torch.rand(8, 3, 32, 32))
+    >>> torch.equal(grey[:, 0], grey[:, 2])
+    True
+    """
+
+    def __init__(self, p: float = 0.1) -> None:
+        super().__init__(p)
+
+    def map(self, image: Tensor, u: Tensor, chosen: Tensor, own: Tensor | None) -> Tensor:  # noqa: ARG002
+        self._check_channels(image.shape[1])
+        return torch.where(chosen[:, None, None, None], gray(image), image)
+
+    def matrix(self, u: Tensor, mean: Tensor) -> Tensor:  # noqa: ARG002
+        channels = mean.shape[1]
+        self._check_channels(channels)
+        weights = LUMA if channels == 3 else (1.0,)
+        columns = [mean.new_full((len(mean), channels), w) for w in weights]
+        last = torch.zeros_like(mean[:, :1])
+        top = torch.cat([torch.stack(columns, 2), torch.zeros_like(mean)[:, :, None]], 2)
+        bottom = torch.cat([last.expand(-1, channels), torch.ones_like(last)], 1)[:, None]
+        return torch.cat([top, bottom], 1)
+
+    def _check_channels(self, channels: int) -> None:
+        if channels not in (1, 3):
+            raise ValueError(f"RandomGrayscale: image must have 1 or 3 channels, got {channels}")

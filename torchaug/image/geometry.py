@@ -1,0 +1,422 @@
+"""Flips, crops, resizes, rotations and affine maps: each writes its matrix, the kind does the rest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from torchaug.image import arguments, matrices
+from torchaug.image.warp import Geometric, Interpolation
+from torchaug.keys import uniform
+from torchaug.transform import Sizes
+
+
+class RandomHorizontalFlip(Geometric):
+    """Mirror left and right, as torchvision's transform of this name.
+
+    Args:
+        p: chance per sample.
+
+    >>> x = torch.arange(6.0).view(1, 1, 2, 3)
+    >>> torch.equal(RandomHorizontalFlip(p=1.0)(x), x.flip(-1))
+    True
+    """
+
+    moves = "pixels"
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__(p)
+
+    def matrix(self, u: Tensor, size: Sizes) -> Tensor:  # noqa: ARG002
+        one = torch.ones_like(size.width)
+        return matrices.aligned(one, 0 * one, -one, size.width)
+
+
+class RandomVerticalFlip(Geometric):
+    """Mirror top and bottom, as torchvision's transform of this name.
+
+    Args:
+        p: chance per sample.
+
+    >>> x = torch.arange(6.0).view(1, 1, 2, 3)
+    >>> torch.equal(RandomVerticalFlip(p=1.0)(x), x.flip(-2))
+    True
+    """
+
+    moves = "pixels"
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__(p)
+
+    def matrix(self, u: Tensor, size: Sizes) -> Tensor:  # noqa: ARG002
+        one = torch.ones_like(size.height)
+        return matrices.aligned(-one, size.height, one, 0 * one)
+
+
+class Resize(Geometric):
+    """Resize to a fixed size, as torchvision's transform of this name.
+
+    Args:
+        size: (height, width), or the length of the shorter side, which keeps the proportions.
+        interpolation: "bilinear" or "nearest" (the pixel under the centre).
+        max_size: with a single `size`, the longest that the longer side may become.
+        antialias: average over what an output pixel covers where the image shrinks.
+
+    >>> Resize(16)(torch.rand(2, 3, 40, 60)).shape
+    torch.Size([2, 3, 16, 24])
+    """
+
+    moves = "axes"
+    always = True
+    resizes = True
+
+    def __init__(
+        self,
+        size: int | Sequence[int],
+        interpolation: Interpolation = "bilinear",
+        max_size: int | None = None,
+        antialias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.size = arguments.pair(size, "Resize", "size")
+        self.shorter = size if isinstance(size, int) else None
+        if max_size is not None and (self.shorter is None or max_size <= self.shorter):
+            raise ValueError(f"Resize: max_size needs a single size and must be above it, got {max_size} for {size}")
+        self.max_size, self.antialias = max_size, antialias
+        self.interpolation = arguments.interpolation(interpolation, "Resize")
+
+    def canvas_after(self, canvas: tuple[int, int]) -> tuple[int, int]:
+        if self.shorter is None:
+            return self.size
+        short, long = self.shorter, int(self.shorter * max(canvas) / min(canvas))
+        if self.max_size is not None and long > self.max_size:
+            short, long = int(self.max_size * short / long), self.max_size
+        return (short, long) if canvas[0] <= canvas[1] else (long, short)
+
+    def check(self, size: Sizes, ragged: bool) -> None:  # noqa: ARG002
+        if ragged and self.shorter is not None:
+            raise ValueError(
+                f"Resize: images of different sizes need size=(height, width), got size={self.shorter}, "
+                "which would give each its own shape"
+            )
+
+    def matrix(self, u: Tensor, size: Sizes) -> Tensor:  # noqa: ARG002
+        height, width = self.canvas_after(size.canvas)
+        zero = torch.zeros_like(size.height)
+        return matrices.aligned(size.height / height, zero, size.width / width, zero)
+
+    def shrinks(self, canvas: tuple[int, int]) -> float:
+        return _shrinks(canvas, self.canvas_after(canvas))
+
+
+class CenterCrop(Geometric):
+    """Cut out the centre, as torchvision's transform of this name; a smaller image is padded with the
+    fill of the steps it folds with, 0 by itself.
+
+    Args:
+        size: (height, width), or one number for both.
+
+    >>> CenterCrop(4)(torch.rand(2, 3, 6, 8)).shape
+    torch.Size([2, 3, 4, 4])
+    """
+
+    moves = "pixels"
+    always = True
+    resizes = True
+
+    def __init__(self, size: int | Sequence[int]) -> None:
+        super().__init__()
+        self.size = arguments.pair(size, "CenterCrop", "size")
+
+    def canvas_after(self, canvas: tuple[int, int]) -> tuple[int, int]:  # noqa: ARG002
+        return self.size
+
+    def matrix(self, u: Tensor, size: Sizes) -> Tensor:  # noqa: ARG002
+        return _cut(_centred(size.height, self.size[0]), _centred(size.width, self.size[1]))
+
+
+class RandomCrop(Geometric):
+    """Cut out a random place, as torchvision's transform of this name. In evaluation: the centre.
+
+    Args:
+        size: (height, width), or one number for both.
+        padding: added before cropping: one number, (x, y) or (left, top, right, bottom), in pixels.
+        pad_if_needed: pad an image smaller than `size` on both sides by what it lacks.
+        fill: of the padding, in [0, 1]: one value, or one per channel.
+
+    Raises:
+        ValueError: for an image smaller than `size` after padding, without `pad_if_needed`.
+
+    Parameters per sample: top and left in pixels, uniform.
+
+    >>> RandomCrop(32, padding=4)(torch.rand(8, 3, 32, 32)).shape
+    torch.Size([8, 3, 32, 32])
+    """
+
+    moves = "pixels"
+    uniforms = 2
+    resizes = True
+
+    def __init__(
+        self,
+        size: int | Sequence[int],
+        padding: int | Sequence[int] | None = None,
+        pad_if_needed: bool = False,
+        fill: float | Sequence[float] = 0.0,
+    ) -> None:
+        super().__init__()
+        self.size = arguments.pair(size, "RandomCrop", "size")
+        self.padding = arguments.padding(padding, "RandomCrop")
+        self.pad_if_needed = pad_if_needed
+        self.fill = arguments.fill(fill, "RandomCrop")
+
+    def canvas_after(self, canvas: tuple[int, int]) -> tuple[int, int]:  # noqa: ARG002
+        return self.size
+
+    def check(self, size: Sizes, ragged: bool) -> None:  # noqa: ARG002
+        left, top, right, bottom = self.padding
+        padded = size.canvas[0] + top + bottom, size.canvas[1] + left + right
+        if not self.pad_if_needed and (padded[0] < self.size[0] or padded[1] < self.size[1]):
+            raise ValueError(
+                f"RandomCrop: image must be at least {self.size[0]} x {self.size[1]} or pad_if_needed=True, got "
+                f"{size.canvas[0]} x {size.canvas[1]} and padding {self.padding}"
+            )
+
+    def parameters(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
+        left, top, right, bottom = self.padding
+        return {
+            "top": _position(u[:, 0], size.height, self.size[0], top, bottom),
+            "left": _position(u[:, 1], size.width, self.size[1], left, right),
+        }
+
+    def matrix(self, u: Tensor, size: Sizes) -> Tensor:
+        return _cut(**self.parameters(u, size))
+
+    def rest(self, size: Sizes) -> Tensor:
+        return _cut(_centred(size.height, self.size[0]), _centred(size.width, self.size[1]))
+
+
+class RandomResizedCrop(Geometric):
+    """Cut out a random part of random proportions and resize it, as torchvision's transform of this name.
+
+    Szegedy et al., "Going Deeper with Convolutions" (2014). Each sample's own part is resampled with an antialiased
+    filter. In evaluation: the largest centred part with the proportions of `size`.
+
+    Args:
+        size: (height, width) of what comes out, or one number for both.
+        scale: range of the part's area, as a share of the image's.
+        ratio: range of the part's width over its height; uniform in the logarithm.
+        interpolation: "bilinear" or "nearest".
+        antialias: average over what an output pixel covers where the part shrinks.
+
+    Parameters per sample: top, left, height and width of the part in whole pixels; ten tries, then the centre.
+
+    >>> RandomResizedCrop(24)(torch.rand(8, 3, 32, 40)).shape
+    torch.Size([8, 3, 24, 24])
+    """
+
+    moves = "axes"
+    resizes = True
+    tries = 10
+    uniforms = 2 * tries + 2
+
+    def __init__(
+        self,
+        size: int | Sequence[int],
+        scale: tuple[float, float] = (0.08, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        interpolation: Interpolation = "bilinear",
+        antialias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.size = arguments.pair(size, "RandomResizedCrop", "size")
+        self.scale = arguments.between(scale, "RandomResizedCrop", "scale", 0, 1)
+        self.ratio = arguments.between(ratio, "RandomResizedCrop", "ratio", 0, math.inf)
+        self.interpolation = arguments.interpolation(interpolation, "RandomResizedCrop")
+        self.antialias = antialias
+
+    def canvas_after(self, canvas: tuple[int, int]) -> tuple[int, int]:  # noqa: ARG002
+        return self.size
+
+    def shrinks(self, canvas: tuple[int, int]) -> float:
+        return _shrinks(canvas, self.size)
+
+    def parameters(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
+        full_height, full_width = size.height[:, None], size.width[:, None]
+        area = uniform(u[:, : self.tries], *self.scale) * (full_height * full_width)  # (B, tries)
+        ratio = torch.exp(uniform(u[:, self.tries : -2], *(math.log(r) for r in self.ratio)))
+        widths, heights = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
+        fits = (widths > 0) & (widths <= full_width) & (heights > 0) & (heights <= full_height)
+        first = fits.to(torch.int64).argmax(1, keepdim=True)  # the first that fits, else the first of all
+        centre_height, centre_width = self._centre(size, *self.ratio)
+        any_fits = fits.gather(1, first)[:, 0]
+        height = torch.where(any_fits, heights.gather(1, first)[:, 0], centre_height)
+        width = torch.where(any_fits, widths.gather(1, first)[:, 0], centre_width)
+        top = torch.where(any_fits, (u[:, -2] * (size.height - height + 1)).floor(), ((size.height - height) / 2).floor())
+        left = torch.where(any_fits, (u[:, -1] * (size.width - width + 1)).floor(), ((size.width - width) / 2).floor())
+        return {"top": top, "left": left, "height": height, "width": width}
+
+    @staticmethod
+    def _centre(size: Sizes, least: float, most: float) -> tuple[Tensor, Tensor]:
+        """Height and width of the largest part whose width over height lies in [least, most]."""
+        height = torch.minimum(size.height, (size.width / least).round())
+        width = torch.minimum(size.width, (size.height * most).round())
+        return height, width
+
+    def matrix(self, u: Tensor, size: Sizes) -> Tensor:
+        return self._part(**self.parameters(u, size))
+
+    def rest(self, size: Sizes) -> Tensor:
+        ratio = self.size[1] / self.size[0]
+        height, width = self._centre(size, ratio, ratio)
+        top, left = ((size.height - height) / 2).floor(), ((size.width - width) / 2).floor()
+        return self._part(top, left, height, width)
+
+    def _part(self, top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> Tensor:
+        return matrices.aligned(height / self.size[0], top, width / self.size[1], left)
+
+
+class RandomRotation(Geometric):
+    """Turn each image about its centre, counter-clockwise, as torchvision's transform of this name.
+
+    Args:
+        degrees: range (low, high) of the angle, or its largest size either way; uniform.
+        interpolation: "nearest" (torchvision's default) or "bilinear", which folds with bilinear crops and resizes.
+        center: x, y in pixels that stays where it is; the image's centre by default.
+        fill: of what was outside the image, in [0, 1]: one value, or one per channel.
+        p: chance per sample.
+
+    >>> RandomRotation(30)(torch.rand(8, 3, 32, 32)).shape
+    torch.Size([8, 3, 32, 32])
+    """
+
+    uniforms = 1
+
+    def __init__(
+        self,
+        degrees: float | Sequence[float],
+        interpolation: Interpolation = "nearest",
+        center: tuple[float, float] | None = None,
+        fill: float | Sequence[float] = 0.0,
+        p: float = 1.0,
+    ) -> None:
+        super().__init__(p)
+        self.degrees = arguments.symmetric(degrees, "RandomRotation", "degrees")
+        self.interpolation = arguments.interpolation(interpolation, "RandomRotation")
+        self.center, self.fill = center, arguments.fill(fill, "RandomRotation")
+
+    def parameters(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:  # noqa: ARG002
+        return {"angle": uniform(u[:, 0], *self.degrees)}
+
+    def matrix(self, u: Tensor, size: Sizes) -> Tensor:
+        angle = torch.deg2rad(self.parameters(u, size)["angle"])
+        cos, sin = angle.cos(), angle.sin()
+        linear = torch.stack([cos, -sin, sin, cos], 1).unflatten(1, (2, 2))
+        return matrices.about(linear, *_center(self.center, size))
+
+
+class RandomAffine(Geometric):
+    """Turn, move, scale and shear each image about its centre, as torchvision's transform of this name.
+
+    Args:
+        degrees: range (low, high) of the clockwise angle, or its largest size either way.
+        translate: largest shift (across, down) as shares of width and height; drawn in whole pixels.
+        scale: range of the factor.
+        shear: largest shear along x in degrees, or a range of it, or ranges along x and y (four numbers).
+        interpolation: "nearest" (torchvision's default) or "bilinear", which folds with bilinear crops and resizes.
+        fill: of what was outside the image, in [0, 1]: one value, or one per channel.
+        center: x, y in pixels that stays where it is; the image's centre by default.
+        p: chance per sample.
+
+    >>> RandomAffine(15, translate=(0.1, 0.1), scale=(0.8, 1.2))(torch.rand(8, 3, 32, 32)).shape
+    torch.Size([8, 3, 32, 32])
+    """
+
+    uniforms = 6
+
+    def __init__(
+        self,
+        degrees: float | Sequence[float],
+        translate: tuple[float, float] | None = None,
+        scale: tuple[float, float] | None = None,
+        shear: float | Sequence[float] | None = None,
+        interpolation: Interpolation = "nearest",
+        fill: float | Sequence[float] = 0.0,
+        center: tuple[float, float] | None = None,
+        p: float = 1.0,
+    ) -> None:
+        super().__init__(p)
+        self.degrees = arguments.symmetric(degrees, "RandomAffine", "degrees")
+        self.translate = (0.0, 0.0) if translate is None else tuple(map(float, translate))
+        if len(self.translate) != 2 or not all(0 <= t <= 1 for t in self.translate):
+            raise ValueError(f"RandomAffine: translate must be two shares in [0, 1], got {translate}")
+        self.scale = (1.0, 1.0) if scale is None else arguments.between(scale, "RandomAffine", "scale", 0, math.inf)
+        self.shear_x, self.shear_y = _shears(shear)
+        self.interpolation = arguments.interpolation(interpolation, "RandomAffine")
+        self.center, self.fill = center, arguments.fill(fill, "RandomAffine")
+
+    def shrinks(self, canvas: tuple[int, int]) -> float:  # noqa: ARG002
+        return max(1.0, 1 / self.scale[0])
+
+    def parameters(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
+        across, down = (share * length for share, length in zip(self.translate, (size.width, size.height), strict=True))
+        return {
+            "angle": uniform(u[:, 0], *self.degrees),
+            "translate_x": uniform(u[:, 1], -across, across).round(),
+            "translate_y": uniform(u[:, 2], -down, down).round(),
+            "scale": uniform(u[:, 3], *self.scale),
+            "shear_x": uniform(u[:, 4], *self.shear_x),
+            "shear_y": uniform(u[:, 5], *self.shear_y),
+        }
+
+    def matrix(self, u: Tensor, size: Sizes) -> Tensor:
+        drawn = self.parameters(u, size)
+        angle, shear_x, shear_y = (torch.deg2rad(drawn[name]) for name in ("angle", "shear_x", "shear_y"))
+        # forward: scale * rotation * shear_y * shear_x about the centre, then the shift; this is its inverse
+        turn, lean = (angle - shear_y).cos() / shear_y.cos(), shear_x.tan()
+        drop = (angle - shear_y).sin() / shear_y.cos()
+        a, b, c, d = turn, -turn * lean - angle.sin(), drop, -drop * lean + angle.cos()
+        linear = torch.stack([d, -b, -c, a], 1).unflatten(1, (2, 2)) / drawn["scale"][:, None, None]
+        one = torch.ones_like(angle)
+        back = matrices.aligned(one, -drawn["translate_y"], one, -drawn["translate_x"])
+        return matrices.about(linear, *_center(self.center, size)) @ back
+
+
+def _shrinks(before: tuple[int, int], after: tuple[int, int]) -> float:
+    return max(1.0, before[0] / after[0], before[1] / after[1])
+
+
+def _centred(length: Tensor, crop: int) -> Tensor:
+    """Start (B,) of a centred crop along one axis, by torchvision's rounding; negative where the image is shorter."""
+    spare = length - crop
+    return torch.where(spare >= 0, (spare / 2).round(), (spare / 2).ceil())
+
+
+def _cut(top: Tensor, left: Tensor) -> Tensor:
+    """The matrix of a crop."""
+    one = torch.ones_like(top)
+    return matrices.aligned(one, top, one, left)
+
+
+def _position(u: Tensor, length: Tensor, crop: int, before: int, after: int) -> Tensor:
+    """Start of a random crop along one axis, in the coordinates of the unpadded image."""
+    spare = length + (before + after - crop)
+    return (u * (spare.abs() + 1)).floor() - before - (-spare).clamp(min=0)
+
+
+def _center(center: tuple[float, float] | None, size: Sizes) -> tuple[Tensor, Tensor]:
+    if center is None:
+        return size.width / 2, size.height / 2
+    return torch.full_like(size.width, center[0]), torch.full_like(size.height, center[1])
+
+
+def _shears(shear: float | Sequence[float] | None) -> tuple[tuple[float, float], tuple[float, float]]:
+    if shear is None:
+        return (0.0, 0.0), (0.0, 0.0)
+    if isinstance(shear, Sequence) and len(shear) == 4:
+        x, y = (arguments.symmetric(pair, "RandomAffine", "shear") for pair in (shear[:2], shear[2:]))
+        return x, y
+    return arguments.symmetric(shear, "RandomAffine", "shear"), (0.0, 0.0)

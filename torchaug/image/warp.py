@@ -1,0 +1,264 @@
+"""Geometry as a matrix: the kind `Geometric`, and the run that folds neighbours into one resampling for every label."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from torchaug.batch import Batch
+from torchaug.image import matrices, resample
+from torchaug.image.resample import Axis, as_dtype, as_float, own_pixels
+from torchaug.transform import Call, Folding, Run, Sizes, Transform, canvas_of
+
+Interpolation = Literal["bilinear", "nearest"]
+MAX_SAMPLES = 8
+"""Largest number of samples per output pixel and axis where a general geometry shrinks; beyond, it aliases."""
+
+
+class Geometric(Transform):
+    """A transform that moves pixels by a matrix: image, masks, boxes and keypoints follow.
+
+    A concrete one writes `matrix`; where it sets the output size also `canvas_after`, and `rest` for what it does to
+    samples that are not chosen and in evaluation (the centred crop or resize of that size).
+    """
+
+    moves: Literal["pixels", "axes", "points"] = "points"
+    """"pixels": whole pixels to whole pixels (flips, crops); "axes": axes stay axes (resizes); "points": anything."""
+    interpolation: Interpolation | None = None
+    """None where it moves whole pixels and so fits any."""
+    antialias: bool = True
+    fill: tuple[float, ...] | None = None
+    """Value outside the image, in [0, 1]; None where it never looks there."""
+
+    @abstractmethod
+    def matrix(self, u: Tensor, size: Sizes) -> Tensor:
+        """Output pixel -> input pixel, (B, 3, 3), from `u` (B, uniforms) and the images' sizes."""
+
+    def rest(self, size: Sizes) -> Tensor:
+        """The matrix of a sample that is not chosen."""
+        return matrices.identity(len(size.height), size.height)
+
+    def check(self, size: Sizes, ragged: bool) -> None:
+        """Raise an error where the step cannot act on images of this canvas, or of different sizes on it."""
+
+    def shrinks(self, canvas: tuple[int, int]) -> float:  # noqa: ARG002
+        """The largest factor by which it can shrink a canvas, known from its constructor."""
+        return 1.0
+
+    def run(self, folding: Folding) -> Run:
+        return GeometryRun(self, folding)
+
+    def apply(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
+        return GeometryRun(self, Folding()).apply(batch, [Call(u, chosen)])
+
+
+@dataclass
+class _Traced:
+    """A run's geometry for a batch."""
+
+    matrix: Tensor  # (B, 3, 3) output -> input
+    y: Axis
+    x: Axis
+    canvas: tuple[int, int]
+    size: Tensor | None
+
+
+class GeometryRun(Run):
+    """Neighbouring geometric steps as one matrix and one resampling."""
+
+    def __init__(self, first: Geometric, folding: Folding) -> None:
+        super().__init__([first])
+        self.folding = folding
+
+    @property
+    def geometric(self) -> list[Geometric]:
+        """The steps, all of which are geometric."""
+        return self.steps  # type: ignore[return-value]
+
+    def refuses(self, step: Transform) -> str | None:
+        name = type(step).__name__
+        if not isinstance(step, Geometric):
+            return f"{name} moves no pixels"
+        if self.folding.geometry == "sequential":
+            return "geometry='sequential'"
+        for what in ("interpolation", "fill"):
+            ours = self._common(what)
+            if ours is not None and getattr(step, what) not in (None, ours):
+                return f"{name} has {what}={getattr(step, what)!r}, the run has {ours!r}"
+        return None
+
+    def _common(self, what: str) -> object:
+        return next((value for step in self.steps if (value := getattr(step, what)) is not None), None)
+
+    @property
+    def moves(self) -> str:
+        """The most general of the steps' ways to move."""
+        kinds = {step.moves for step in self.geometric}
+        return next(kind for kind in ("points", "axes", "pixels") if kind in kinds)
+
+    def summary(self) -> str:
+        ways = {
+            "pixels": "pixels moved unchanged, 1 pass",
+            "axes": "1 separable resampling" + (", antialiased" if self._antialias else ""),
+            "points": f"1 {self._common('interpolation')} resampling",
+        }
+        return ways[self.moves]
+
+    @property
+    def _antialias(self) -> bool:
+        return all(step.antialias for step in self.geometric)
+
+    def apply(self, batch: Batch, calls: Sequence[Call]) -> Batch:
+        canvas = canvas_of(batch)
+        if canvas is None:
+            who = type(self.steps[0]).__name__
+            raise TypeError(f"{who}: expected a batch with an image or a mask, got {sorted(batch.present())}")
+        traced = self._trace(calls, canvas, batch.size, len(batch))
+        shrinks = 1.0
+        for step in self.geometric:
+            shrinks, canvas = shrinks * step.shrinks(canvas), step.canvas_after(canvas)
+        return self._warp(batch, traced, shrinks)
+
+    def _trace(self, calls: Sequence[Call], canvas: tuple[int, int], size: Tensor | None, count: int) -> _Traced:
+        now = Sizes.of(canvas, size, calls[0].u)
+        total = matrices.identity(count, now.height)
+        low, high = torch.zeros_like(now.stacked()), now.stacked()  # what may be seen of the input, (B, 2) y x
+        for i, (step, (u, chosen)) in enumerate(zip(self.geometric, calls, strict=True)):
+            step.check(now, ragged=size is not None)
+            m = step.matrix(u, now)
+            if not step.always:
+                m = torch.where(chosen[:, None, None], m, step.rest(now))
+            total = total @ m if i else m
+            if step.resizes:
+                size = None
+                now = Sizes.of(step.canvas_after(now.canvas), None, now.height)
+            if self.moves != "points":
+                low, high = _seen(total, now.stacked(), low, high)
+        canvas = now.canvas
+        y = Axis(total[:, 1, 1], total[:, 1, 2], low[:, 0], high[:, 0])
+        x = Axis(total[:, 0, 0], total[:, 0, 2], low[:, 1], high[:, 1])
+        return _Traced(total, y, x, canvas, size)
+
+    def undo(self, batch: Batch, calls: Sequence[Call], canvas: tuple[int, int], size: Tensor | None) -> Batch:
+        now = canvas_of(batch)
+        forth = self._trace(calls, canvas, size, len(batch))
+        if now is None or now != forth.canvas:
+            raise ValueError(f"inverse: the batch must have the transformed canvas {forth.canvas}, got {now}")
+        back = matrices.inverse(forth.matrix)
+        height, width, _ = Sizes.of(now, None, back[:, 0, 0])
+        zero = torch.zeros_like(height)
+        y = Axis(back[:, 1, 1], back[:, 1, 2], zero, height)
+        x = Axis(back[:, 0, 0], back[:, 0, 2], zero, width)
+        return self._warp(batch, _Traced(back, y, x, canvas, size), shrinks=1.0)
+
+    def _warp(self, batch: Batch, traced: _Traced, shrinks: float) -> Batch:
+        changes: dict[str, Tensor | None] = {"size": traced.size}
+        if batch.image is not None:
+            changes["image"] = self._image(batch.image, batch.size, traced, shrinks)
+        if batch.mask is not None:
+            changes["mask"] = self._mask(batch.mask, batch.size, traced)
+        if batch.boxes is not None or batch.keypoints is not None:
+            to_output = matrices.inverse(traced.matrix)
+            if batch.boxes is not None:
+                changes["boxes"] = _move_boxes(batch.boxes, to_output, traced)
+            if batch.keypoints is not None:
+                points = batch.keypoints.to(to_output.dtype) + 0.5
+                moved = matrices.move(points, to_output) - 0.5
+                changes["keypoints"] = _like(moved, batch.keypoints)
+        return batch.replace(**changes)
+
+    def _image(self, image: Tensor, size: Tensor | None, traced: _Traced, shrinks: float) -> Tensor:
+        moves, fill = self.moves, self._fill(image)
+        needs_gradient = image.requires_grad and torch.is_grad_enabled()
+        if moves != "points" and (moves == "pixels" or self._common("interpolation") == "bilinear"):
+            if image.device.type == "cpu" and not needs_gradient and image.dtype in _CPU_DTYPES:
+                y, x = ([a.scale, a.shift, a.low, a.high] for a in (traced.y, traced.x))
+                return resample.resize_cpu(image, y, x, *traced.canvas, fill, self._antialias)
+            if moves == "pixels":
+                return resample.move_pixels(image, traced.y, traced.x, traced.canvas, fill)
+            out = resample.resize(as_float(image), traced.y, traced.x, traced.canvas, as_float(fill), self._antialias)
+            return as_dtype(out, image.dtype)
+        if moves != "points":
+            return resample.move_pixels(image, traced.y, traced.x, traced.canvas, fill)
+        full = Sizes.of(_canvas(image), size, traced.matrix[:, 0, 0])
+        # earlier steps may have written to the padding
+        image = image if size is None else torch.where(own_pixels(image, size), image, image.new_zeros(()))
+        if self._common("interpolation") == "nearest":
+            x, y = _points(traced.matrix, traced.canvas, 1)
+            return resample.sample_nearest(image, x, y, fill, full)
+        # the number of samples follows from constructors and shapes, never from values
+        finer = min(ceil(shrinks - 1e-6), MAX_SAMPLES) if self._antialias else 1
+        x, y = _points(traced.matrix, traced.canvas, finer)
+        out = resample.sample(as_float(image), x, y, as_float(fill), full)
+        out = F.avg_pool2d(out, finer) if finer > 1 else out
+        return as_dtype(out, image.dtype)
+
+    def _fill(self, image: Tensor) -> Tensor:
+        """(1, C or 1, 1, 1) in the image's dtype and range."""
+        values = self._common("fill") or (0.0,)
+        if len(values) not in (1, image.shape[1]):  # type: ignore[arg-type]
+            raise ValueError(
+                f"{type(self.steps[0]).__name__}: fill must have one value, or one for each of the image's "
+                f"{image.shape[1]} channels, got {len(values)}"  # type: ignore[arg-type]
+            )
+        scale = 255 if image.dtype == torch.uint8 else 1
+        planes = [image.new_full((1, 1, 1, 1), round(v * 255) if scale == 255 else v) for v in values]  # type: ignore[attr-defined]
+        return torch.cat(planes, 1)
+
+    def _mask(self, mask: Tensor, size: Tensor | None, traced: _Traced) -> Tensor:
+        fill = mask.new_zeros(1, 1, 1, 1)
+        if self.moves != "points":
+            return resample.move_pixels(mask, traced.y, traced.x, traced.canvas, fill)
+        x, y = _points(traced.matrix, traced.canvas, 1)
+        full = Sizes.of(_canvas(mask), size, traced.matrix[:, 0, 0])
+        return resample.sample_nearest(mask, x, y, fill, full)
+
+
+_CPU_DTYPES = (torch.uint8, torch.float32, torch.float64)
+
+
+def _seen(total: Tensor, full: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """What may still be seen of the input, (B, 2) y x, after a step whose canvas `full` shows a part of it."""
+    scale = torch.stack([total[:, 1, 1], total[:, 0, 0]], 1)
+    start = torch.stack([total[:, 1, 2], total[:, 0, 2]], 1)
+    end = start + scale * full
+    return torch.maximum(low, torch.minimum(start, end)), torch.minimum(high, torch.maximum(start, end))
+
+
+def _points(m: Tensor, canvas: tuple[int, int], finer: int) -> tuple[Tensor, Tensor]:
+    """Input coordinates x, y of the output pixels' centres, `finer` of them per pixel and axis: (B, H, W) each."""
+    height, width = canvas
+    ys = (torch.arange(height * finer, device=m.device, dtype=m.dtype) + 0.5)[None, :, None] / finer
+    xs = (torch.arange(width * finer, device=m.device, dtype=m.dtype) + 0.5)[None, None, :] / finer
+    e = m[:, :, :, None, None]
+    return e[:, 0, 0] * xs + (e[:, 0, 1] * ys + e[:, 0, 2]), e[:, 1, 0] * xs + (e[:, 1, 1] * ys + e[:, 1, 2])
+
+
+def _canvas(plane: Tensor) -> tuple[int, int]:
+    return plane.shape[-2], plane.shape[-1]
+
+
+def _move_boxes(boxes: Tensor, to_output: Tensor, traced: _Traced) -> Tensor:
+    """The smallest upright boxes (B, N, 4) around the moved corners, clamped to each sample's canvas."""
+    x0, y0, x1, y1 = boxes.to(to_output.dtype).unbind(-1)
+    corners = torch.stack([x0, y0, x1, y0, x1, y1, x0, y1], -1).unflatten(-1, (4, 2))
+    moved = matrices.move(corners.flatten(1, 2), to_output).unflatten(1, corners.shape[1:3])
+    full = Sizes.of(traced.canvas, traced.size, to_output[:, 0, 0])
+    limit = torch.stack([full.width, full.height], 1)[:, None]  # (B, 1, 2)
+    low, high = moved.amin(-2), moved.amax(-2)
+    clamped = [torch.minimum(corner.clamp(min=0), limit) for corner in (low, high)]
+    return _like(torch.cat(clamped, -1), boxes)
+
+
+def _like(values: Tensor, original: Tensor) -> Tensor:
+    """In the caller's dtype; rounded where that holds whole pixels."""
+    if original.is_floating_point():
+        return values.to(original.dtype)
+    return values.round().to(original.dtype)

@@ -1,0 +1,293 @@
+"""The contract of a transform: numbers are drawn outside, `apply` is pure, neighbours fold into runs.
+
+`Layer` is anything that can be called on data: one `Transform`, or a container of them (`torchaug.compose`).
+A layer expands into a fixed list of transforms ("leaves"); each leaf owns some columns of the uniforms `u`. Containers
+only gate their leaves (which samples a leaf acts on), so a per-sample choice costs no branch on data and still folds.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree
+
+from torchaug.batch import Batch, pack
+from torchaug.keys import fresh_keys, uniforms
+
+
+class Call(NamedTuple):
+    """What one leaf gets: its uniforms (B, uniforms) and the samples it acts on (B,) bool."""
+
+    u: Tensor
+    chosen: Tensor
+
+
+@dataclass(frozen=True)
+class Params:
+    """What was drawn for a batch: enough to apply the same again, to invert it and to say what happened.
+
+    Args:
+        u: (B, columns) uniforms of a layer's leaves.
+        canvas: height and width of the image (or mask) they were drawn for; None without one.
+        size: (B, 2) sizes of the images where they differ.
+    """
+
+    u: Tensor
+    canvas: tuple[int, int] | None = None
+    size: Tensor | None = None
+
+
+_pytree.register_dataclass(Params, field_names=["u", "canvas", "size"])
+
+
+@dataclass(frozen=True)
+class Folding:
+    """How a Compose folds its runs.
+
+    Args:
+        geometry: "folded": neighbouring steps become one matrix and one resampling; "sequential": one resampling each.
+        color: "exact": each step clamps as torchvision does; "folded": one matrix, clamped once.
+    """
+
+    geometry: Literal["folded", "sequential"] = "folded"
+    color: Literal["exact", "folded"] = "exact"
+
+
+class Layer(nn.Module, ABC):
+    """Anything that can be called on data, with torchvision v2's calling convention.
+
+    Shape: image (B, C, H, W) or one (C, H, W) or PIL, uint8 or floating point in [0, 1]; labels as in `Batch`.
+    """
+
+    @property
+    @abstractmethod
+    def columns(self) -> int:
+        """Uniform numbers that one sample needs, gates included."""
+
+    @abstractmethod
+    def leaves(self) -> list[Transform]:
+        """The transforms it expands into, in order."""
+
+    @abstractmethod
+    def expand(self, u: Tensor, chosen: Tensor) -> list[Call]:
+        """What each leaf gets of `u` (B, columns), where `chosen` (B,) tells which samples come here at all."""
+
+    @abstractmethod
+    def play(self, batch: Batch, params: Params) -> Batch:
+        """Apply what was drawn. Pure: draws nothing, keeps nothing, never waits for the device."""
+
+    def forward(self, *inputs: Any, keys: Tensor | None = None, generator: torch.Generator | None = None) -> Any:
+        """Transform the inputs and return the same structure.
+
+        Args:
+            inputs: a tensor, PIL image, tv_tensor, `Batch`, list of images, or tuples and dicts of these; what is
+                neither an image nor its mask, boxes or keypoints passes through.
+            keys: (B,) int64, the randomness of each sample (`torchaug.keys.sample_keys`); by default the batch's own
+                `key`, or else one draw from `generator`, or else from torch's default generator.
+            generator: see `keys`.
+        """
+        batch, unpack = pack(inputs, type(self).__name__)
+        return unpack(self.play(batch, self.draw(batch, keys=keys, generator=generator)))
+
+    def draw(self, batch: Batch, *, keys: Tensor | None = None, generator: torch.Generator | None = None) -> Params:
+        """The random numbers for a batch: columns of `uniforms(keys)`, once for the whole layer."""
+        if keys is None:
+            keys = batch.key if batch.key is not None and generator is None else None
+        if keys is None:
+            keys = fresh_keys(len(batch), batch.device, generator)
+        elif keys.shape != (len(batch),) or keys.dtype != torch.int64:
+            raise ValueError(
+                f"{type(self).__name__}: keys must be int64 of shape ({len(batch)},), one per sample, got {keys.dtype} "
+                f"{tuple(keys.shape)}; make them with torchaug.keys.sample_keys(ids, seed=..., epoch=...)"
+            )
+        u = uniforms(keys.to(batch.device, non_blocking=True), self.columns)
+        return Params(u, canvas_of(batch), batch.size)
+
+    def describe(self, params: Params, i: int) -> list[dict[str, Any]]:
+        """What happened to sample i: for each leaf its name, whether it was applied, and its drawn parameters.
+
+        Numbers are read back from the device: for people, logs and review, not for the hot path.
+        """
+        row = slice(i, i + 1) if i >= 0 else slice(len(params.u) + i, len(params.u) + i + 1)
+        u = params.u[row]
+        if len(u) != 1:
+            raise IndexError(f"{type(self).__name__}.describe: sample must be below {len(params.u)}, got {i}")
+        size = Sizes.of(params.canvas or (0, 0), None if params.size is None else params.size[row], u)
+        records = []
+        for leaf, (numbers, chosen) in zip(self.leaves(), self.expand(u, u.new_ones(1, dtype=torch.bool)), strict=True):
+            drawn = leaf.parameters(numbers, size)
+            records.append(
+                {"transform": type(leaf).__name__, "applied": bool(chosen)}
+                | {name: value[0].tolist() for name, value in drawn.items()}
+            )
+            if leaf.resizes:
+                size = Sizes.of(leaf.canvas_after(size.canvas), None, u)
+        return records
+
+
+class Sizes(NamedTuple):
+    """Heights and widths of the images of a batch, (B,) float each, and the canvas (H, W) that holds them all."""
+
+    height: Tensor
+    width: Tensor
+    canvas: tuple[int, int]
+
+    @staticmethod
+    def of(canvas: tuple[int, int], size: Tensor | None, like: Tensor) -> Sizes:
+        """Of images that fill their canvas, or have `size` (B, 2); in the dtype of `like` (B, ...), on its device.
+
+        Nothing is copied from the host.
+        """
+        if size is not None:
+            height, width = size.to(like.dtype).unbind(1)
+            return Sizes(height, width, canvas)
+        return Sizes(like.new_full(like.shape[:1], canvas[0]), like.new_full(like.shape[:1], canvas[1]), canvas)
+
+    def stacked(self) -> Tensor:
+        """(B, 2) heights and widths."""
+        return torch.stack([self.height, self.width], 1)
+
+
+def canvas_of(batch: Batch) -> tuple[int, int] | None:
+    """Height and width that geometry acts on: the image's, or else the mask's."""
+    plane = batch.image if batch.image is not None else batch.mask
+    return None if plane is None else (plane.shape[-2], plane.shape[-1])
+
+
+class Transform(Layer):
+    """One operation on a batch. A class is abstract or final: wrap a transform to change it, do not extend it.
+
+    A kind (`Geometric`, `Color`, ...) implements `apply` once; a concrete transform writes only its own part. To write
+    one from scratch, say how many `uniforms` a sample needs and implement `apply`:
+
+    >>> class Invert(Transform):
+    ...     uniforms = 0
+    ...     def apply(self, batch, u, chosen):
+    ...         flipped = 1 - batch.image
+    ...         return batch.replace(image=torch.where(chosen[:, None, None, None], flipped, batch.image))
+    >>> Invert(p=1.0)(torch.zeros(2, 3, 4, 4)).mean().item()
+    1.0
+
+    Args:
+        p: chance that a sample is transformed, independent of the others.
+    """
+
+    uniforms: int = 0
+    """Numbers in [0, 1) that one sample needs, besides its gate."""
+    always: bool = False
+    """True where it does the same in training and in evaluation and has no chance `p`: Resize, Normalize, ToDtype."""
+    resizes: bool = False
+    """True where every image comes out with the size of `canvas_after`."""
+
+    def __init__(self, p: float = 1.0) -> None:
+        super().__init__()
+        self.p = probability(p, type(self).__name__)
+
+    @abstractmethod
+    def apply(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
+        """Transform the `chosen` (B,) samples of a batch with the numbers `u` (B, uniforms).
+
+        Pure: draws nothing, stores nothing, writes to no input, never waits for the device.
+        """
+
+    def parameters(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:  # noqa: ARG002
+        """The drawn parameters by name, (B, ...) each, from `u` (B, uniforms) and the images' sizes."""
+        return {}
+
+    @property
+    def acts(self) -> bool:
+        """Whether it does anything: in evaluation a random transform that keeps the size does not."""
+        return self.training or self.always or self.resizes
+
+    def canvas_after(self, canvas: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of what comes out. Known from constructors and shapes alone, never from values."""
+        return canvas
+
+    def run(self, folding: Folding) -> Run:  # noqa: ARG002
+        """A new run that starts with this transform; neighbours may join it."""
+        return Alone(self)
+
+    @property
+    def columns(self) -> int:
+        return 0 if self.always else 1 + self.uniforms
+
+    def leaves(self) -> list[Transform]:
+        return [self]
+
+    def expand(self, u: Tensor, chosen: Tensor) -> list[Call]:
+        if self.always:
+            return [Call(u, chosen)]
+        if not self.training:
+            return [Call(u[:, 1:], torch.zeros_like(chosen))]
+        return [Call(u[:, 1:], chosen & (u[:, 0] < self.p))]
+
+    def play(self, batch: Batch, params: Params) -> Batch:
+        (call,) = self.expand(params.u, params.u.new_ones(len(params.u), dtype=torch.bool))
+        return self.apply(batch, *call)
+
+
+@dataclass
+class Run(ABC):
+    """Neighbouring transforms that are applied together."""
+
+    steps: list[Transform]
+    ended: str = field(default="end of the list", init=False)
+    """Why the run ended, for `explain`."""
+
+    @abstractmethod
+    def refuses(self, step: Transform) -> str | None:
+        """None where the next step may join, or else why not."""
+
+    @abstractmethod
+    def apply(self, batch: Batch, calls: Sequence[Call]) -> Batch:
+        """Apply all steps at once. Pure."""
+
+    def undo(self, batch: Batch, calls: Sequence[Call], canvas: tuple[int, int], size: Tensor | None) -> Batch:  # noqa: ARG002
+        """Take a batch back through the run's geometry, to the canvas and sizes (B, 2) that it started from."""
+        return batch
+
+    @abstractmethod
+    def summary(self) -> str:
+        """What it costs, in words."""
+
+
+class Alone(Run):
+    """A step that folds with nothing."""
+
+    def __init__(self, step: Transform) -> None:
+        super().__init__([step])
+
+    def refuses(self, step: Transform) -> str | None:  # noqa: ARG002
+        return f"{type(self.steps[0]).__name__} folds with nothing"
+
+    def apply(self, batch: Batch, calls: Sequence[Call]) -> Batch:
+        return self.steps[0].apply(batch, *calls[0])
+
+    def summary(self) -> str:
+        return "a step of its own"
+
+
+def plan(leaves: Sequence[Transform], folding: Folding) -> list[Run]:
+    """Neighbouring leaves grouped into runs."""
+    runs: list[Run] = []
+    for leaf in leaves:
+        reason = runs[-1].refuses(leaf) if runs else None
+        if runs and reason is None:
+            runs[-1].steps.append(leaf)
+        else:
+            if runs:
+                runs[-1].ended = reason or ""
+            runs.append(leaf.run(folding))
+    return runs
+
+
+def probability(p: float, who: str) -> float:
+    """`p` itself, or an error where it is none."""
+    if isinstance(p, bool) or not isinstance(p, (int, float)) or not 0 <= p <= 1:
+        raise ValueError(f"{who}: p must be a chance in [0, 1], got {p!r}")
+    return float(p)
