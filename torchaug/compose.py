@@ -21,7 +21,9 @@ Measured in docs/decisions/0005-chunks-on-a-cpu.md."""
 class Container(Layer):
     """A layer made of layers, applied by one plan of folded runs."""
 
-    def __init__(self, transforms: Sequence[Layer | Callable[..., Any]], *, folding: Folding | None = None) -> None:
+    folding = Folding()
+
+    def __init__(self, transforms: Sequence[Layer | Callable[..., Any]]) -> None:
         super().__init__()
         if not isinstance(transforms, (list, tuple, nn.ModuleList)):
             raise TypeError(f"{type(self).__name__}: transforms must be a list, got {type(transforms).__name__}")
@@ -29,7 +31,6 @@ class Container(Layer):
             if not callable(item):
                 raise TypeError(f"{type(self).__name__}: transforms must be callable, got {item!r} at {i}")
         self.transforms = nn.ModuleList(item if isinstance(item, Layer) else PerSample(item) for item in transforms)
-        self.folding = folding or Folding()
         self._runs: tuple[list[Transform], list[Run]] | None = None
         self._compiled: Callable[[Batch, Params], Batch] | None = None
 
@@ -169,11 +170,11 @@ def _same(before: list[Transform], now: list[Transform]) -> bool:
 def _chunk_rows(batch: Batch) -> int:
     """Samples that fit in a core's cache as float images: all of them where that does not matter."""
     image = batch.image
-    if image is None or image.device.type != "cpu" or torch.compiler.is_compiling():
+    if image is None or not len(batch) or image.device.type != "cpu" or torch.compiler.is_compiling():
         return len(batch)
     if image.requires_grad and torch.is_grad_enabled():
         return len(batch)
-    return max(1, CHUNK_BYTES // max(1, 4 * image[0].numel()))
+    return max(1, CHUNK_BYTES // max(1, 4 * image.shape[1:].numel()))
 
 
 def _join(parts: list[Batch]) -> Batch:
@@ -221,7 +222,8 @@ class Compose(Container):
             raise ValueError(f"Compose: geometry must be 'folded' or 'sequential', got {geometry!r}")
         if color not in ("exact", "folded"):
             raise ValueError(f"Compose: color must be 'exact' or 'folded', got {color!r}")
-        super().__init__(transforms, folding=Folding(geometry, color))
+        super().__init__(transforms)
+        self.folding = Folding(geometry, color)
 
     @property
     def columns(self) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -147,9 +148,8 @@ def normal(u: Tensor) -> Tensor:
 
 def choice(u: Tensor, weights: Sequence[float]) -> Tensor:
     """Index i with chance weights[i] / sum(weights): int64, shape of `u`."""
-    edges = torch.tensor(weights, dtype=torch.float64).cumsum(0)
-    thresholds = (edges[:-1] / edges[-1]).tolist()
-    return sum(((u >= t).to(torch.int64) for t in thresholds), torch.zeros_like(u, dtype=torch.int64))
+    *edges, total = accumulate(weights)
+    return sum(((u >= edge / total).to(torch.int64) for edge in edges), torch.zeros_like(u, dtype=torch.int64))
 
 
 def permutation(u: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from torchaug.image import arguments
 from torchaug.image.pointwise import LUMA, Color, channel_means, gray
+from torchaug.image.resample import per_channel
 from torchaug.keys import permutation, uniform
 from torchaug.transform import Sizes
 
@@ -129,13 +130,11 @@ class ColorJitter(Color):
             return torch.eye(channels + 1, device=mean.device).expand(len(mean), -1, -1)
         coefficients, turn = self._coefficients(u)
         angle = 2 * math.pi * (turn if channels == 3 else torch.zeros_like(turn))
-        steps = torch.einsum("bok,kij->boij", coefficients, _basis(channels, mean)[:3])
+        basis = _basis(channels, mean)
+        steps = torch.einsum("bok,kij->boij", coefficients, basis[:3])
         if "hue" in ops:
-            rotation = torch.einsum(
-                "bk,kij->bij",
-                torch.stack([angle.cos(), 1 - angle.cos(), angle.sin()], 1),
-                _basis(channels, mean)[[0, 3, 4]],
-            )
+            parts = torch.stack([angle.cos(), 1 - angle.cos(), angle.sin()], 1)
+            rotation = torch.einsum("bk,kij->bij", parts, torch.cat([basis[:1], basis[3:]]))
             steps = torch.cat([steps[:, :-1], rotation[:, None]], 1)  # hue is the last of the ops
         order = self._ranks(u).argsort(1)
         steps = steps.gather(1, order[:, :, None, None].expand_as(steps))
@@ -211,18 +210,14 @@ def shift_hue(image: Tensor, turn: Tensor) -> Tensor:
 
 def _basis(channels: int, like: Tensor) -> Tensor:
     """(5, 2C, 2C) on (x, mean of x): identity, grey of x, grey of the mean, and the two parts of a turn of the hue."""
-    eye, one = torch.eye(channels), torch.ones(channels, channels)
-    weights = torch.tensor(LUMA) if channels == 3 else torch.full((channels,), 1 / channels)
-    luma = torch.ones(channels, 1) @ weights[None] / (weights.sum() if channels != 3 else 1)
-    axis = one / channels
-    cross = torch.zeros(channels, channels)
-    if channels == 3:
-        cross = torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / math.sqrt(3)
-    both = torch.eye(2)
-    of_mean = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
-    parts = [torch.kron(both, eye), torch.kron(both, luma), torch.kron(of_mean, luma)]
-    parts += [torch.kron(both, axis), torch.kron(both, cross)]
-    return torch.stack(parts).to(like.device, like.dtype, non_blocking=True)
+    eye, pair = (torch.eye(n, device=like.device, dtype=like.dtype) for n in (channels, 2))
+    weights = LUMA if channels == 3 else (1 / channels,) * channels
+    luma = per_channel(weights, like).view(1, channels).expand(channels, channels)
+    axis = torch.full_like(eye, 1 / channels)
+    cross = (eye.roll(1, 0) - eye.roll(-1, 0)) / math.sqrt(3)  # the cross product with the grey axis
+    of_mean = pair[1].expand(2, 2)  # reads the mean, adds to both
+    parts = [(pair, eye), (pair, luma), (of_mean, luma), (pair, axis), (pair, cross)]
+    return torch.stack([torch.kron(outer, inner) for outer, inner in parts])
 
 
 class RandomGrayscale(Color):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from torchaug.image import arguments
 from torchaug.image.pointwise import Pointwise
+from torchaug.image.resample import per_channel
 from torchaug.keys import noise, uniform
 from torchaug.transform import Sizes
 
@@ -78,7 +79,7 @@ class RandomErasing(Pointwise):
         values = self.value if isinstance(self.value, tuple) else (float(self.value),)
         if len(values) not in (1, image.shape[1]):
             raise ValueError(f"RandomErasing: value has {len(values)} numbers, the image {image.shape[1]} channels")
-        return torch.stack([image.new_full((1, 1), v) for v in values])[None]
+        return per_channel(values, image)
 
 
 def _own_sizes(image: Tensor, u: Tensor, own: Tensor | None) -> Sizes:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from torchaug.image import arguments
 from torchaug.image.pointwise import Pointwise
+from torchaug.image.resample import per_channel
 from torchaug.keys import noise, uniform
 from torchaug.transform import Sizes
 
@@ -68,8 +69,6 @@ class Normalize(Pointwise):
         if not mean or len(mean) != len(std) or min(std) <= 0:
             raise ValueError(f"Normalize: mean and std must be equally many, std above 0, got {mean} and {std}")
         self.mean, self.std = mean, std
-        self.register_buffer("scale", 1 / torch.tensor(std).view(-1, 1, 1), persistent=False)
-        self.register_buffer("shift", -torch.tensor(mean).view(-1, 1, 1) / torch.tensor(std).view(-1, 1, 1), False)
 
     def dtype_after(self, dtype: torch.dtype) -> torch.dtype:
         return torch.float32 if dtype == torch.uint8 else dtype
@@ -77,7 +76,8 @@ class Normalize(Pointwise):
     def map(self, image: Tensor, u: Tensor, chosen: Tensor, own: Tensor | None) -> Tensor:  # noqa: ARG002
         if len(self.mean) not in (1, image.shape[1]):
             raise ValueError(f"Normalize: mean has {len(self.mean)} values, the image {image.shape[1]} channels")
-        scale, shift = (b.to(image.device, image.dtype, non_blocking=True) for b in (self.scale, self.shift))
+        scale = per_channel([1 / s for s in self.std], image)
+        shift = per_channel([-m / s for m, s in zip(self.mean, self.std, strict=True)], image)
         return torch.addcmul(shift, image, scale)
 
     def extra_repr(self) -> str:

@@ -109,14 +109,14 @@ def _leading_colors(steps: Sequence[tuple[Pointwise, Call]]) -> list[tuple[Color
 def _folded(image: Tensor, colors: Sequence[tuple[Color, Call]], own: Tensor | None) -> Tensor:
     """One matrix for all steps, clamped once. The mean of an affine map is the affine map of the mean."""
     count, channels = image.shape[:2]
-    mean = channel_means(image, own)
-    eye = torch.eye(channels + 1, device=image.device, dtype=image.dtype).expand(count, -1, -1)
+    mean = channel_means(image, own).to(torch.float32)
+    eye = torch.eye(channels + 1, device=image.device).expand(count, -1, -1)
     total = eye
     for step, (u, chosen) in colors:
-        m = torch.where(chosen[:, None, None], step.matrix(u, mean).to(image.dtype), eye)
+        m = torch.where(chosen[:, None, None], step.matrix(u, mean), eye)
         mean = (m[:, :-1, :-1] @ mean[:, :, None] + m[:, :-1, -1:])[:, :, 0]
         total = m @ total
-    return apply_matrix(image, total).clamp_(0, 1)
+    return apply_matrix(image, total.to(image.dtype)).clamp(0, 1)
 
 
 def apply_matrix(image: Tensor, matrix: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ else is `sample`d bilinearly (or nearest) at points, over a grid fine enough whe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -71,7 +72,8 @@ def move_pixels(image: Tensor, y: Axis, x: Axis, canvas: tuple[int, int], fill: 
 
 def resize(image: Tensor, y: Axis, x: Axis, canvas: tuple[int, int], fill: Tensor, antialias: bool) -> Tensor:
     """Separable bilinear resampling of float images as two batched matrix products."""
-    down, across = y.weights(canvas[0], image.shape[-2], antialias), x.weights(canvas[1], image.shape[-1], antialias)
+    down = y.weights(canvas[0], image.shape[-2], antialias).to(image.dtype)
+    across = x.weights(canvas[1], image.shape[-1], antialias).to(image.dtype)
     with torch.autocast(image.device.type, enabled=False):  # half precision would cost three levels of 255
         out = torch.matmul(torch.matmul(down[:, None], image), across[:, None].mT)
     return _filled(out, y, x, canvas, fill)
@@ -227,3 +229,8 @@ def own_pixels(image: Tensor, size: Tensor) -> Tensor:
     rows = torch.arange(image.shape[-2], device=image.device) < size[:, :1]
     columns = torch.arange(image.shape[-1], device=image.device) < size[:, 1:]
     return (rows[:, :, None] & columns[:, None, :])[:, None]
+
+
+def per_channel(values: Sequence[float], like: Tensor) -> Tensor:
+    """Numbers as (1, n, 1, 1) in the dtype and on the device of `like`; a fill for each, since a copy would wait."""
+    return torch.stack([like.new_full((1, 1, 1), v) for v in values], 1)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from torchaug.batch import Batch
 from torchaug.image import matrices, resample
-from torchaug.image.resample import Axis, as_dtype, as_float, own_pixels
+from torchaug.image.resample import Axis, as_dtype, as_float, own_pixels, per_channel
 from torchaug.transform import Call, Folding, Run, Sizes, Transform, canvas_of
 
 Interpolation = Literal["bilinear", "nearest"]
@@ -169,9 +169,7 @@ class GeometryRun(Run):
             if batch.boxes is not None:
                 changes["boxes"] = _move_boxes(batch.boxes, to_output, traced)
             if batch.keypoints is not None:
-                points = batch.keypoints.to(to_output.dtype) + 0.5
-                moved = matrices.move(points, to_output) - 0.5
-                changes["keypoints"] = _like(moved, batch.keypoints)
+                changes["keypoints"] = _move_keypoints(batch.keypoints, to_output)
         return batch.replace(**changes)
 
     def _image(self, image: Tensor, size: Tensor | None, traced: _Traced, shrinks: float) -> Tensor:
@@ -197,20 +195,22 @@ class GeometryRun(Run):
         finer = min(ceil(shrinks - 1e-6), MAX_SAMPLES) if self._antialias else 1
         x, y = _points(traced.matrix, traced.canvas, finer)
         out = resample.sample(as_float(image), x, y, as_float(fill), full)
-        out = F.avg_pool2d(out, finer) if finer > 1 else out
-        return as_dtype(out, image.dtype)
+        out = as_dtype(F.avg_pool2d(out, finer) if finer > 1 else out, image.dtype)
+        if traced.canvas != _canvas(image):
+            return out
+        return torch.where(_still(traced.matrix)[:, None, None, None], image, out)  # bit-equal where nothing moves
 
     def _fill(self, image: Tensor) -> Tensor:
         """(1, C or 1, 1, 1) in the image's dtype and range."""
-        values = self._common("fill") or (0.0,)
-        if len(values) not in (1, image.shape[1]):  # type: ignore[arg-type]
+        values = next((step.fill for step in self.geometric if step.fill is not None), (0.0,))
+        if len(values) not in (1, image.shape[1]):
             raise ValueError(
                 f"{type(self.steps[0]).__name__}: fill must have one value, or one for each of the image's "
-                f"{image.shape[1]} channels, got {len(values)}"  # type: ignore[arg-type]
+                f"{image.shape[1]} channels, got {len(values)}"
             )
-        scale = 255 if image.dtype == torch.uint8 else 1
-        planes = [image.new_full((1, 1, 1, 1), round(v * 255) if scale == 255 else v) for v in values]  # type: ignore[attr-defined]
-        return torch.cat(planes, 1)
+        if image.dtype == torch.uint8:
+            values = [round(v * 255) for v in values]
+        return per_channel(values, image)
 
     def _mask(self, mask: Tensor, size: Tensor | None, traced: _Traced) -> Tensor:
         fill = mask.new_zeros(1, 1, 1, 1)
@@ -233,16 +233,38 @@ def _seen(total: Tensor, full: Tensor, low: Tensor, high: Tensor) -> tuple[Tenso
 
 
 def _points(m: Tensor, canvas: tuple[int, int], finer: int) -> tuple[Tensor, Tensor]:
-    """Input coordinates x, y of the output pixels' centres, `finer` of them per pixel and axis: (B, H, W) each."""
-    height, width = canvas
-    ys = (torch.arange(height * finer, device=m.device, dtype=m.dtype) + 0.5)[None, :, None] / finer
-    xs = (torch.arange(width * finer, device=m.device, dtype=m.dtype) + 0.5)[None, None, :] / finer
+    """Input coordinates x, y of `finer` samples per output pixel and axis: (B, H finer, W finer) each.
+
+    They spread over what the pixel covers beyond one input pixel, since the bilinear sample itself covers one: a sample
+    that does not shrink takes them all at the centre, and is not blurred.
+    """
     e = m[:, :, :, None, None]
+    covers_x, covers_y = (m[:, :2, axis].norm(dim=1)[:, None].clamp(min=1) for axis in (0, 1))  # (B, 1) input pixels
+    xs = _spread(canvas[1], finer, 1 - 1 / covers_x)[:, None, :]
+    ys = _spread(canvas[0], finer, 1 - 1 / covers_y)[:, :, None]
     return e[:, 0, 0] * xs + (e[:, 0, 1] * ys + e[:, 0, 2]), e[:, 1, 0] * xs + (e[:, 1, 1] * ys + e[:, 1, 2])
+
+
+def _spread(length: int, finer: int, width: Tensor) -> Tensor:
+    """Centres of pixels, `finer` of each spread over `width` (B, 1) of it: (B, length * finer)."""
+    at = torch.arange(length * finer, device=width.device)
+    inside = (at % finer + 0.5) / finer - 0.5
+    return (at // finer).to(width.dtype) + 0.5 + inside * width
+
+
+def _still(m: Tensor) -> Tensor:
+    """(B,) bool: which matrices change nothing."""
+    return (m == matrices.identity(len(m), m)).flatten(1).all(1)
 
 
 def _canvas(plane: Tensor) -> tuple[int, int]:
     return plane.shape[-2], plane.shape[-1]
+
+
+def _move_keypoints(keypoints: Tensor, to_output: Tensor) -> Tensor:
+    points = keypoints.to(to_output.dtype)
+    moved = matrices.move(points + 0.5, to_output) - 0.5
+    return _like(torch.where(_still(to_output)[:, None, None], points, moved), keypoints)
 
 
 def _move_boxes(boxes: Tensor, to_output: Tensor, traced: _Traced) -> Tensor:

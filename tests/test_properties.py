@@ -1,0 +1,310 @@
+"""What holds for every public transform."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
+from zoo import CHAINS, EVERY, GEOMETRY, PIXELS, images
+
+import torchaug
+import torchaug.compose
+import torchaug.image
+from torchaug import Batch, Transform
+from torchaug.keys import sample_keys
+from torchaug.transform import Layer, Params
+
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+def every(zoo: dict[str, Layer]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("transform", zoo.values(), ids=zoo)
+
+
+def labelled(count: int = 5) -> Batch:
+    generator = torch.Generator().manual_seed(1)
+    return Batch(
+        image=images(count),
+        mask=torch.randint(0, 4, (count, 1, 32, 36), generator=generator),
+        boxes=torch.tensor([[4.0, 5.0, 20.0, 21.0], [0.0, 0.0, 36.0, 32.0]]).repeat(count, 1, 1),
+        keypoints=torch.rand(count, 6, 2, generator=generator) * 30,
+        key=sample_keys(torch.arange(count), seed=3),
+    )
+
+
+def assert_same(a: Batch, b: Batch, atol: float = 0) -> None:
+    assert a.present().keys() == b.present().keys()
+    for name, value in a.present().items():
+        exact = 0 if not value.is_floating_point() else atol
+        torch.testing.assert_close(value, b.present()[name], rtol=0, atol=exact, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def level(image: torch.Tensor) -> torch.Tensor:
+    """Images in levels of 255, as float."""
+    return image.float() if image.dtype == torch.uint8 else image * 255
+
+
+def as_float(batch: Batch) -> Batch:
+    return batch.replace(image=batch.image.float() / 255)
+
+
+@every(EVERY)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_each_sample_stands_alone(transform: Layer, dtype: torch.dtype) -> None:
+    """Sample i of a batch equals sample i transformed alone with its key; a matrix product may round another way."""
+    batch = labelled() if dtype == torch.uint8 else as_float(labelled())
+    together = transform(batch)
+    for i in range(len(batch)):
+        assert_same(together[i : i + 1], transform(batch[i : i + 1]), atol=1e-6)
+
+
+@every(EVERY)
+def test_permuting_the_batch_permutes_the_result(transform: Layer) -> None:
+    order = torch.tensor([3, 0, 4, 1, 2])
+    assert_same(transform(labelled())[order], transform(labelled()[order]))
+
+
+@every(EVERY)
+def test_the_input_stays_as_it_was(transform: Layer) -> None:
+    for batch in (labelled(), as_float(labelled())):
+        versions = {name: value._version for name, value in batch.present().items()}
+        copies = {name: value.clone() for name, value in batch.present().items()}
+        transform(batch)
+        for name, value in batch.present().items():
+            assert value._version == versions[name], name
+            torch.testing.assert_close(value, copies[name], rtol=0, atol=0)
+
+
+def random_leaves(transform: Layer) -> bool:
+    return any(not leaf.always and not leaf.resizes for leaf in transform.leaves())
+
+
+@every({name: t for name, t in EVERY.items() if isinstance(t, Transform) and not t.always and not t.resizes})
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.bfloat16])
+def test_samples_that_are_not_chosen_are_bit_equal(transform: Transform, dtype: torch.dtype) -> None:
+    batch = labelled()
+    image = batch.image if dtype == torch.uint8 else (batch.image.float() / 255).to(dtype)
+    batch = batch.replace(image=image)
+    u = torch.rand(5, transform.uniforms, generator=torch.Generator().manual_seed(0))
+    assert_same(transform.apply(batch, u, torch.zeros(5, dtype=torch.bool)), batch)
+
+
+@every(EVERY)
+def test_evaluation_is_deterministic_and_keeps_what_has_no_size_to_set(transform: Layer) -> None:
+    transform.eval()
+    try:
+        first = transform(labelled().replace(key=None))
+        assert_same(first, transform(labelled().replace(key=None)))
+        if isinstance(transform, Transform) and not transform.always and not transform.resizes:
+            assert_same(first, labelled().replace(key=None))
+    finally:
+        transform.train()
+
+
+@every({name: t for name, t in EVERY.items() if name != "erasing_random"})  # its noise leaves uint8's range
+def test_uint8_and_float_agree_within_a_level(transform: Layer) -> None:
+    """Not across edges that a rounding moves: hence smooth images, and a share of pixels for nearest sampling."""
+    whole, real = transform(labelled()).image, transform(as_float(labelled())).image
+    difference = (level(whole) - level(real)).abs() if real.min() >= -0.01 and real.max() <= 1.01 else (whole - real).abs()
+    steps = sum(isinstance(t, (torchaug.image.Geometric, torchaug.image.Pointwise)) for t in transform.leaves())
+    assert difference.max() <= (1.01 if steps == 1 else 4.0)
+
+
+@every(EVERY)
+def test_mask_labels_never_grow(transform: Layer) -> None:
+    before, after = labelled().mask, transform(labelled()).mask
+    assert set(after.unique().tolist()) <= set(before.unique().tolist()) | {0}
+    assert after.dtype == before.dtype
+
+
+@every(EVERY)
+@pytest.mark.parametrize("count", [0, 1])
+def test_empty_and_one_sample_batches(transform: Layer, count: int) -> None:
+    assert len(transform(labelled()[:count])) == count
+
+
+@every(EVERY)
+def test_a_generator_repeats_and_the_global_state_is_kept(transform: Layer) -> None:
+    batch = labelled().replace(key=None)
+    state = torch.get_rng_state()
+    first = transform(batch, generator=torch.Generator().manual_seed(7))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert_same(first, transform(batch, generator=torch.Generator().manual_seed(7)))
+
+
+def test_manual_seed_repeats_a_bare_call() -> None:
+    flip = torchaug.image.RandomResizedCrop(8)
+    results = []
+    for _ in range(2):
+        torch.manual_seed(11)
+        results.append(flip(images()))
+    assert torch.equal(*results)
+    assert not torch.equal(results[1], flip(images()))
+
+
+def draws(transform: Layer, seed: int) -> torch.Tensor:
+    return torch.rand(1, transform.columns, generator=torch.Generator().manual_seed(seed))
+
+
+@every(GEOMETRY | {"chain": CHAINS["geometry_folded"]})
+@given(x=st.integers(12, 23), y=st.integers(12, 19), seed=st.integers(0, 2**31))
+@settings(max_examples=25, deadline=None)
+def test_a_keypoint_follows_the_dot_under_it(transform: Layer, x: int, y: int, seed: int) -> None:
+    """The centre of mass of a dot painted at a keypoint is where the moved keypoint says."""
+    image = torch.zeros(1, 3, 32, 36)
+    image[0, :, y - 1 : y + 2, x - 1 : x + 2] = 1
+    batch = Batch(image=image, keypoints=torch.tensor([[[float(x), float(y)]]]))
+    params = Params(draws(transform, seed), (32, 36))
+    moved = transform.play(batch, params)
+    fill = transform.play(Batch(image=torch.zeros(1, 3, 32, 36)), params).image
+    mass = (moved.image - fill)[0, 0].clamp(min=0)
+    height, width = mass.shape
+    at = moved.keypoints[0, 0]
+    nearest_edge = min(float(at[0]), float(at[1]), width - 1 - float(at[0]), height - 1 - float(at[1]))
+    if nearest_edge < 6:  # part of the dot has left the canvas
+        return
+    ys, xs = torch.meshgrid(torch.arange(float(height)), torch.arange(float(width)), indexing="ij")
+    centre = torch.stack([(mass * xs).sum(), (mass * ys).sum()]) / mass.sum()
+    sharp = "nearest" not in str([getattr(leaf, "interpolation", None) for leaf in transform.leaves()])
+    torch.testing.assert_close(centre, at, atol=0.3 if sharp else 0.75, rtol=0)
+
+
+@every({"rotation": GEOMETRY["rotation"], "crop": GEOMETRY["resized_crop"], "chain": CHAINS["geometry_folded"]})
+@given(seed=st.integers(0, 2**31))
+@settings(max_examples=25, deadline=None)
+def test_a_box_contains_the_mask_it_was_drawn_around(transform: Layer, seed: int) -> None:
+    mask = torch.zeros(1, 1, 32, 36, dtype=torch.int64)
+    mask[..., 8:20, 10:25] = 1
+    batch = Batch(image=torch.zeros(1, 3, 32, 36), mask=mask, boxes=torch.tensor([[[10.0, 8.0, 25.0, 20.0]]]))
+    moved = transform.play(batch, Params(draws(transform, seed), (32, 36)))
+    rows, columns = moved.mask[0, 0].nonzero(as_tuple=True)
+    if len(rows):
+        x0, y0, x1, y1 = moved.boxes[0, 0].tolist()
+        assert x0 <= columns.min() + 0.501
+        assert y0 <= rows.min() + 0.501
+        assert x1 >= columns.max() + 0.499
+        assert y1 >= rows.max() + 0.499
+
+
+@every(EVERY)
+def test_nothing_waits_for_the_device(transform: Layer) -> None:
+    """On a fake CUDA device any read of a value (`.item()`, `.tolist()`, a boolean index, a copy from the host) fails."""
+    with FakeTensorMode():
+        image = torch.empty(8, 3, 32, 36, dtype=torch.uint8, device="cuda")
+        mask = torch.empty(8, 1, 32, 36, dtype=torch.int64, device="cuda")
+        points = torch.empty(8, 6, 2, device="cuda")
+        keys = torch.empty(8, dtype=torch.int64, device="cuda")
+        transform(Batch(image=image, mask=mask, boxes=torch.empty(8, 2, 4, device="cuda"), keypoints=points, key=keys))
+
+
+def test_the_check_for_waiting_finds_a_planted_wait() -> None:
+    class Waits(Transform):
+        def apply(self, batch: Batch, u: torch.Tensor, chosen: torch.Tensor) -> Batch:
+            return batch if chosen.any() else batch.replace(image=batch.image + 1)
+
+    with pytest.raises(Exception, match="_local_scalar_dense"):
+        test_nothing_waits_for_the_device(Waits())
+
+
+@every(EVERY)
+def test_the_graph_is_whole_and_equal_to_eager(transform: Layer) -> None:
+    """One full graph of the pure part; the tensor path of a GPU is traced too, through images that need a gradient."""
+    torch._dynamo.reset()
+    for batch in (labelled(), as_float(labelled())):
+        params = transform.draw(batch)
+        compiled = torch.compile(transform.play, fullgraph=True, backend="eager")
+        result, expected = compiled(batch, params), transform.play(batch, params)
+        for name, value in expected.present().items():
+            tolerance = 1.0 if value.dtype == torch.uint8 else 1e-4
+            torch.testing.assert_close(result.present()[name].double(), value.double(), rtol=0, atol=tolerance)
+
+
+@every({**GEOMETRY, **PIXELS, "simclr": CHAINS["simclr"], "folded": CHAINS["geometry_folded"]})
+def test_gradients_of_first_and_second_order_reach_the_image(transform: Layer) -> None:
+    image = (images(2).double() / 255 * 0.8 + 0.1).requires_grad_()
+    batch = Batch(image=image, key=sample_keys(torch.arange(2)))
+    out = transform(batch).image
+    (gradient,) = torch.autograd.grad((out.double() ** 3).sum(), image, create_graph=True)
+    assert torch.isfinite(gradient).all()
+    (second,) = torch.autograd.grad(gradient.square().sum(), image)
+    assert torch.isfinite(second).all()
+    assert second.abs().sum() > 0
+
+
+@every(GEOMETRY)
+def test_the_differentiable_path_equals_the_fast_one(transform: Layer) -> None:
+    batch = as_float(labelled())
+    fast = transform(batch).image
+    slow = transform(batch.replace(image=batch.image.clone().requires_grad_())).image
+    torch.testing.assert_close(slow.detach(), fast, rtol=0, atol=2e-5)
+
+
+@every(EVERY)
+def test_images_of_different_sizes_keep_to_their_own_pixels(transform: Layer) -> None:
+    """A padded image comes out as it does alone: what lies in the padding has no influence."""
+    if any(getattr(leaf, "shorter", None) for leaf in transform.leaves()):
+        pytest.skip("gives each image its own shape")
+    big, small = images(1, 36, 40)[0], images(1, 33, 35, seed=5)[0]
+    batch = Batch.from_images([big, small]).replace(key=sample_keys(torch.arange(2)))
+    dirty = torch.where(torch.arange(40) < batch.size[:, 1, None, None, None], batch.image, 200)
+    for padded in (batch, batch.replace(image=dirty)):
+        out = transform(padded)
+        alone = transform(small[None], keys=batch.key[1:])
+        height, width = alone.shape[-2:]
+        difference = (level(out.image[1:, :, :height, :width]) - level(alone)).abs()
+        noisy = any(
+            isinstance(t, torchaug.image.GaussianNoise | torchaug.image.RandomErasing) for t in transform.leaves()
+        )
+        if not noisy:  # a field of noise depends on the canvas
+            assert difference.max() <= 1.01
+
+
+def test_a_one_pixel_image_passes_every_pixel_transform_without_nan() -> None:
+    for transform in PIXELS.values():
+        out = transform(torch.full((2, 3, 1, 1), 0.5))
+        assert torch.isfinite(out).all()
+
+
+@pytest.mark.gpu
+@gpu
+@every(EVERY)
+def test_cpu_and_cuda_agree_without_a_wait(transform: Layer) -> None:
+    batch = as_float(labelled())
+    on_gpu = batch.to("cuda")
+    transform(on_gpu)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        result = transform(on_gpu)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    for name, value in transform(batch).present().items():
+        torch.testing.assert_close(result.present()[name].cpu().double(), value.double(), rtol=0, atol=1e-3)
+
+
+PUBLIC = [getattr(torchaug.image, name) for name in torchaug.image.__all__] + [
+    getattr(torchaug.compose, name) for name in torchaug.__all__ if hasattr(torchaug.compose, name)
+]
+
+
+@pytest.mark.parametrize("kind", PUBLIC, ids=lambda kind: kind.__name__)
+def test_every_public_transform_documents_itself(kind: type) -> None:
+    if inspect.isabstract(kind) or kind in (torchaug.Batch, torchaug.Params):
+        return
+    assert kind.__doc__, kind
+    parameters = [name for name in inspect.signature(kind.__init__).parameters if name not in ("self", "args")]
+    for name in parameters:
+        assert f"{name}" in kind.__doc__, f"{kind.__name__}: {name} is not documented"
+    assert ">>>" in kind.__doc__, f"{kind.__name__} has no example"
+
+
+def test_the_zoo_has_every_public_transform() -> None:
+    shown = {type(leaf) for layer in EVERY.values() for leaf in layer.leaves()} | {
+        type(layer) for layer in EVERY.values()
+    }
+    foreign = {torchaug.compose.Lambda, torchaug.compose.PerSample}
+    missing = {kind for kind in PUBLIC if issubclass(kind, Layer) and not inspect.isabstract(kind)} - shown - foreign
+    assert not missing
