@@ -109,7 +109,9 @@ def test_evaluation_is_deterministic_and_keeps_what_has_no_size_to_set(transform
 def test_uint8_and_float_agree_within_a_level(transform: Layer) -> None:
     """Not across edges that a rounding moves: hence smooth images, and a share of pixels for nearest sampling."""
     whole, real = transform(labelled()).image, transform(as_float(labelled())).image
-    difference = (level(whole) - level(real)).abs() if real.min() >= -0.01 and real.max() <= 1.01 else (whole - real).abs()
+    difference = (
+        (level(whole) - level(real)).abs() if real.min() >= -0.01 and real.max() <= 1.01 else (whole - real).abs()
+    )
     steps = sum(isinstance(t, (torchaug.image.Geometric, torchaug.image.Pointwise)) for t in transform.leaves())
     assert difference.max() <= (1.01 if steps == 1 else 4.0)
 
@@ -203,7 +205,7 @@ def test_nothing_waits_for_the_device(transform: Layer) -> None:
 
 def test_the_check_for_waiting_finds_a_planted_wait() -> None:
     class Waits(Transform):
-        def apply(self, batch: Batch, u: torch.Tensor, chosen: torch.Tensor) -> Batch:
+        def transform(self, batch: Batch, u: torch.Tensor, chosen: torch.Tensor) -> Batch:
             return batch if chosen.any() else batch.replace(image=batch.image + 1)
 
     with pytest.raises(Exception, match="_local_scalar_dense"):

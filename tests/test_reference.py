@@ -10,8 +10,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 from torchvision import tv_tensors
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms import v2
+from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as tvf
 from zoo import images
 
@@ -68,7 +67,8 @@ def test_resized_crops_equal_torchvisions(canvas: tuple[int, int], real: bool, g
 
 
 @pytest.mark.parametrize(
-    ("size", "options"), [((20, 41), {}), (19, {}), (19, {"max_size": 20}), ((50, 80), {}), ((20, 41), {"antialias": False})]
+    ("size", "options"),
+    [((20, 41), {}), (19, {}), (19, {"max_size": 20}), ((50, 80), {}), ((20, 41), {"antialias": False})],
 )
 def test_resizes_equal_torchvisions(size: object, options: dict) -> None:
     real = images().double() / 255
@@ -101,7 +101,9 @@ def test_random_crops_equal_torchvisions_and_are_uniform() -> None:
 
 
 def test_a_crop_larger_than_the_image_is_an_error_or_padded() -> None:
-    with pytest.raises(ValueError, match=r"RandomCrop: image must be at least 40 x 40 or pad_if_needed=True, got 32 x 36"):
+    with pytest.raises(
+        ValueError, match=r"RandomCrop: image must be at least 40 x 40 or pad_if_needed=True, got 32 x 36"
+    ):
         T.RandomCrop(40)(images())
     out, records = drawn(T.RandomCrop(40, pad_if_needed=True))
     for i, record in enumerate(records):
@@ -112,7 +114,7 @@ def test_a_crop_larger_than_the_image_is_an_error_or_padded() -> None:
 def test_the_law_of_resized_crops_is_torchvisions() -> None:
     crop = T.RandomResizedCrop(8, scale=(0.2, 0.9))
     u = torch.rand(4000, crop.uniforms, generator=torch.Generator().manual_seed(0))
-    ours = crop.parameters(u, Sizes.of((50, 120), None, u))
+    ours = crop.drawn(u, Sizes.of((50, 120), None, u))
     theirs_crop = v2.RandomResizedCrop(8, scale=(0.2, 0.9))
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -193,7 +195,9 @@ def test_boxes_and_keypoints_follow_as_in_torchvision() -> None:
     ]
     for transform, reference in cases:
         batch = Batch(
-            image=images(COUNT), boxes=boxes.repeat(COUNT, 1, 1), keypoints=points.repeat(COUNT, 1, 1),
+            image=images(COUNT),
+            boxes=boxes.repeat(COUNT, 1, 1),
+            keypoints=points.repeat(COUNT, 1, 1),
             key=sample_keys(torch.arange(COUNT)),
         )
         params = transform.draw(batch)
@@ -232,7 +236,7 @@ def test_jitter_equals_torchvisions_in_each_order(order: tuple[int, ...]) -> Non
     u = torch.rand(4, jitter.uniforms, generator=torch.Generator().manual_seed(sum(order)))
     u[:, 4:] = torch.tensor([order[op] / 4 + 0.1 for op in range(4)])
     image = images(4).double() / 255
-    drawn = jitter.parameters(u, Sizes.of((32, 36), None, u))
+    drawn = jitter.drawn(u, Sizes.of((32, 36), None, u))
     out = jitter.apply(Batch(image=image), u, torch.ones(4, dtype=torch.bool)).image
     for i in range(4):
         expected = image[i]
@@ -256,7 +260,7 @@ def test_each_step_of_jitter_equals_torchvisions_on_uint8(which: int) -> None:
 def test_the_order_of_jitter_is_uniform() -> None:
     jitter = T.ColorJitter(0.4, 0.4, 0.4, 0.1)
     u = torch.rand(4800, jitter.uniforms, generator=torch.Generator().manual_seed(0))
-    orders = jitter.parameters(u, Sizes.of((8, 8), None, u))["rank"]
+    orders = jitter.drawn(u, Sizes.of((8, 8), None, u))["rank"]
     _, counts = (orders @ torch.tensor([1, 4, 16, 64])).unique(return_counts=True)
     assert len(counts) == 24
     assert stats.chisquare(counts.numpy()).pvalue > 1e-4

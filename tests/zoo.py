@@ -37,6 +37,7 @@ GEOMETRY: dict[str, Layer] = {
 PIXELS: dict[str, Layer] = {
     "jitter": T.ColorJitter(0.4, 0.4, 0.4, 0.1),
     "jitter_light": T.ColorJitter(brightness=(0.5, 2), contrast=0.5),
+    "jitter_contrast_hue": T.ColorJitter(contrast=0.5, hue=0.2),
     "grayscale": T.RandomGrayscale(p=1.0),
     "noise": T.GaussianNoise(sigma=(0.05, 0.2)),
     "erasing": T.RandomErasing(p=1.0, value=(0.1, 0.2, 0.3)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from PIL import Image as PILImage
@@ -69,10 +69,8 @@ class Batch:
         return self._any().device
 
     def _any(self) -> Tensor:
-        for name in FIELDS:
-            value: Tensor | None = getattr(self, name)
-            if value is not None:
-                return value
+        for value in self.present().values():
+            return value
         raise ValueError("Batch: expected at least one field, got none; pass image=, waveform=, tokens= or table=")
 
     def replace(self, **changes: Tensor | None) -> Batch:
@@ -113,9 +111,9 @@ class Batch:
                     f"{who}: mask must be (B, N, H, W) with the image's H and W, got {tuple(self.mask.shape)} "
                     f"beside image {tuple(self.image.shape)}"
                 )
-        for name, value, width in (("boxes", self.boxes, 4), ("keypoints", self.keypoints, 2)):
-            if value is not None and (value.ndim != 3 or value.shape[-1] != width):
-                raise ValueError(f"{who}: {name} must be (B, N, {width}), got {tuple(value.shape)}")
+        for name, points, width in (("boxes", self.boxes, 4), ("keypoints", self.keypoints, 2)):
+            if points is not None and (points.ndim != 3 or points.shape[-1] != width):
+                raise ValueError(f"{who}: {name} must be (B, N, {width}), got {tuple(points.shape)}")
         return self
 
     @staticmethod
@@ -198,9 +196,9 @@ def pack(inputs: tuple[Any, ...], who: str) -> tuple[Batch, Unpack]:
     if isinstance(structure, list) and structure and all(_is_image(item) for item in structure):
         return _pack_list(structure, who)
     found: dict[str, _Place] = {}
-    template = _find(structure, None, found, who)
-    if not found:
-        template = _find_plain(structure, found)
+    template = _find(structure, found, who)
+    if found.keys().isdisjoint(_INPUTS):
+        template = _find_plain(template, found)
     if not found:
         raise TypeError(
             f"{who}: expected an image among the inputs (a tensor of 3 or 4 dimensions, a PIL image, a tv_tensors.Image"
@@ -212,7 +210,7 @@ def pack(inputs: tuple[Any, ...], who: str) -> tuple[Batch, Unpack]:
     def unpack(result: Batch) -> Any:
         image = result.image
         boxes_on = None if image is None else (image.shape[-2], image.shape[-1])
-        return _fill(template, lambda place: place.restore(result, single, boxes_on))
+        return _walk(template, lambda v, _: v.restore(result, single, boxes_on) if isinstance(v, _Place) else v)
 
     return batch, unpack
 
@@ -250,37 +248,48 @@ _TYPES: tuple[tuple[type, str], ...] = (
 )
 
 
-def _find(node: Any, name: Any, found: dict[str, _Place], who: str) -> Any:
-    """`node` with `_Place`s where a field's value stood, known by type or by a dict entry's name."""
+def _walk(node: Any, leaf: Callable[[Any, Any], Any], name: Any = None) -> Any:
+    """The same structure of dicts, tuples and lists, with `leaf(value, its dict key)` for each value."""
     if isinstance(node, dict):
-        return {key: _find(value, key, found, who) for key, value in node.items()}
+        return {key: _walk(value, leaf, key) for key, value in node.items()}
     if isinstance(node, (tuple, list)):
-        children = [_find(child, None, found, who) for child in node]
+        children = [_walk(child, leaf) for child in node]
         return type(node)(*children) if hasattr(node, "_fields") else type(node)(children)
-    if isinstance(node, tv_tensors.Video):
-        raise TypeError(f"{who}: expected images, got a tv_tensors.Video; pass its frames as a batch")
-    field = next((field for kind, field in _TYPES if isinstance(node, kind)), None)
-    if field is None and isinstance(node, Tensor) and name in FIELDS and node.ndim:
-        field = name
-    if field is None:
-        return node
-    if field in found:
-        raise ValueError(f"{who}: expected one {field} a sample, got two among the inputs")
-    found[field] = _Place(field, node)
-    return found[field]
+    return leaf(node, name)
 
 
-def _find_plain(node: Any, found: dict[str, _Place]) -> Any:
-    """As torchvision has it: without an image by type or name, the first plain tensor is the image."""
-    if isinstance(node, dict):
-        return {key: _find_plain(value, found) for key, value in node.items()}
-    if isinstance(node, (tuple, list)):
-        children = [_find_plain(child, found) for child in node]
-        return type(node)(*children) if hasattr(node, "_fields") else type(node)(children)
-    if isinstance(node, Tensor) and node.ndim >= 3 and not found:
-        found["image"] = _Place("image", node)
+def _find(structure: Any, found: dict[str, _Place], who: str) -> Any:
+    """The structure with `_Place`s where a field's value stood, known by type or by a dict entry's name."""
+
+    def leaf(value: Any, name: Any) -> Any:
+        if isinstance(value, tv_tensors.Video):
+            raise TypeError(f"{who}: expected images, got a tv_tensors.Video; pass its frames as a batch")
+        field = next((field for kind, field in _TYPES if isinstance(value, kind)), None)
+        if field is None and isinstance(value, Tensor) and name in FIELDS and value.ndim:
+            field = name
+        if field is None:
+            return value
+        if field in found:
+            raise ValueError(f"{who}: expected one {field} a sample, got two among the inputs")
+        found[field] = _Place(field, value)
+        return found[field]
+
+    return _walk(structure, leaf)
+
+
+_INPUTS = ("image", "waveform", "tokens", "table")
+
+
+def _find_plain(structure: Any, found: dict[str, _Place]) -> Any:
+    """As torchvision has it: without an input by type or name, the first plain tensor is the image."""
+
+    def leaf(value: Any, name: Any) -> Any:
+        if not isinstance(value, Tensor) or value.ndim < 3 or "image" in found:
+            return value
+        found["image"] = _Place("image", value)
         return found["image"]
-    return node
+
+    return _walk(structure, leaf)
 
 
 def _is_single(found: dict[str, _Place]) -> bool:
@@ -296,9 +305,7 @@ def _tensor(place: _Place, single: bool, who: str) -> Tensor:
     value = place.value
     if isinstance(value, PILImage.Image):
         if value.mode not in ("L", "RGB"):
-            raise ValueError(
-                f"{who}: a PIL image must be of mode L or RGB, got {value.mode}; use image.convert('RGB')"
-            )
+            raise ValueError(f"{who}: a PIL image must be of mode L or RGB, got {value.mode}; use image.convert('RGB')")
         value = tvf.pil_to_tensor(value)
     if isinstance(value, tv_tensors.BoundingBoxes):
         if value.format not in (BoxFormat.XYXY, BoxFormat.XYWH, BoxFormat.CXCYWH):
@@ -306,23 +313,12 @@ def _tensor(place: _Place, single: bool, who: str) -> Tensor:
                 f"{who}: boxes must be in XYXY, XYWH or CXCYWH format, got {value.format.value}; convert them first"
             )
         value = tvf.convert_bounding_box_format(value, new_format=BoxFormat.XYXY)
-    value = value.as_subclass(Tensor)
+    value = cast(Tensor, value.as_subclass(Tensor))
     if place.field == "mask":
         if single:
             return value[None, None] if value.ndim == 2 else value[None]
         return value[:, None] if value.ndim == 3 else value
     return value[None] if single else value
-
-
-def _fill(node: Any, restore: Callable[[_Place], Any]) -> Any:
-    if isinstance(node, _Place):
-        return restore(node)
-    if isinstance(node, dict):
-        return {key: _fill(value, restore) for key, value in node.items()}
-    if isinstance(node, (tuple, list)):
-        children = [_fill(child, restore) for child in node]
-        return type(node)(*children) if hasattr(node, "_fields") else type(node)(children)
-    return node
 
 
 def _describe(structure: Any) -> str:

@@ -8,35 +8,36 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import math
 import re
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+from torchaug.arguments import build_parser
 
 if TYPE_CHECKING:
     from torchaug.data import TensorImages
     from torchaug.evaluate.results import Interval, StudyResult
+    from torchaug.training.study import Provider
 
-ABOUT = """\
-Make a small, imbalanced or sensitive image data set train a better model.
-
-The road: train a generator on your images (fit), make a bank of synthetic
-images with it (synthesize), mix the bank with the real data in training.
-demo goes the whole road and measures whether it helped."""
-
-SOURCE = "a folder with a folder of images for each class, the named set digits, or module:attribute of a Dataset"
-Report = Callable[[int, int], None]
+DEMO_SIDE = 16  # larger images are shrunk to this in a demo: a study of them would take hours on a CPU
+DIGITS_RARE = [3, 7, 8]
+QUICK_SECONDS = 55.0
+END_SECONDS = 5.0  # of the time, kept for ending the processes and for the report
 
 
 class Misuse(Exception):
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(2, f"{_line(error)}; see torchaug --help")
     chosen: Namespace = options[options.subcommand]
     try:
-        commands[options.subcommand](chosen, Console(highlight=False))
+        commands[options.subcommand](chosen, _console())
     except KeyboardInterrupt as interrupt:
         return _fail(130, f"interrupted; {interrupt or 'nothing was written'}")
     except Exception as error:
@@ -76,33 +77,125 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def demo(options: Namespace, console: Console) -> None:
+    """torchaug demo."""
+    start = time.monotonic()
+    data = _data(options, console, largest=DEMO_SIDE)
+    with _misuse():
+        from torchaug.training.study import run_study
+
+        rare = _rare(options, data)
+        provider, note = _provider(options, data, rare)
+        provider(0)  # a split that cannot be made is known before anything is trained
+        options.out.mkdir(parents=True, exist_ok=True)
+    seconds = QUICK_SECONDS if options.quick else 60 * options.minutes
+    _say(console, f"{options.data}: {len(data)} images of {len(data.classes)} classes, {_shape(data)}")
+    _say(console, f"rare classes: {', '.join(data.classes[c] for c in rare)}")
+    _say(console, f"six ways to train at equal steps, up to {options.seeds} seeds, within {seconds / 60:.2g} minutes")
+    kept = f"a study is whole or nothing, and what {options.out} held before is unchanged"
+    with _bar(console, "training") as report, _kept(lambda: kept):
+        result = run_study(
+            provider,
+            rare=rare,
+            seeds=range(options.seeds),
+            seconds=max(1.0, seconds - END_SECONDS - (time.monotonic() - start)),
+            data=options.data,
+            progress=report,
+        )
+    _show(console, replace(result, notes=(*result.notes, note)), options.out)
+    if options.data == "digits":
+        _say(console, "next, the same with your own images:\n  torchaug demo --data FOLDER")
+    else:
+        _say(console, "next, a generator to keep:")
+        _say(console, f"  torchaug fit --data {shlex.quote(options.data)} --out generator")
+
+
+def _show(console: Console, result: StudyResult, out: Path) -> None:
+    """Writes a study down, the numbers first, and prints it."""
+    from torchaug.data.files import replace_file
+    from torchaug.explore.report import headline, verdicts, write_report
+
+    replace_file(out / "results.json", (json.dumps(result.to_json(), indent=1) + "\n").encode())
+    base = result.arms[0].name
+    table = Table("trained on", "accuracy", "macro F1", "rare-class recall", f"against {base}", box=box.SIMPLE)
+    styles = {"helped": "green", "hurt": "red", "no measurable difference": "dim"}
+    for arm in result.arms:
+        difference = result.difference(arm.name, base)
+        verdict = difference.verdict if difference else ""
+        cells = (_cell(interval) for interval in (arm.accuracy, arm.macro_f1, arm.rare_recall))
+        table.add_row(arm.name, *cells, verdict, style="bold" if arm is result.best() else styles.get(verdict))
+    console.print(table)
+    _say(console, f"mean ± half of the 95 % interval, {len(result.seeds)} paired seeds, {result.seconds:.0f} seconds")
+    for line in ("", headline(result), *(f"- {verdict}" for verdict in verdicts(result)), ""):
+        console.print(line, markup=False)
+    report = write_report(result, out / "report.html")
+    _say(console, f"report: {report}\nnumbers: {out / 'results.json'}")
+
+
+def _cell(interval: Interval) -> str:
+    half = (interval.high - interval.low) / 2
+    return f"{interval.mean:.3f}" if math.isnan(half) else f"{interval.mean:.3f} ± {half:.3f}"
+
+
+def _rare(options: Namespace, data: TensorImages) -> list[int]:
+    """The numbers of the rare classes."""
+    from torchaug.evaluate.holdout import rarest
+
+    unknown = [name for name in options.rare or [] if name not in data.classes]
+    if unknown or (options.rare and len(set(options.rare)) == len(data.classes)):
+        got = repr(unknown[0]) if unknown else "all of them"
+        raise Misuse(f"demo: --rare must name some of the classes {', '.join(data.classes)}, got {got}")
+    if options.rare:
+        return sorted({data.classes.index(name) for name in options.rare})
+    return DIGITS_RARE if options.data == "digits" else rarest(data.labels, len(data.classes))
+
+
+def _provider(options: Namespace, data: TensorImages, rare: list[int]) -> tuple[Provider, str]:
+    """What a seed trains and tests on, and what a reader should know about it."""
+    from torchaug.evaluate.holdout import holdout
+    from torchaug.training.study import ImbalancedDraw
+
+    if options.data == "digits":
+        return ImbalancedDraw(data, tuple(rare)), (
+            "The intervals cover what changes from seed to seed: the draw of training images and the training itself. "
+            "The test images are the same in every seed, so they say little about other data."
+        )
+    return partial(holdout, data), (
+        "Each seed holds out another 30 % of each class to test. The training sets of different seeds overlap, which "
+        "makes the intervals somewhat too narrow."
+    )
+
+
 def fit(options: Namespace, console: Console) -> None:
     """torchaug fit."""
     data = _data(options, console)
     with _misuse():
         from torchaug.training.fit import FILE, fit
+        from torchaug.training.study import default_augment
 
         file = options.out / FILE
         if file.exists() and not options.resume:
             raise Misuse(f"fit: {file} is already there; go on from it with --resume, or name another --out")
-        console.print(f"{len(data)} images of {len(data.classes)} classes, {_shape(data)}; kind {options.kind}")
-        try:
-            with _bar(console, "training") as report:
-                fit(
-                    options.kind,
-                    data,
-                    out=options.out,
-                    steps=options.steps,
-                    seed=options.seed,
-                    augment=None,
-                    resume=options.resume,
-                    progress=lambda done, total, _: report(done, total),
-                )
-        except KeyboardInterrupt:
-            kept = f"{file} is kept, go on from it with --resume" if file.exists() else "it was too early for a checkpoint"
-            raise KeyboardInterrupt(kept) from None
-    console.print(f"the generator is in {file}, grids of samples beside it; next:", markup=False)
-    console.print(f"  torchaug synthesize --checkpoint {shlex.quote(str(file))} --per-class 100 --out bank", markup=False)
+        _say(console, f"{len(data)} images of {len(data.classes)} classes, {_shape(data)}; kind {options.kind}")
+        with _bar(console, "training") as report, _kept(lambda: _checkpoint_kept(file)):
+            fit(
+                options.kind,
+                data,
+                out=options.out,
+                steps=options.steps,
+                seed=options.seed,
+                augment=default_augment() if options.kind == "gan" else None,  # a GAN copies few images without it
+                resume=options.resume,
+                progress=lambda done, total, _: report(done, total),
+            )
+    _say(console, f"the generator is in {file}, grids of samples beside it; next:")
+    _say(console, f"  torchaug synthesize --checkpoint {shlex.quote(str(file))} --per-class 100 --out bank")
+
+
+def _checkpoint_kept(file: Path) -> str:
+    if file.exists():
+        return f"{file} is kept, go on from it with --resume"
+    return "it was too early for a checkpoint"
 
 
 def synthesize(options: Namespace, console: Console) -> None:
@@ -116,25 +209,40 @@ def synthesize(options: Namespace, console: Console) -> None:
         generator = load_generator(options.checkpoint)
         counts = options.counts or dict.fromkeys(generator.classes, options.per_class)
         kept = f"finished shards in {options.out} are kept, and the same command goes on from them"
-        with _bar(console, "making images") as report, _kept(kept):
+        with _bar(console, "making images") as report, _kept(lambda: kept):
             bank = synthesize(generator, counts, options.out, seed=options.seed, progress=report)
     table = Table("class", "images", box=box.SIMPLE)
     for name, count in zip(bank.classes, bank.labels.bincount(minlength=len(bank.classes)).tolist(), strict=True):
         table.add_row(escape(name), str(count))
     console.print(table)
-    console.print(f"{len(bank)} images in {escape(str(options.out))}; mix them with real data:")
-    console.print(
-        f"  from torchaug.data import Bank, MixedDataset, MixedSampler, Source\n"
-        f"  data = MixedDataset([Source.real(your_data), Source.bank(Bank({str(options.out)!r}))])",
-        markup=False,
-    )
+    _say(console, f"{len(bank)} images in {options.out}; mix them with real data:")
+    _say(console, "  from torchaug.data import Bank, MixedDataset, Source")
+    _say(console, f"  data = MixedDataset([Source.real(your_data), Source.bank(Bank({str(options.out)!r}))])")
 
 
-def _data(options: Namespace, console: Console) -> TensorImages:
+def _console() -> Console:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120  # a file or a pipe: wide enough for the tables
+    return console
+
+
+def _say(console: Console, text: str) -> None:
+    """A line as it is: commands to copy must not be wrapped, nor brackets in names read as styles."""
+    console.print(text, markup=False, soft_wrap=True)
+
+
+def _data(options: Namespace, console: Console, largest: int | None = None) -> TensorImages:
+    """The images that --data names, all of --size; without it none with a side above `largest`."""
     with _misuse():
         from torchaug.data import TensorImages, load
 
         data = load(options.data, size=options.size)
+        if largest and not options.size and max(data[0]["image"].shape[-2:]) > largest:
+            _say(
+                console, f"images are shrunk to {largest} x {largest} pixels to fit the time; see --size and --minutes"
+            )
+            data = load(options.data, size=(largest, largest))
         if isinstance(data, TensorImages):
             return data
         with _bar(console, "reading images") as report:
@@ -160,21 +268,47 @@ def _misuse() -> Iterator[None]:
 
 
 @contextmanager
-def _kept(text: str) -> Iterator[None]:
+def _kept(what: Callable[[], str]) -> Iterator[None]:
     """Ctrl-C says what is kept."""
     try:
         yield
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(text) from None
+        raise KeyboardInterrupt(what()) from None
 
 
 @contextmanager
-def _bar(console: Console, text: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar, moved by what is yielded: called with (done, total)."""
-    columns = (TextColumn(text), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+def _bar(console: Console, text: str) -> Iterator[Callable[..., None]]:
+    """A progress bar, moved by what is yielded: called with (done, total) and perhaps what was done.
+
+    Where the output is no terminal, a line now and then instead.
+    """
+    if not console.is_terminal:
+        yield _lines(console, text)
+        return
+    columns = (
+        TextColumn(text),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(text, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+        task = progress.add_task("", total=None, visible=False)  # not before something is under way
+        yield lambda done, total, what="": progress.update(
+            task, completed=done, total=total, description=what, visible=True
+        )
+
+
+def _lines(console: Console, text: str, every: float = 5.0) -> Callable[..., None]:
+    last = time.monotonic()
+
+    def report(done: int, total: int, what: str = "") -> None:
+        nonlocal last
+        if done == total or time.monotonic() - last >= every:
+            last = time.monotonic()
+            _say(console, f"{text}: {done} of {total}{what and ', ' + what}")
+
+    return report
 
 
 def _fail(code: int, text: str) -> int:
@@ -192,118 +326,3 @@ def _line(error: Exception) -> str:
     if isinstance(error, (Misuse, ValueError, OSError, ImportError)) and text:
         return text
     return f"{type(error).__name__}: {text}; --debug shows where"
-
-
-def build_parser() -> ArgumentParser:
-    """The arguments of all commands."""
-    parser = _parser(ABOUT, prog="torchaug", version=version("torchaug-synth"))
-    commands = parser.add_subcommands(title="commands", metavar="COMMAND")
-    for name, describe, text in (
-        ("demo", _demo_arguments, "does synthetic data help? train six ways, compare, and write a report"),
-        ("fit", _fit_arguments, "train a generator on your images"),
-        ("synthesize", _synthesize_arguments, "make a bank of synthetic images with a trained generator"),
-    ):
-        command = _parser(f"{text[0].upper()}{text[1:]}.", usage=f"torchaug {name} [options]")
-        describe(command)
-        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        commands.add_subcommand(name, command, help=text)
-    return parser
-
-
-def _parser(description: str, **more: str) -> ArgumentParser:
-    return ArgumentParser(
-        description=description,
-        exit_on_error=False,
-        formatter_class=_Help,
-        default_env=False,
-        **more,
-    )
-
-
-def _demo_arguments(command: ArgumentParser) -> None:
-    add = command.add_argument
-    add("--data", default="digits", metavar="SOURCE", help=f"{SOURCE} (default: digits, made imbalanced)")
-    add("--size", type=_size, metavar="H[xW]", help="pixels that every image gets (default: 32 for a folder)")
-    add("--rare", type=_names, metavar="CLASS,...", help="the rare classes (default: those with the fewest images)")
-    add("--seeds", type=_whole(1), default=5, metavar="N", help="paired runs, as far as the time allows (default: 5)")
-    add("--minutes", type=_minutes, default=5.0, metavar="T", help="time for all of it (default: 5)")
-    add("--quick", action="store_true", help="a rough answer within a minute")
-    add("--out", type=Path, default=Path("demo"), metavar="FOLDER", help="gets report.html, results.json (default: demo)")
-
-
-def _fit_arguments(command: ArgumentParser) -> None:
-    add = command.add_argument
-    add("--data", required=True, metavar="SOURCE", help=SOURCE)
-    add("--size", type=_size, metavar="H[xW]", help="pixels that every image gets, 8 to 128 (default: as they are)")
-    add("--kind", choices=("vae", "gan"), default="vae", help="of the generator; gan is sharper and slower (default: vae)")
-    add("--steps", type=_whole(1), default=2000, metavar="N", help="of the optimiser (default: 2000)")
-    add("--seed", type=_whole(0), default=0, metavar="N", help="the same seed gives the same generator (default: 0)")
-    add("--out", type=Path, default=Path("generator"), metavar="FOLDER", help="gets the checkpoint (default: generator)")
-    add("--resume", action="store_true", help="go on from the checkpoint in the folder, after Ctrl-C or a kill")
-
-
-def _synthesize_arguments(command: ArgumentParser) -> None:
-    add = command.add_argument
-    add("--checkpoint", type=Path, required=True, metavar="FILE", help="what torchaug fit wrote")
-    add("--counts", type=_counts, metavar="CLASS=N,...", help="images of each class, such as 3=100,7=100")
-    add("--per-class", type=_whole(1), metavar="N", help="images of every class, instead of --counts")
-    add("--out", type=Path, default=Path("bank"), metavar="FOLDER", help="the bank; a rerun completes it (default: bank)")
-    add("--seed", type=_whole(0), default=0, metavar="N", help="the same seed gives the same images (default: 0)")
-
-
-class _Help(argparse.RawDescriptionHelpFormatter):
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=26)
-
-
-def _from_text(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
-    """A type for the parser, which also calls it on defaults and on what it returned before."""
-    return lambda value: parse(value) if isinstance(value, str) else value
-
-
-def _whole(low: int) -> Callable[[Any], Any]:
-    def parse(text: str) -> int:
-        if not text.isdecimal() or int(text) < low:
-            raise argparse.ArgumentTypeError(f"expected a whole number of at least {low}, got {text!r}")
-        return int(text)
-
-    return _from_text(parse)
-
-
-@_from_text
-def _minutes(text: str) -> float:
-    try:
-        minutes = float(text)
-    except ValueError:
-        minutes = 0.0
-    if not 0 < minutes < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number of minutes above 0, got {text!r}")
-    return minutes
-
-
-@_from_text
-def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.partition("x")
-    sides = (height, width or height)
-    if not all(side.isdecimal() and int(side) > 0 for side in sides):
-        raise argparse.ArgumentTypeError(f"expected pixels such as 32, or 32x48 for height x width, got {text!r}")
-    return int(sides[0]), int(sides[1])
-
-
-@_from_text
-def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",")]
-    if not all(names):
-        raise argparse.ArgumentTypeError(f"expected class names with commas between, got {text!r}")
-    return names
-
-
-@_from_text
-def _counts(text: str) -> dict[str, int]:
-    counts = {}
-    for part in text.split(","):
-        name, sign, number = (piece.strip() for piece in part.rpartition("="))
-        if not (sign and name and number.isdecimal()):
-            raise argparse.ArgumentTypeError(f"expected CLASS=N with commas between, such as 3=100,7=100, got {part!r}")
-        counts[name] = int(number)
-    return counts

@@ -13,10 +13,6 @@ from torchaug.batch import Batch
 from torchaug.keys import choice, permutation
 from torchaug.transform import Alone, Call, Folding, Layer, Params, Run, Transform, plan, probability
 
-CHUNK_BYTES = 1 << 20
-"""On a CPU a chain runs over so many bytes of float image at a time: a chunk stays in a core's cache between steps.
-Measured in docs/decisions/0005-chunks-on-a-cpu.md."""
-
 
 class Container(Layer):
     """A layer made of layers, applied by one plan of folded runs."""
@@ -55,14 +51,7 @@ class Container(Layer):
     def play(self, batch: Batch, params: Params) -> Batch:
         if self._compiled is not None:
             return self._compiled(batch, params)
-        rows = _chunk_rows(batch)
-        if rows >= len(batch):
-            return self._play(batch, params.u)
-        parts = [
-            self._play(batch[start : start + rows], params.u[start : start + rows])
-            for start in range(0, len(batch), rows)
-        ]
-        return _join(parts)
+        return self._play(batch, params.u)
 
     def _play(self, batch: Batch, u: Tensor) -> Batch:
         calls = self._calls(u)
@@ -75,7 +64,7 @@ class Container(Layer):
         calls = self.expand(u, u.new_ones(len(u), dtype=torch.bool))
         return [call for leaf, call in zip(self.leaves(), calls, strict=True) if leaf.acts]
 
-    def apply(self, batch: Batch, params: Params) -> Batch:
+    def apply(self, batch: Any, params: Params | None = None) -> Any:
         """Apply what `draw` gave: the same batch and the same params always give the same result.
 
         >>> from torchaug.image import RandomHorizontalFlip
@@ -84,6 +73,8 @@ class Container(Layer):
         >>> torch.equal(flip.apply(batch, params).image, flip.apply(batch, params).image)
         True
         """
+        if params is None:
+            return super().apply(batch)  # nn.Module.apply(function), as model.apply(init_weights) calls it
         batch.check(type(self).__name__)
         if params.u.shape != (len(batch), self.columns):
             raise ValueError(
@@ -137,10 +128,11 @@ class Container(Layer):
             options: passed to `torch.compile`.
         """
         opaque = any(leaf.opaque for leaf in self.leaves() if isinstance(leaf, _Foreign))
-        settings = {"fullgraph": not opaque, "dynamic": False} | options
-        compiled = torch.compile(self._play, **settings)
+        settings: dict[str, Any] = {"fullgraph": not opaque, "dynamic": False, "options": _INDUCTOR} | options
+        compiled: Callable[[Batch, Tensor], Batch] = torch.compile(self._play, **settings)
 
         def play(batch: Batch, params: Params) -> Batch:
+            self.runs()  # planned outside the graph, which would be made again for its first call alone
             try:
                 return compiled(batch, params.u)
             except Exception as error:
@@ -163,23 +155,12 @@ class Container(Layer):
         return self.__dict__ | {"_compiled": None, "_runs": None}
 
 
+_INDUCTOR = {"cpp.enable_floating_point_contract_flag": "fast"}
+"""On a CPU, multiply and add in one instruction, as a GPU does."""
+
+
 def _same(before: list[Transform], now: list[Transform]) -> bool:
     return len(before) == len(now) and all(a is b for a, b in zip(before, now, strict=True))
-
-
-def _chunk_rows(batch: Batch) -> int:
-    """Samples that fit in a core's cache as float images: all of them where that does not matter."""
-    image = batch.image
-    if image is None or not len(batch) or image.device.type != "cpu" or torch.compiler.is_compiling():
-        return len(batch)
-    if image.requires_grad and torch.is_grad_enabled():
-        return len(batch)
-    return max(1, CHUNK_BYTES // max(1, 4 * image.shape[1:].numel()))
-
-
-def _join(parts: list[Batch]) -> Batch:
-    present = [part.present() for part in parts]
-    return Batch(**{name: torch.cat([fields[name] for fields in present]) for name in present[0]})
 
 
 def _compiler_is_missing(error: BaseException) -> bool:
@@ -392,7 +373,7 @@ class _Foreign(Transform):
     def extra_repr(self) -> str:
         return getattr(self.function, "__name__", repr(self.function))
 
-    def run(self, folding: Folding) -> Run:  # noqa: ARG002
+    def run(self, folding: Folding) -> Run:
         return _ForeignRun(self)
 
 
@@ -415,7 +396,7 @@ class Lambda(_Foreign):
     0.5
     """
 
-    def apply(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:  # noqa: ARG002
+    def transform(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
         return select(chosen, self.function(batch), batch)
 
 
@@ -441,7 +422,7 @@ class PerSample(_Foreign):
     def expand(self, u: Tensor, chosen: Tensor) -> list[Call]:
         return [Call(u, chosen)]
 
-    def apply(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
+    def transform(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
         if batch.image is None:
             raise TypeError("PerSample: expected a batch with an image, got none")
         if batch.size is not None:
@@ -452,7 +433,7 @@ class PerSample(_Foreign):
 
     def _one(self, image: Tensor, seed: int) -> Tensor:
         with torch.random.fork_rng(devices=[]):
-            torch.random.default_generator.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             result: Tensor = self.function(image)
         return result
 

@@ -213,7 +213,7 @@ def noise(u: Tensor, shape: Sequence[int]) -> Tensor:
     bits = _mix32_(_mix32_(place ^ first).add_(second))
     # the top 23 bits as an odd multiple of 2^-23 in (-1, 1): symmetric, never 0 or an end
     odd = (bits >> 9).mul_(2).add_(1).to(torch.float32)
-    return odd.mul_(2.0**-23).erfinv_().mul_(math.sqrt(2)).unflatten(1, tuple(shape))
+    return odd.mul_(2.0**-23).erfinv_().mul_(math.sqrt(2)).view(len(u), *shape)
 
 
 def _mix32_(bits: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The contract of a transform: numbers are drawn outside, `apply` is pure, neighbours fold into runs.
+"""The contract of a transform: numbers are drawn outside, `transform` is pure, neighbours fold into runs.
 
 `Layer` is anything that can be called on data: one `Transform`, or a container of them (`torchaug.compose`).
 A layer expands into a fixed list of transforms ("leaves"); each leaf owns some columns of the uniforms `u`. Containers
@@ -120,7 +120,7 @@ class Layer(nn.Module, ABC):
         size = Sizes.of(params.canvas or (0, 0), None if params.size is None else params.size[row], u)
         records = []
         for leaf, (numbers, chosen) in zip(self.leaves(), self.expand(u, u.new_ones(1, dtype=torch.bool)), strict=True):
-            drawn = leaf.parameters(numbers, size)
+            drawn = leaf.drawn(numbers, size)
             records.append(
                 {"transform": type(leaf).__name__, "applied": bool(chosen)}
                 | {name: value[0].tolist() for name, value in drawn.items()}
@@ -162,12 +162,12 @@ def canvas_of(batch: Batch) -> tuple[int, int] | None:
 class Transform(Layer):
     """One operation on a batch. A class is abstract or final: wrap a transform to change it, do not extend it.
 
-    A kind (`Geometric`, `Color`, ...) implements `apply` once; a concrete transform writes only its own part. To write
-    one from scratch, say how many `uniforms` a sample needs and implement `apply`:
+    A kind (`Geometric`, `Color`, ...) implements `transform` once; a concrete transform writes only its own part. To write
+    one from scratch, say how many `uniforms` a sample needs and implement `transform`:
 
     >>> class Invert(Transform):
     ...     uniforms = 0
-    ...     def apply(self, batch, u, chosen):
+    ...     def transform(self, batch, u, chosen):
     ...         flipped = 1 - batch.image
     ...         return batch.replace(image=torch.where(chosen[:, None, None, None], flipped, batch.image))
     >>> Invert(p=1.0)(torch.zeros(2, 3, 4, 4)).mean().item()
@@ -189,13 +189,22 @@ class Transform(Layer):
         self.p = probability(p, type(self).__name__)
 
     @abstractmethod
-    def apply(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
+    def transform(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
         """Transform the `chosen` (B,) samples of a batch with the numbers `u` (B, uniforms).
 
         Pure: draws nothing, stores nothing, writes to no input, never waits for the device.
         """
 
-    def parameters(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:  # noqa: ARG002
+    def apply(self, batch: Any, u: Tensor | None = None, chosen: Tensor | None = None) -> Any:
+        """`transform`, called from outside; with a function alone it is `nn.Module.apply`.
+
+        A model that holds a transform and calls `model.apply(init_weights)` reaches it here.
+        """
+        if u is None or chosen is None:
+            return super().apply(batch)
+        return self.transform(batch, u, chosen)
+
+    def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         """The drawn parameters by name, (B, ...) each, from `u` (B, uniforms) and the images' sizes."""
         return {}
 
@@ -208,7 +217,7 @@ class Transform(Layer):
         """Height and width of what comes out. Known from constructors and shapes alone, never from values."""
         return canvas
 
-    def run(self, folding: Folding) -> Run:  # noqa: ARG002
+    def run(self, folding: Folding) -> Run:
         """A new run that starts with this transform; neighbours may join it."""
         return Alone(self)
 
@@ -228,7 +237,7 @@ class Transform(Layer):
 
     def play(self, batch: Batch, params: Params) -> Batch:
         (call,) = self.expand(params.u, params.u.new_ones(len(params.u), dtype=torch.bool))
-        return self.apply(batch, *call)
+        return self.transform(batch, *call)
 
 
 @dataclass
@@ -247,7 +256,7 @@ class Run(ABC):
     def apply(self, batch: Batch, calls: Sequence[Call]) -> Batch:
         """Apply all steps at once. Pure."""
 
-    def undo(self, batch: Batch, calls: Sequence[Call], canvas: tuple[int, int], size: Tensor | None) -> Batch:  # noqa: ARG002
+    def undo(self, batch: Batch, calls: Sequence[Call], canvas: tuple[int, int], size: Tensor | None) -> Batch:
         """Take a batch back through the run's geometry, to the canvas and sizes (B, 2) that it started from."""
         return batch
 
@@ -262,11 +271,11 @@ class Alone(Run):
     def __init__(self, step: Transform) -> None:
         super().__init__([step])
 
-    def refuses(self, step: Transform) -> str | None:  # noqa: ARG002
+    def refuses(self, step: Transform) -> str | None:
         return f"{type(self.steps[0]).__name__} folds with nothing"
 
     def apply(self, batch: Batch, calls: Sequence[Call]) -> Batch:
-        return self.steps[0].apply(batch, *calls[0])
+        return self.steps[0].transform(batch, *calls[0])
 
     def summary(self) -> str:
         return "a step of its own"

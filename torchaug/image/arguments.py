@@ -64,7 +64,7 @@ def fill(value: float | Sequence[float], who: str) -> tuple[float, ...]:
 
 
 def interpolation(value: Interpolation, who: str) -> Interpolation:
-    """"bilinear" or "nearest"."""
+    """ "bilinear" or "nearest"."""
     if value not in ("bilinear", "nearest"):
         raise ValueError(f"{who}: interpolation must be 'bilinear' or 'nearest', got {value!r}")
     return value

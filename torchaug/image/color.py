@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from torchaug.image import arguments
-from torchaug.image.pointwise import LUMA, Color, channel_means, gray
+from torchaug.image.pointwise import LUMA, Color, Planes, channel_means, gray
 from torchaug.image.resample import per_channel
 from torchaug.keys import permutation, uniform
 from torchaug.transform import Sizes
-
-
-class _Slots(NamedTuple):
-    """A jitter in a form without branches: blends, one hue step, blends; each op sits in one slot, the rest are idle.
-
-    A blend is x -> clamp(keep * x + grey * gray(x) + level * mean, 0, 1): brightness, contrast and saturation alike.
-    """
-
-    before: Tensor  # (B, slots, 3) keep, grey, level
-    turn: Tensor  # (B,) shift of the hue, in turns
-    after: Tensor  # (B, slots, 3)
 
 
 class ColorJitter(Color):
@@ -72,7 +60,7 @@ class ColorJitter(Color):
         }
         return {name: bounds for name, bounds in ranges.items() if bounds is not None}
 
-    def parameters(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:  # noqa: ARG002
+    def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         drawn = {name: uniform(u[:, i], *bounds) for i, (name, bounds) in enumerate(self._ops().items())}
         return drawn | {"rank": self._ranks(u)}
 
@@ -95,23 +83,53 @@ class ColorJitter(Color):
                 keeps.append(torch.stack([value, grey, level], 1))
         return torch.stack(keeps, 1), turn
 
-    def map(self, image: Tensor, u: Tensor, chosen: Tensor, own: Tensor | None) -> Tensor:
+    def numbers(self, u: Tensor, chosen: Tensor, size: Sizes) -> dict[str, Tensor]:
+        """The slots, and those of the steps before contrast, whose result it takes the mean of."""
         ops = list(self._ops())
         if not ops:
-            return image
-        self._check_channels(image.shape[1])
-        ranks, (coefficients, turn) = self._ranks(u), self._coefficients(u)
-        idle = _idle(coefficients)
-        coefficients = torch.where(chosen[:, None, None], coefficients, idle)
-        turn = torch.where(chosen, turn, 0) if image.shape[1] == 3 else torch.zeros_like(turn)
+            return {}
+        ranks, (blends, turn) = self._ranks(u), self._coefficients(u)
+        idle = _idle(blends)
+        blends, turn = torch.where(chosen[:, None, None], blends, idle), torch.where(chosen, turn, 0)
+        made = {"slots": _slots(ops, ranks, blends), "turn": turn}
+        if "contrast" in ops and len(ops) > 1:
+            made |= self._before_contrast(ops, ranks, blends, turn)
+        return made
+
+    @staticmethod
+    def _before_contrast(ops: list[str], ranks: Tensor, blends: Tensor, turn: Tensor) -> dict[str, Tensor]:
+        """The slots of the steps whose result contrast takes the mean of."""
+        contrast = ops.index("contrast")
+        earlier = ranks < ranks[:, contrast, None]
+        others = [i for i in range(len(ops)) if i != contrast]
+        seen = torch.where(earlier[:, :, None], blends, _idle(blends))[:, others]
+        ranks = (ranks - (ranks > ranks[:, contrast, None]).to(ranks.dtype))[:, others]
+        names = [ops[i] for i in others]
+        turn = torch.where(earlier[:, ops.index("hue")], turn, 0) if "hue" in ops else turn
+        return {"earlier_slots": _slots(names, ranks, seen), "earlier_turn": turn}
+
+    def map(self, planes: Planes, numbers: dict[str, Tensor], own: Tensor | None) -> Planes:
+        if not numbers:
+            return planes
+        self._check_channels(len(planes))
         mean = None
-        if "contrast" in ops:
-            earlier = ranks < ranks[:, ops.index("contrast"), None]  # the steps that contrast sees the result of
-            seen = torch.where(earlier[:, :, None], coefficients, idle)
-            seen_turn = torch.where(earlier[:, ops.index("hue")], turn, 0) if "hue" in ops else turn
-            before = _jitter(image, _slots(ops, ranks, seen, seen_turn), None)
-            mean = channel_means(gray(before), own)[:, :, None, None]
-        return _jitter(image, _slots(ops, ranks, coefficients, turn), mean)
+        if self.contrast is not None:
+            before = planes
+            if "earlier_slots" in numbers:
+                before = self._jitter(planes, numbers["earlier_slots"], numbers["earlier_turn"], None)
+            mean = channel_means(gray(before)[:, None], own)[:, 0].to(planes[0].dtype)
+        return self._jitter(planes, numbers["slots"], numbers["turn"], mean)
+
+    def _jitter(self, planes: Planes, slots: Tensor, turn: Tensor, mean: Tensor | None) -> Planes:
+        """Blends, a hue step, blends; `mean` (B,) is what contrast blends with, None before contrast."""
+        before = slots.shape[1] // 2 if self.hue is not None else slots.shape[1]
+        for slot in slots[:, :before].unbind(1):
+            planes = _blend(planes, slot, mean)
+        if self.hue is not None and len(planes) == 3 and _any(turn):
+            planes = shift_hue(planes, turn)
+        for slot in slots[:, before:].unbind(1):
+            planes = _blend(planes, slot, mean)
+        return planes
 
     def _check_channels(self, channels: int) -> None:
         if channels not in (1, 3) and (self.saturation is not None or self.hue is not None):
@@ -152,44 +170,54 @@ def _idle(like: Tensor) -> Tensor:
     return torch.cat([torch.ones_like(like[:, :, :1]), torch.zeros_like(like[:, :, 1:])], 2)
 
 
-def _slots(ops: Sequence[str], ranks: Tensor, coefficients: Tensor, turn: Tensor) -> _Slots:
-    """Put each blend of each sample into the slot that its rank gives it."""
-    blends = [i for i, name in enumerate(ops) if name != "hue"]
-    count = len(blends)
+def _slots(ops: Sequence[str], ranks: Tensor, blends: Tensor) -> Tensor:
+    """A jitter in a form without branches: (B, slots, 3) keep, grey, level of blends before and after the hue step.
+
+    A blend is x -> clamp(keep * x + grey * gray(x) + level * mean, 0, 1): brightness, contrast and saturation alike.
+    Each op of each sample sits in the slot that its rank gives it; the other slots are idle.
+    """
+    which = [i for i, name in enumerate(ops) if name != "hue"]
+    if not which:
+        return blends[:, :0]
+    count = len(which)
     if "hue" in ops:
         hue = ranks[:, ops.index("hue"), None]
-        ranks = torch.where(ranks < hue, ranks, ranks - 1 - hue + count)
-    place = torch.arange(2 * count, device=ranks.device)
-    sits = (ranks[:, blends, None] == place)[..., None]  # (B, blends, slots, 1)
-    used, idle = coefficients[:, blends, None], _idle(coefficients[:, :1])[:, :, None]
-    filled = idle[:, 0] + (sits * (used - idle)).sum(1)  # (B, slots, 3): at most one op a slot
-    return _Slots(filled[:, :count], turn, filled[:, count:])
+        ranks, count = torch.where(ranks < hue, ranks, ranks - 1 - hue + count), 2 * count
+    place = torch.arange(count, device=ranks.device)
+    sits = (ranks[:, which, None] == place)[..., None]  # (B, blends, slots, 1)
+    used, idle = blends[:, which, None], _idle(blends[:, :1])[:, :, None]
+    return idle[:, 0] + (sits * (used - idle)).sum(1)  # at most one op a slot
 
 
-def _jitter(image: Tensor, slots: _Slots, mean: Tensor | None) -> Tensor:
-    """Apply the slots; `mean` (B, 1, 1, 1) is what contrast blends with, None where no slot does."""
-    for slot in slots.before.unbind(1):
-        image = _blend(image, slot, mean)
-    if image.shape[1] == 3:
-        image = shift_hue(image, slots.turn)
-    for slot in slots.after.unbind(1):
-        image = _blend(image, slot, mean)
-    return image
+def _any(values: Tensor) -> bool:
+    """Whether any is not 0. Read where that waits for nothing, on a CPU outside a graph; True elsewhere."""
+    if values.device.type != "cpu" or torch.compiler.is_compiling():
+        return True
+    return bool(values.any())
 
 
-def _blend(image: Tensor, slot: Tensor, mean: Tensor | None) -> Tensor:
-    keep, grey, level = slot[:, :, None, None, None].unbind(1)
-    out = keep * image + grey * gray(image)
-    return (out if mean is None else out + level * mean).clamp(0, 1)
+def _blend(planes: Planes, slot: Tensor, mean: Tensor | None) -> Planes:
+    keep, grey, level = slot[:, :, None, None].unbind(1)
+    other: Tensor | float = grey * gray(planes) if _any(grey) else 0.0
+    if mean is not None and _any(level):
+        other = other + level * mean[:, None, None]
+    elif not isinstance(other, Tensor) and not _any(keep - 1):
+        return planes
+    return [unit(keep * plane + other) for plane in planes]
 
 
-def shift_hue(image: Tensor, turn: Tensor) -> Tensor:
-    """Shift the hue of RGB images (B, 3, H, W) in [0, 1] by `turn` (B,) of the colour circle, through HSV.
+def unit(values: Tensor) -> Tensor:
+    """Values clamped to [0, 1]. In a CPU's compiled code `relu` costs one instruction, a lower clamp three (for NaN)."""
+    return values.clamp(max=1).relu() if torch.compiler.is_compiling() else values.clamp(0, 1)
+
+
+def shift_hue(planes: Planes, turn: Tensor) -> Planes:
+    """Shift the hue of red, green and blue (B, H, W) in [0, 1] by `turn` (B,) of the colour circle, through HSV.
 
     With k = (n + 6 h) mod 6 a channel is v - v s max(0, min(k, 4 - k, 1)), n = 5, 3, 1 for red, green, blue (Smith,
     "Color gamut transform pairs", 1978). A turn of 0 leaves the image bit-equal.
     """
-    red, green, blue = image.unbind(1)
+    red, green, blue = planes
     most, least = torch.maximum(torch.maximum(red, green), blue), torch.minimum(torch.minimum(red, green), blue)
     chroma = most - least
     inverse = 1 / torch.where(chroma > 0, chroma, 1)
@@ -199,13 +227,13 @@ def shift_hue(image: Tensor, turn: Tensor) -> Tensor:
         torch.where(most == green, (blue - red) * inverse + 2, (red - green) * inverse + 4),
     )
     hue = hue + 6 * turn[:, None, None]
-    channels = []
-    for n in (5.0, 3.0, 1.0):
+    turned = (turn != 0)[:, None, None]
+    shifted = []
+    for n, plane in zip((5.0, 3.0, 1.0), planes, strict=True):
         k = hue + n
-        k = k - 6 * torch.floor(k / 6)
-        channels.append(most - chroma * torch.minimum(k, 4 - k).clamp(0, 1))
-    turned = (turn != 0)[:, None, None, None]
-    return torch.where(turned, torch.stack(channels, 1), image)
+        k = k - 6 * torch.floor(k * (1 / 6))
+        shifted.append(torch.where(turned, most - chroma * unit(torch.minimum(k, 4 - k)), plane))
+    return shifted
 
 
 def _basis(channels: int, like: Tensor) -> Tensor:
@@ -236,11 +264,12 @@ class RandomGrayscale(Color):
     def __init__(self, p: float = 0.1) -> None:
         super().__init__(p)
 
-    def map(self, image: Tensor, u: Tensor, chosen: Tensor, own: Tensor | None) -> Tensor:  # noqa: ARG002
-        self._check_channels(image.shape[1])
-        return torch.where(chosen[:, None, None, None], gray(image), image)
+    def map(self, planes: Planes, numbers: dict[str, Tensor], own: Tensor | None) -> Planes:
+        self._check_channels(len(planes))
+        grey = gray(planes)
+        return [torch.where(numbers["chosen"][:, None, None], grey, plane) for plane in planes]
 
-    def matrix(self, u: Tensor, mean: Tensor) -> Tensor:  # noqa: ARG002
+    def matrix(self, u: Tensor, mean: Tensor) -> Tensor:
         channels = mean.shape[1]
         self._check_channels(channels)
         weights = LUMA if channels == 3 else (1.0,)

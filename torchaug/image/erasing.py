@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from torchaug.image import arguments
-from torchaug.image.pointwise import Pointwise
-from torchaug.image.resample import per_channel
+from torchaug.image.pointwise import Planes, Pointwise
 from torchaug.keys import noise, uniform
 from torchaug.transform import Sizes
 
@@ -49,7 +48,7 @@ class RandomErasing(Pointwise):
             raise ValueError(f"RandomErasing: value must be a number, one per channel, or 'random', got {value!r}")
         self.value = value if isinstance(value, (str, int, float)) else tuple(map(float, value))
 
-    def parameters(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
+    def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         full_height, full_width = size.height[:, None], size.width[:, None]
         area = uniform(u[:, : self.tries], *self.scale) * (full_height * full_width)  # (B, tries)
         ratio = torch.exp(uniform(u[:, self.tries : 2 * self.tries], *(math.log(r) for r in self.ratio)))
@@ -63,27 +62,24 @@ class RandomErasing(Pointwise):
         left = (u[:, -3] * (size.width - width + 1)).floor()
         return {"top": top, "left": left, "height": height, "width": width}
 
-    def map(self, image: Tensor, u: Tensor, chosen: Tensor, own: Tensor | None) -> Tensor:
-        size = _own_sizes(image, u, own)
-        top, left, height, width = (v[:, None] for v in self.parameters(u, size).values())
-        rows = torch.arange(image.shape[-2], device=image.device)
-        columns = torch.arange(image.shape[-1], device=image.device)
-        inside = ((rows >= top) & (rows < top + height))[:, :, None] & ((columns >= left) & (columns < left + width))[
+    def numbers(self, u: Tensor, chosen: Tensor, size: Sizes) -> dict[str, Tensor]:
+        return {"chosen": chosen, "seeds": u[:, -2:]} | self.drawn(u, size)
+
+    def map(self, planes: Planes, numbers: dict[str, Tensor], own: Tensor | None) -> Planes:
+        height, width = planes[0].shape[1:]
+        top, left, tall, wide = (numbers[name][:, None] for name in ("top", "left", "height", "width"))
+        rows, columns = (torch.arange(n, device=top.device) for n in (height, width))
+        inside = ((rows >= top) & (rows < top + tall))[:, :, None] & ((columns >= left) & (columns < left + wide))[
             :, None
         ]
-        return torch.where((inside & chosen[:, None, None])[:, None], self._values(image, u), image)
+        erased = inside & numbers["chosen"][:, None, None]
+        values = self._values(planes, numbers["seeds"])
+        return [torch.where(erased, v, plane) for v, plane in zip(values, planes, strict=True)]
 
-    def _values(self, image: Tensor, u: Tensor) -> Tensor:
+    def _values(self, planes: Planes, seeds: Tensor) -> Sequence[Tensor | float]:
         if isinstance(self.value, str):
-            return noise(u[:, -2:], image.shape[1:]).to(image.dtype)
-        values = self.value if isinstance(self.value, tuple) else (float(self.value),)
-        if len(values) not in (1, image.shape[1]):
-            raise ValueError(f"RandomErasing: value has {len(values)} numbers, the image {image.shape[1]} channels")
-        return per_channel(values, image)
-
-
-def _own_sizes(image: Tensor, u: Tensor, own: Tensor | None) -> Sizes:
-    canvas = (image.shape[-2], image.shape[-1])
-    if own is None:
-        return Sizes.of(canvas, None, u)
-    return Sizes(own[:, 0, :, 0].sum(1).to(u.dtype), own[:, 0, 0].sum(1).to(u.dtype), canvas)
+            return noise(seeds, (len(planes), *planes[0].shape[1:])).to(planes[0].dtype).unbind(1)
+        values = self.value if isinstance(self.value, tuple) else (float(self.value),) * len(planes)
+        if len(values) != len(planes):
+            raise ValueError(f"RandomErasing: value has {len(values)} numbers, the image {len(planes)} channels")
+        return values

@@ -30,7 +30,7 @@ class RandomHorizontalFlip(Geometric):
     def __init__(self, p: float = 0.5) -> None:
         super().__init__(p)
 
-    def matrix(self, u: Tensor, size: Sizes) -> Tensor:  # noqa: ARG002
+    def matrix(self, u: Tensor, size: Sizes) -> Tensor:
         one = torch.ones_like(size.width)
         return matrices.aligned(one, 0 * one, -one, size.width)
 
@@ -51,7 +51,7 @@ class RandomVerticalFlip(Geometric):
     def __init__(self, p: float = 0.5) -> None:
         super().__init__(p)
 
-    def matrix(self, u: Tensor, size: Sizes) -> Tensor:  # noqa: ARG002
+    def matrix(self, u: Tensor, size: Sizes) -> Tensor:
         one = torch.ones_like(size.height)
         return matrices.aligned(-one, size.height, one, 0 * one)
 
@@ -96,14 +96,14 @@ class Resize(Geometric):
             short, long = int(self.max_size * short / long), self.max_size
         return (short, long) if canvas[0] <= canvas[1] else (long, short)
 
-    def check(self, size: Sizes, ragged: bool) -> None:  # noqa: ARG002
+    def check(self, size: Sizes, ragged: bool) -> None:
         if ragged and self.shorter is not None:
             raise ValueError(
                 f"Resize: images of different sizes need size=(height, width), got size={self.shorter}, "
                 "which would give each its own shape"
             )
 
-    def matrix(self, u: Tensor, size: Sizes) -> Tensor:  # noqa: ARG002
+    def matrix(self, u: Tensor, size: Sizes) -> Tensor:
         height, width = self.canvas_after(size.canvas)
         zero = torch.zeros_like(size.height)
         return matrices.aligned(size.height / height, zero, size.width / width, zero)
@@ -131,10 +131,10 @@ class CenterCrop(Geometric):
         super().__init__()
         self.size = arguments.pair(size, "CenterCrop", "size")
 
-    def canvas_after(self, canvas: tuple[int, int]) -> tuple[int, int]:  # noqa: ARG002
+    def canvas_after(self, canvas: tuple[int, int]) -> tuple[int, int]:
         return self.size
 
-    def matrix(self, u: Tensor, size: Sizes) -> Tensor:  # noqa: ARG002
+    def matrix(self, u: Tensor, size: Sizes) -> Tensor:
         return _cut(_centred(size.height, self.size[0]), _centred(size.width, self.size[1]))
 
 
@@ -173,10 +173,10 @@ class RandomCrop(Geometric):
         self.pad_if_needed = pad_if_needed
         self.fill = arguments.fill(fill, "RandomCrop")
 
-    def canvas_after(self, canvas: tuple[int, int]) -> tuple[int, int]:  # noqa: ARG002
+    def canvas_after(self, canvas: tuple[int, int]) -> tuple[int, int]:
         return self.size
 
-    def check(self, size: Sizes, ragged: bool) -> None:  # noqa: ARG002
+    def check(self, size: Sizes, ragged: bool) -> None:
         left, top, right, bottom = self.padding
         padded = size.canvas[0] + top + bottom, size.canvas[1] + left + right
         if not self.pad_if_needed and (padded[0] < self.size[0] or padded[1] < self.size[1]):
@@ -185,7 +185,7 @@ class RandomCrop(Geometric):
                 f"{size.canvas[0]} x {size.canvas[1]} and padding {self.padding}"
             )
 
-    def parameters(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
+    def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         left, top, right, bottom = self.padding
         return {
             "top": _position(u[:, 0], size.height, self.size[0], top, bottom),
@@ -193,7 +193,7 @@ class RandomCrop(Geometric):
         }
 
     def matrix(self, u: Tensor, size: Sizes) -> Tensor:
-        return _cut(**self.parameters(u, size))
+        return _cut(**self.drawn(u, size))
 
     def rest(self, size: Sizes) -> Tensor:
         return _cut(_centred(size.height, self.size[0]), _centred(size.width, self.size[1]))
@@ -238,13 +238,13 @@ class RandomResizedCrop(Geometric):
         self.interpolation = arguments.interpolation(interpolation, "RandomResizedCrop")
         self.antialias = antialias
 
-    def canvas_after(self, canvas: tuple[int, int]) -> tuple[int, int]:  # noqa: ARG002
+    def canvas_after(self, canvas: tuple[int, int]) -> tuple[int, int]:
         return self.size
 
     def shrinks(self, canvas: tuple[int, int]) -> float:
         return _shrinks(canvas, self.size)
 
-    def parameters(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
+    def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         full_height, full_width = size.height[:, None], size.width[:, None]
         area = uniform(u[:, : self.tries], *self.scale) * (full_height * full_width)  # (B, tries)
         ratio = torch.exp(uniform(u[:, self.tries : -2], *(math.log(r) for r in self.ratio)))
@@ -255,7 +255,9 @@ class RandomResizedCrop(Geometric):
         any_fits = fits.gather(1, first)[:, 0]
         height = torch.where(any_fits, heights.gather(1, first)[:, 0], centre_height)
         width = torch.where(any_fits, widths.gather(1, first)[:, 0], centre_width)
-        top = torch.where(any_fits, (u[:, -2] * (size.height - height + 1)).floor(), ((size.height - height) / 2).floor())
+        top = torch.where(
+            any_fits, (u[:, -2] * (size.height - height + 1)).floor(), ((size.height - height) / 2).floor()
+        )
         left = torch.where(any_fits, (u[:, -1] * (size.width - width + 1)).floor(), ((size.width - width) / 2).floor())
         return {"top": top, "left": left, "height": height, "width": width}
 
@@ -267,7 +269,7 @@ class RandomResizedCrop(Geometric):
         return height, width
 
     def matrix(self, u: Tensor, size: Sizes) -> Tensor:
-        return self._part(**self.parameters(u, size))
+        return self._part(**self.drawn(u, size))
 
     def rest(self, size: Sizes) -> Tensor:
         ratio = self.size[1] / self.size[0]
@@ -308,11 +310,11 @@ class RandomRotation(Geometric):
         self.interpolation = arguments.interpolation(interpolation, "RandomRotation")
         self.center, self.fill = center, arguments.fill(fill, "RandomRotation")
 
-    def parameters(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:  # noqa: ARG002
+    def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {"angle": uniform(u[:, 0], *self.degrees)}
 
     def matrix(self, u: Tensor, size: Sizes) -> Tensor:
-        angle = torch.deg2rad(self.parameters(u, size)["angle"])
+        angle = torch.deg2rad(self.drawn(u, size)["angle"])
         cos, sin = angle.cos(), angle.sin()
         linear = torch.stack([cos, -sin, sin, cos], 1).unflatten(1, (2, 2))
         return matrices.about(linear, *_center(self.center, size))
@@ -358,10 +360,10 @@ class RandomAffine(Geometric):
         self.interpolation = arguments.interpolation(interpolation, "RandomAffine")
         self.center, self.fill = center, arguments.fill(fill, "RandomAffine")
 
-    def shrinks(self, canvas: tuple[int, int]) -> float:  # noqa: ARG002
+    def shrinks(self, canvas: tuple[int, int]) -> float:
         return max(1.0, 1 / self.scale[0])
 
-    def parameters(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
+    def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         across, down = (share * length for share, length in zip(self.translate, (size.width, size.height), strict=True))
         return {
             "angle": uniform(u[:, 0], *self.degrees),
@@ -373,15 +375,15 @@ class RandomAffine(Geometric):
         }
 
     def matrix(self, u: Tensor, size: Sizes) -> Tensor:
-        drawn = self.parameters(u, size)
-        angle, shear_x, shear_y = (torch.deg2rad(drawn[name]) for name in ("angle", "shear_x", "shear_y"))
+        values = self.drawn(u, size)
+        angle, shear_x, shear_y = (torch.deg2rad(values[name]) for name in ("angle", "shear_x", "shear_y"))
         # forward: scale * rotation * shear_y * shear_x about the centre, then the shift; this is its inverse
         turn, lean = (angle - shear_y).cos() / shear_y.cos(), shear_x.tan()
         drop = (angle - shear_y).sin() / shear_y.cos()
         a, b, c, d = turn, -turn * lean - angle.sin(), drop, -drop * lean + angle.cos()
-        linear = torch.stack([d, -b, -c, a], 1).unflatten(1, (2, 2)) / drawn["scale"][:, None, None]
+        linear = torch.stack([d, -b, -c, a], 1).unflatten(1, (2, 2)) / values["scale"][:, None, None]
         one = torch.ones_like(angle)
-        back = matrices.aligned(one, -drawn["translate_y"], one, -drawn["translate_x"])
+        back = matrices.aligned(one, -values["translate_y"], one, -values["translate_x"])
         return matrices.about(linear, *_center(self.center, size)) @ back
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 def matrix(rows: Sequence[Sequence[Tensor | float]], like: Tensor) -> Tensor:
     """Rows of entries, numbers or tensors (B,), as (B, 3, 3) on the device of `like` (B,)."""
     entries = [e if isinstance(e, Tensor) else like.new_full(like.shape, e) for row in rows for e in row]
-    return torch.stack(entries, -1).unflatten(-1, (3, 3))
+    return torch.stack(entries, -1).view(*like.shape, 3, 3)
 
 
 def identity(count: int, like: Tensor) -> Tensor:
@@ -35,7 +35,8 @@ def about(linear: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 def inverse(m: Tensor) -> Tensor:
     """The inverse of (B, 3, 3); without the check for singular ones, which would wait for the device."""
-    return torch.linalg.inv_ex(m).inverse
+    inverted: Tensor = torch.linalg.inv_ex(m).inverse
+    return inverted
 
 
 def move(points: Tensor, m: Tensor) -> Tensor:

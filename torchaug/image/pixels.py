@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from torchaug.image import arguments
-from torchaug.image.pointwise import Pointwise
-from torchaug.image.resample import per_channel
+from torchaug.image.pointwise import Planes, Pointwise
 from torchaug.keys import noise, uniform
 from torchaug.transform import Sizes
 
@@ -38,14 +37,19 @@ class GaussianNoise(Pointwise):
         self.sigma = arguments.range_from(sigma, "GaussianNoise", "sigma")
         self.mean, self.clip = float(mean), clip
 
-    def parameters(self, u: Tensor, size: Sizes | None) -> dict[str, Tensor]:  # noqa: ARG002
+    def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {"sigma": uniform(u[:, 0], *self.sigma)}
 
-    def map(self, image: Tensor, u: Tensor, chosen: Tensor, own: Tensor | None) -> Tensor:  # noqa: ARG002
-        sigma = self.parameters(u, None)["sigma"][:, None, None, None]
-        noisy = image + (noise(u[:, 1:], image.shape[1:]).to(image.dtype) * sigma + self.mean)
-        noisy = noisy.clamp(0, 1) if self.clip else noisy
-        return torch.where(chosen[:, None, None, None], noisy, image)
+    def numbers(self, u: Tensor, chosen: Tensor, size: Sizes) -> dict[str, Tensor]:
+        return {"chosen": chosen, "seeds": u[:, 1:]} | self.drawn(u, size)
+
+    def map(self, planes: Planes, numbers: dict[str, Tensor], own: Tensor | None) -> Planes:
+        sigma, chosen = numbers["sigma"][:, None, None], numbers["chosen"][:, None, None]
+        fields = noise(numbers["seeds"], (len(planes), *planes[0].shape[1:])).to(planes[0].dtype).unbind(1)
+        noisy = [plane + (field * sigma + self.mean) for plane, field in zip(planes, fields, strict=True)]
+        if self.clip:
+            noisy = [plane.clamp(0, 1) for plane in noisy]
+        return [torch.where(chosen, new, old) for new, old in zip(noisy, planes, strict=True)]
 
 
 class Normalize(Pointwise):
@@ -73,12 +77,15 @@ class Normalize(Pointwise):
     def dtype_after(self, dtype: torch.dtype) -> torch.dtype:
         return torch.float32 if dtype == torch.uint8 else dtype
 
-    def map(self, image: Tensor, u: Tensor, chosen: Tensor, own: Tensor | None) -> Tensor:  # noqa: ARG002
-        if len(self.mean) not in (1, image.shape[1]):
-            raise ValueError(f"Normalize: mean has {len(self.mean)} values, the image {image.shape[1]} channels")
-        scale = per_channel([1 / s for s in self.std], image)
-        shift = per_channel([-m / s for m, s in zip(self.mean, self.std, strict=True)], image)
-        return torch.addcmul(shift, image, scale)
+    def levels(self) -> tuple[Sequence[float], Sequence[float]]:
+        return [1 / s for s in self.std], [-m / s for m, s in zip(self.mean, self.std, strict=True)]
+
+    def map(self, planes: Planes, numbers: dict[str, Tensor], own: Tensor | None) -> Planes:
+        if len(self.mean) not in (1, len(planes)):
+            raise ValueError(f"Normalize: mean has {len(self.mean)} values, the image {len(planes)} channels")
+        repeat = len(planes) // len(self.mean)
+        scale, shift = (list(values) * repeat for values in self.levels())
+        return [plane * a + b for plane, a, b in zip(planes, scale, shift, strict=True)]
 
     def extra_repr(self) -> str:
         return f"mean={self.mean}, std={self.std}"
@@ -105,11 +112,11 @@ class ToDtype(Pointwise):
             raise ValueError("ToDtype: scale must be True: floating point images are in [0, 1], uint8 in [0, 255]")
         self.dtype = dtype
 
-    def dtype_after(self, dtype: torch.dtype) -> torch.dtype:  # noqa: ARG002
+    def dtype_after(self, dtype: torch.dtype) -> torch.dtype:
         return self.dtype
 
-    def map(self, image: Tensor, u: Tensor, chosen: Tensor, own: Tensor | None) -> Tensor:  # noqa: ARG002
-        return image.to(torch.float64) if self.dtype == torch.float64 else image
+    def map(self, planes: Planes, numbers: dict[str, Tensor], own: Tensor | None) -> Planes:
+        return [plane.double() for plane in planes] if self.dtype == torch.float64 else planes
 
     def extra_repr(self) -> str:
         return f"{self.dtype}"

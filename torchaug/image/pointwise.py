@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from torchaug.batch import Batch
-from torchaug.image.resample import as_dtype, as_float, own_pixels
-from torchaug.transform import Call, Folding, Run, Transform
+from torchaug.image.resample import as_dtype, as_float, own_pixels, per_channel
+from torchaug.transform import Call, Folding, Run, Sizes, Transform
 
 LUMA = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in a grey value (ITU-R BT.601), as torchvision has them."""
+
+
+Planes = list[Tensor]
 
 
 class Pointwise(Transform):
@@ -22,25 +26,33 @@ class Pointwise(Transform):
     Neighbours share one conversion to float and back; compiled, they are one pass over memory.
     """
 
+    def numbers(self, u: Tensor, chosen: Tensor, size: Sizes) -> dict[str, Tensor]:
+        """What `map` needs of a batch, (B, ...) each, made once: `u` is (B, uniforms), `chosen` (B,) bool."""
+        return {"chosen": chosen}
+
     @abstractmethod
-    def map(self, image: Tensor, u: Tensor, chosen: Tensor, own: Tensor | None) -> Tensor:
-        """The transformed image.
+    def map(self, planes: Planes, numbers: dict[str, Tensor], own: Tensor | None) -> Planes:
+        """The transformed channels; samples that are not chosen come out bit-equal.
 
         Args:
-            image: (B, C, H, W) float; in [0, 1] unless normalised before.
-            u: (B, uniforms).
-            chosen: (B,) bool; the others come out bit-equal.
-            own: (B, 1, H, W) bool where images of different sizes are padded: True on their own pixels.
+            planes: C tensors (B, H, W) float; in [0, 1] unless normalised before. Channels are apart so that a compiler
+                keeps them in registers from one step to the next.
+            numbers: from `numbers`.
+            own: (B, H, W) bool where images of different sizes are padded: True on their own pixels.
         """
 
     def dtype_after(self, dtype: torch.dtype) -> torch.dtype:
         """The dtype of what comes out, given that of what goes in."""
         return dtype
 
+    def levels(self) -> tuple[Sequence[float], Sequence[float]] | None:
+        """Scale and shift where it only scales and shifts each channel, so that it can join a folded colour matrix."""
+        return None
+
     def run(self, folding: Folding) -> Run:
         return PointwiseRun(self, folding)
 
-    def apply(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
+    def transform(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
         return PointwiseRun(self, Folding()).apply(batch, [Call(u, chosen)])
 
 
@@ -51,9 +63,12 @@ class Color(Pointwise):
     def matrix(self, u: Tensor, mean: Tensor) -> Tensor:
         """(B, C + 1, C + 1) on (channels, 1), from `u` (B, uniforms) and the image's channel means (B, C)."""
 
+    def run(self, folding: Folding) -> Run:
+        return MatrixRun(self) if folding.color == "folded" else PointwiseRun(self, folding)
+
 
 class PointwiseRun(Run):
-    """Neighbouring pointwise steps in one pass."""
+    """Neighbouring pointwise steps: one conversion to float and back, and one pass when compiled."""
 
     def __init__(self, first: Pointwise, folding: Folding) -> None:
         super().__init__([first])
@@ -66,7 +81,9 @@ class PointwiseRun(Run):
 
     def refuses(self, step: Transform) -> str | None:
         if not isinstance(step, Pointwise):
-            return f"{type(step).__name__} looks at more than one pixel"
+            return f"{type(step).__name__} is not pointwise"
+        if isinstance(step, Color) and self.folding.color == "folded":
+            return f"{type(step).__name__} becomes a matrix"
         last = self.pointwise[-1]
         if last.dtype_after(torch.float32) == torch.uint8:
             return f"{type(last).__name__} rounds to uint8"
@@ -74,71 +91,135 @@ class PointwiseRun(Run):
 
     def summary(self) -> str:
         colors = sum(isinstance(step, Color) for step in self.steps)
-        if self.folding.color == "folded" and colors:
-            return f"1 pass; {colors} colour steps as one matrix, clamped once"
-        return "1 pass when compiled; " + (f"{colors} colour steps, clamped between" if colors else "no colour step")
+        return f"1 pass when compiled, {colors} colour steps, clamped between"
 
     def apply(self, batch: Batch, calls: Sequence[Call]) -> Batch:
-        image = batch.image
-        if image is None:
-            raise TypeError(f"{type(self.steps[0]).__name__}: expected a batch with an image, got {[*batch.present()]}")
-        own = None if batch.size is None else own_pixels(image, batch.size)
-        dtype, out = image.dtype, as_float(image)
-        steps = list(zip(self.pointwise, calls, strict=True))
-        while steps:
-            colors = _leading_colors(steps) if self.folding.color == "folded" else []
-            if colors:
-                out, steps = _folded(out, colors, own), steps[len(colors) :]
-                continue
-            (step, (u, chosen)), *steps = steps
-            out = step.map(out, u, chosen, own)
-        for point in self.pointwise:
-            dtype = point.dtype_after(dtype)
-        return batch.replace(image=as_dtype(out, dtype))
+        image, own, size = _image_of(batch, self.steps[0], calls[0].u)
+        numbers = [step.numbers(*call, size) for step, call in zip(self.pointwise, calls, strict=True)]
+        dtype = self._dtype_after(image.dtype)
+
+        def apply(rows: slice) -> Tensor:
+            planes = list(as_float(image[rows]).unbind(1))
+            part = None if own is None else own[rows]
+            for step, values in zip(self.pointwise, numbers, strict=True):
+                planes = step.map(planes, {name: value[rows] for name, value in values.items()}, part)
+            return as_dtype(torch.stack(planes, 1), dtype)
+
+        return batch.replace(image=in_chunks(image, apply))
+
+    def _dtype_after(self, dtype: torch.dtype) -> torch.dtype:
+        for step in self.pointwise:
+            dtype = step.dtype_after(dtype)
+        return dtype
 
 
-def _leading_colors(steps: Sequence[tuple[Pointwise, Call]]) -> list[tuple[Color, Call]]:
-    colors: list[tuple[Color, Call]] = []
-    for step, call in steps:
-        if not isinstance(step, Color):
-            break
-        colors.append((step, call))
-    return colors
+class MatrixRun(Run):
+    """Neighbouring colour steps, and the normalisation after them, as one matrix, clamped once."""
+
+    def __init__(self, first: Color) -> None:
+        super().__init__([first])
+
+    def refuses(self, step: Transform) -> str | None:
+        if isinstance(step, Color) and self._levels() is None:
+            return None
+        if isinstance(step, Pointwise) and step.levels() is not None:
+            return None
+        return f"{type(step).__name__} is no colour matrix" + ("" if self._levels() is None else ", or comes after one")
+
+    def _levels(self) -> Pointwise | None:
+        last = self.steps[-1]
+        return last if isinstance(last, Pointwise) and last.levels() is not None else None
+
+    def summary(self) -> str:
+        return "1 pass, one matrix, clamped once"
+
+    def apply(self, batch: Batch, calls: Sequence[Call]) -> Batch:
+        image, own, _ = _image_of(batch, self.steps[0], calls[0].u)
+        part = (lambda rows: None) if own is None else own.__getitem__
+        mean = in_chunks(image, lambda rows: channel_means(as_float(image[rows]), part(rows)))
+        total, low, high = self._total(mean, calls)
+        dtype = image.dtype
+        for step in self.steps:
+            dtype = step.dtype_after(dtype) if isinstance(step, Pointwise) else dtype
+
+        def apply(rows: slice) -> Tensor:
+            return as_dtype(apply_matrix(as_float(image[rows]), total[rows]).clamp(low, high), dtype)
+
+        return batch.replace(image=in_chunks(image, apply))
+
+    def _total(self, mean: Tensor, calls: Sequence[Call]) -> tuple[Tensor, Tensor, Tensor]:
+        """The matrix (B, C + 1, C + 1) of all steps and the bounds (1, C, 1, 1) of what comes out.
+
+        The mean of an affine map is the affine map of the mean, so one reduction serves all steps.
+        """
+        count, channels = mean.shape
+        eye = torch.eye(channels + 1, device=mean.device).expand(count, -1, -1)
+        total = eye
+        low, high = per_channel([0.0] * channels, mean), per_channel([1.0] * channels, mean)
+        for step, (u, chosen) in zip(self.steps, calls, strict=True):
+            if isinstance(step, Color):
+                m = torch.where(chosen[:, None, None], step.matrix(u, mean), eye)
+                mean = (m[:, :-1, :-1] @ mean[:, :, None] + m[:, :-1, -1:])[:, :, 0]
+            elif isinstance(step, Pointwise) and (levels := step.levels()) is not None:
+                scale, shift = (per_channel(v, mean).expand(1, channels, 1, 1) for v in levels)
+                low, high = low * scale + shift, high * scale + shift
+                m = torch.diag(F.pad(scale.flatten(), (0, 1), value=1.0))
+                m = m + F.pad(shift.reshape(-1, 1), (channels, 0, 0, 1))
+            total = m @ total
+        return total, low, high
 
 
-def _folded(image: Tensor, colors: Sequence[tuple[Color, Call]], own: Tensor | None) -> Tensor:
-    """One matrix for all steps, clamped once. The mean of an affine map is the affine map of the mean."""
-    count, channels = image.shape[:2]
-    mean = channel_means(image, own).to(torch.float32)
-    eye = torch.eye(channels + 1, device=image.device).expand(count, -1, -1)
-    total = eye
-    for step, (u, chosen) in colors:
-        m = torch.where(chosen[:, None, None], step.matrix(u, mean), eye)
-        mean = (m[:, :-1, :-1] @ mean[:, :, None] + m[:, :-1, -1:])[:, :, 0]
-        total = m @ total
-    return apply_matrix(image, total.to(image.dtype)).clamp(0, 1)
+CHUNK_BYTES = 1 << 20
+"""On a CPU pixels are taken so many bytes of float image at a time: a chunk stays in a core's cache between steps.
+Measured in docs/decisions/0005-work-in-cache-sized-chunks.md."""
+
+
+def in_chunks(image: Tensor, function: Callable[[slice], Tensor]) -> Tensor:
+    """`function` of slices of the batch, joined; all at once where chunks would gain nothing.
+
+    Nothing is gained on a GPU, inside a compiled graph (which fuses instead) or with gradients (which keep everything).
+    """
+    rows = max(1, CHUNK_BYTES // max(1, 4 * image.shape[1:].numel()))
+    whole = image.device.type != "cpu" or (image.requires_grad and torch.is_grad_enabled())
+    if whole or torch.compiler.is_compiling() or rows >= len(image):
+        return function(slice(None))
+    first = function(slice(0, rows))
+    out = first.new_empty(len(image), *first.shape[1:])
+    out[:rows] = first
+    for start in range(rows, len(image), rows):
+        out[start : start + rows] = function(slice(start, start + rows))
+    return out
+
+
+def _image_of(batch: Batch, step: Transform, like: Tensor) -> tuple[Tensor, Tensor | None, Sizes]:
+    image = batch.image
+    if image is None:
+        raise TypeError(f"{type(step).__name__}: expected a batch with an image, got {[*batch.present()]}")
+    own = None if batch.size is None else own_pixels(image, batch.size)[:, 0]
+    return image, own, Sizes.of((image.shape[-2], image.shape[-1]), batch.size, like)
 
 
 def apply_matrix(image: Tensor, matrix: Tensor) -> Tensor:
     """An affine map (B, C + 1, C + 1) of the channels of an image (B, C, H, W)."""
+    matrix = matrix.to(image.dtype)
     linear, offset = matrix[:, :-1, :-1], matrix[:, :-1, -1:]
     if torch.compiler.is_compiling():  # written out, it fuses with its neighbours; a matrix product does not
-        terms = [linear[:, :, c, None, None] * image[:, c : c + 1] for c in range(image.shape[1])]
-        return sum(terms, start=offset[..., None])
+        planes = [linear[:, :, c, None, None] * image[:, c : c + 1] for c in range(image.shape[1])]
+        return sum(planes, start=offset[..., None])
     with torch.autocast(image.device.type, enabled=False):
         return torch.baddbmm(offset, linear, image.flatten(2)).view(image.shape)
 
 
 def channel_means(image: Tensor, own: Tensor | None) -> Tensor:
-    """(B, C) means over each image's own pixels."""
+    """(B, C) float32 means over each image's own pixels."""
     if own is None:
-        return image.mean((2, 3))
-    return (image * own).sum((2, 3)) / own.sum((2, 3)).clamp(min=1)
+        return image.mean((2, 3)).to(torch.float32)
+    return ((image * own[:, None]).sum((2, 3)) / own.sum((1, 2)).clamp(min=1)[:, None]).to(torch.float32)
 
 
-def gray(image: Tensor) -> Tensor:
-    """(B, 1, H, W): torchvision's grey value of three channels, or else the mean of the channels."""
-    if image.shape[1] != 3:
-        return image if image.shape[1] == 1 else image.mean(1, keepdim=True)
-    red, green, blue = image.split(1, dim=1)
+def gray(planes: Planes) -> Tensor:
+    """(B, H, W): torchvision's grey value of three channels, or else the mean of the channels."""
+    if len(planes) != 3:
+        return planes[0] if len(planes) == 1 else torch.stack(planes).mean(0)
+    red, green, blue = planes
     return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue

@@ -84,6 +84,13 @@ def _filled(out: Tensor, y: Axis, x: Axis, canvas: tuple[int, int], fill: Tensor
     return torch.where(inside, out, fill)
 
 
+def on_cpu(image: Tensor, y: Axis, x: Axis, canvas: tuple[int, int], fill: Tensor, antialias: bool) -> Tensor:
+    """What `move_pixels` and `resize` compute, by torch's own CPU kernels, for uint8 and float."""
+    axes = ([a.scale, a.shift, a.low, a.high] for a in (y, x))
+    out: Tensor = resize_cpu(image, *axes, *canvas, fill, antialias)
+    return out
+
+
 @torch.library.custom_op("torchaug::resize_cpu", mutates_args=())
 def resize_cpu(
     image: Tensor,
@@ -108,10 +115,9 @@ def resize_cpu(
     for i, (row, column) in enumerate(zip(rows, columns, strict=True)):
         vertical, horizontal = _span(row, height), _span(column, width)
         if vertical is None or horizontal is None:
-            axes = [Axis(*(t[i : i + 1] for t in axis)) for axis in (y, x)]
-            out[i] = as_dtype(
-                resize(as_float(image[i : i + 1]), *axes, (height, width), as_float(fill), antialias), image.dtype
-            )[0]
+            down, across = (Axis(*(t[i : i + 1] for t in axis)) for axis in (y, x))
+            part = resize(as_float(image[i : i + 1]), down, across, (height, width), as_float(fill), antialias)
+            out[i] = as_dtype(part, image.dtype)[0]
         else:
             _place(out[i], image[i], vertical, horizontal, fill[0], antialias)
     return out
@@ -138,12 +144,13 @@ class _Span:
 def _span(axis: list[float], limit: int) -> _Span | None:
     scale, shift, low, high = axis
     length, start = (high - low) / abs(scale), ((low if scale > 0 else high) - shift) / scale
-    whole = [round(v) for v in (low, high, length, start)]
-    if any(abs(v - w) > 1e-2 for v, w in zip((low, high, length, start), whole, strict=True)):
+    span = _Span(round(low), round(high), round(length), round(start), flipped=scale < 0)
+    exact, whole = (low, high, length, start), (span.low, span.high, span.length, span.start)
+    if any(abs(a - b) > 1e-2 for a, b in zip(exact, whole, strict=True)):
         return None
-    if whole[1] <= whole[0] or whole[2] > 8 * limit:  # nothing to see, or far more made than shown
+    if span.high <= span.low or span.length > 8 * limit:  # nothing to see, or far more made than shown
         return None
-    return _Span(*whole, flipped=scale < 0)
+    return span
 
 
 def _place(out: Tensor, image: Tensor, y: _Span, x: _Span, fill: Tensor, antialias: bool) -> None:
@@ -213,7 +220,7 @@ def sample_nearest(image: Tensor, x: Tensor, y: Tensor, fill: Tensor, size: Size
 def as_float(image: Tensor) -> Tensor:
     """float32 (or float64 as it is) images in [0, 1]."""
     if image.dtype == torch.uint8:
-        return image.to(torch.float32) / 255
+        return image.to(torch.float32) * (1 / 255)
     return image if image.dtype == torch.float64 else image.to(torch.float32)
 
 

@@ -48,14 +48,14 @@ class Geometric(Transform):
     def check(self, size: Sizes, ragged: bool) -> None:
         """Raise an error where the step cannot act on images of this canvas, or of different sizes on it."""
 
-    def shrinks(self, canvas: tuple[int, int]) -> float:  # noqa: ARG002
+    def shrinks(self, canvas: tuple[int, int]) -> float:
         """The largest factor by which it can shrink a canvas, known from its constructor."""
         return 1.0
 
     def run(self, folding: Folding) -> Run:
         return GeometryRun(self, folding)
 
-    def apply(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
+    def transform(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
         return GeometryRun(self, Folding()).apply(batch, [Call(u, chosen)])
 
 
@@ -177,8 +177,7 @@ class GeometryRun(Run):
         needs_gradient = image.requires_grad and torch.is_grad_enabled()
         if moves != "points" and (moves == "pixels" or self._common("interpolation") == "bilinear"):
             if image.device.type == "cpu" and not needs_gradient and image.dtype in _CPU_DTYPES:
-                y, x = ([a.scale, a.shift, a.low, a.high] for a in (traced.y, traced.x))
-                return resample.resize_cpu(image, y, x, *traced.canvas, fill, self._antialias)
+                return resample.on_cpu(image, traced.y, traced.x, traced.canvas, fill, self._antialias)
             if moves == "pixels":
                 return resample.move_pixels(image, traced.y, traced.x, traced.canvas, fill)
             out = resample.resize(as_float(image), traced.y, traced.x, traced.canvas, as_float(fill), self._antialias)
@@ -202,7 +201,7 @@ class GeometryRun(Run):
 
     def _fill(self, image: Tensor) -> Tensor:
         """(1, C or 1, 1, 1) in the image's dtype and range."""
-        values = next((step.fill for step in self.geometric if step.fill is not None), (0.0,))
+        values: Sequence[float] = next((step.fill for step in self.geometric if step.fill is not None), (0.0,))
         if len(values) not in (1, image.shape[1]):
             raise ValueError(
                 f"{type(self.steps[0]).__name__}: fill must have one value, or one for each of the image's "

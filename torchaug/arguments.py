@@ -1,0 +1,156 @@
+"""The arguments of the command line: what each command takes, and how their text becomes values."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+ABOUT = """\
+Make a small, imbalanced or sensitive image data set train a better model.
+
+The road: train a generator on your images (fit), make a bank of synthetic
+images with it (synthesize), mix the bank with the real data in training.
+demo goes the whole road and measures whether it helped."""
+
+SOURCE = "a folder with a folder of images for each class, the named set digits, or module:attribute of a Dataset"
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26)
+        self._action_max_length = 14  # argparse forgets that commands are indented, and breaks the longest one's line
+
+
+def build_parser() -> ArgumentParser:
+    """The arguments of all commands."""
+    parser = ArgumentParser(
+        prog="torchaug",
+        version=version("torchaug-synth"),
+        description=ABOUT,
+        exit_on_error=False,
+        formatter_class=_Help,
+    )
+    commands = parser.add_subcommands(title="commands", metavar="COMMAND")
+    for name, describe, text in (
+        ("demo", _demo_arguments, "does synthetic data help? train six ways, compare, and write a report"),
+        ("fit", _fit_arguments, "train a generator on your images"),
+        ("synthesize", _synthesize_arguments, "make a bank of synthetic images with a trained generator"),
+    ):
+        command = ArgumentParser(
+            usage=f"torchaug {name} [options]",
+            description=f"{text[0].upper()}{text[1:]}.",
+            exit_on_error=False,
+            formatter_class=_Help,
+        )
+        describe(command)
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        commands.add_subcommand(name, command, help=text)
+    return parser
+
+
+def _demo_arguments(command: ArgumentParser) -> None:
+    add = command.add_argument
+    add("--data", default="digits", metavar="SOURCE", help=f"{SOURCE} (default: digits, made imbalanced)")
+    add("--size", type=_size, metavar="H[xW]", help="pixels that every image gets (default: at most 16x16)")
+    add("--rare", type=_names, metavar="CLASS,...", help="the rare classes (default: those with the fewest images)")
+    add("--seeds", type=_whole(1), default=5, metavar="N", help="paired runs, as far as the time allows (default: 5)")
+    add("--minutes", type=_minutes, default=5.0, metavar="T", help="time for all of it (default: 5)")
+    add("--quick", action="store_true", help="a rough answer within a minute")
+    add(
+        "--out",
+        type=Path,
+        default=Path("demo"),
+        metavar="FOLDER",
+        help="gets report.html, results.json (default: demo)",
+    )
+
+
+def _fit_arguments(command: ArgumentParser) -> None:
+    add = command.add_argument
+    add("--data", required=True, metavar="SOURCE", help=SOURCE)
+    add("--size", type=_size, metavar="H[xW]", help="pixels that every image gets, 8 to 128 (default: as they are)")
+    add(
+        "--kind",
+        choices=("vae", "gan"),
+        default="vae",
+        help="of the generator; gan is sharper and slower (default: vae)",
+    )
+    add("--steps", type=_whole(1), default=2000, metavar="N", help="of the optimiser (default: 2000)")
+    add("--seed", type=_whole(0), default=0, metavar="N", help="the same seed gives the same generator (default: 0)")
+    add(
+        "--out", type=Path, default=Path("generator"), metavar="FOLDER", help="gets the checkpoint (default: generator)"
+    )
+    add("--resume", action="store_true", help="go on from the checkpoint in the folder, after Ctrl-C or a kill")
+
+
+def _synthesize_arguments(command: ArgumentParser) -> None:
+    add = command.add_argument
+    add("--checkpoint", type=Path, required=True, metavar="FILE", help="what torchaug fit wrote")
+    add("--counts", type=_counts, metavar="CLASS=N,...", help="images of each class, such as 3=100,7=100")
+    add("--per-class", type=_whole(1), metavar="N", help="images of every class, instead of --counts")
+    add(
+        "--out",
+        type=Path,
+        default=Path("bank"),
+        metavar="FOLDER",
+        help="the bank; a rerun completes it (default: bank)",
+    )
+    add("--seed", type=_whole(0), default=0, metavar="N", help="the same seed gives the same images (default: 0)")
+
+
+def _from_text(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
+    """A type for the parser, which also calls it on defaults and on what it returned before."""
+    return lambda value: parse(value) if isinstance(value, str) else value
+
+
+def _whole(low: int) -> Callable[[Any], Any]:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < low:
+            raise argparse.ArgumentTypeError(f"expected a whole number of at least {low}, got {text!r}")
+        return int(text)
+
+    return _from_text(parse)
+
+
+@_from_text
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not 0 < minutes < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of minutes above 0, got {text!r}")
+    return minutes
+
+
+@_from_text
+def _size(text: str) -> tuple[int, int]:
+    height, times, width = text.partition("x")
+    sides = (height, width if times else height)
+    if not all(side.isdecimal() and int(side) > 0 for side in sides):
+        raise argparse.ArgumentTypeError(f"expected pixels such as 32, or 32x48 for height x width, got {text!r}")
+    return int(sides[0]), int(sides[1])
+
+
+@_from_text
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"expected class names with commas between, got {text!r}")
+    return names
+
+
+@_from_text
+def _counts(text: str) -> dict[str, int]:
+    counts = {}
+    for part in text.split(","):
+        name, sign, number = (piece.strip() for piece in part.rpartition("="))
+        if not (sign and name and number.isdecimal()):
+            raise argparse.ArgumentTypeError(f"expected CLASS=N with commas between, such as 3=100,7=100, got {part!r}")
+        counts[name] = int(number)
+    return counts
