@@ -3,19 +3,38 @@
 from torchaug.data.bank import Bank, BankWriter
 from torchaug.data.errors import SampleError
 from torchaug.data.images import Item, TensorImages, as_images, digits
+from torchaug.data.live import Fill
+from torchaug.data.loader import DeviceLoader
+from torchaug.data.mixed import MixedDataset, fingerprint, item_hashes
 from torchaug.data.readers import ImageFolderDataset, load, read_folder
+from torchaug.data.sampler import MixedSampler, Plan
+from torchaug.data.schedule import Constant, Cosine, Linear, Piecewise, Schedule
+from torchaug.data.source import Source
 from torchaug.data.splits import imbalanced_split
 
 __all__ = [
     "Bank",
     "BankWriter",
+    "Constant",
+    "Cosine",
+    "DeviceLoader",
+    "Fill",
     "ImageFolderDataset",
     "Item",
+    "Linear",
+    "MixedDataset",
+    "MixedSampler",
+    "Piecewise",
+    "Plan",
     "SampleError",
+    "Schedule",
+    "Source",
     "TensorImages",
     "as_images",
     "digits",
+    "fingerprint",
     "imbalanced_split",
+    "item_hashes",
     "load",
     "read_folder",
 ]

@@ -1,0 +1,1 @@
+"""Did it help? Test sets, metrics, small classifiers and intervals of paired runs."""

@@ -1,0 +1,57 @@
+"""What a generator must offer so that `torchaug.training.synthesize` can make a bank with it."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from torchaug.keys import normal, uniforms
+
+
+@runtime_checkable
+class Synthesizer(Protocol):
+    """A class-conditional source of images in which every sample is a function of its label and its key.
+
+    Attributes:
+        shape: channels, height and width of an image.
+        classes: the name of each class; a label is a place in this list.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        ...
+
+    @property
+    def classes(self) -> list[str]:
+        """The name of each class."""
+        ...
+
+    def sample(self, labels: Tensor, keys: Tensor) -> Tensor:
+        """Images (B, C, H, W) in [0, 1] for labels (B,) and keys (B,), both int64; row i depends on row i alone."""
+        ...
+
+
+def latents(keys: Tensor, size: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Standard normal latents (B, size) of keys (B,): sample 17 has the same latent in any batch.
+
+    >>> keys = torch.tensor([3, 5])
+    >>> torch.equal(latents(keys, 4)[1:], latents(keys[1:], 4))
+    True
+    """
+    return normal(uniforms(keys, size).to(dtype))
+
+
+def check_request(who: str, labels: Tensor, keys: Tensor, num_classes: int) -> None:
+    """Refuses labels and keys that are not one int64 pair per image, and labels of classes that do not exist."""
+    if labels.ndim != 1 or keys.shape != labels.shape or not labels.dtype == keys.dtype == torch.int64:
+        raise ValueError(
+            f"{who}: labels and keys must be int64 of shape (B,), got {labels.dtype} {tuple(labels.shape)} "
+            f"and {keys.dtype} {tuple(keys.shape)}"
+        )
+    outside = ((labels < 0) | (labels >= num_classes)).nonzero()
+    if len(outside):
+        place = int(outside[0])
+        raise ValueError(f"{who}: labels must be 0 to {num_classes - 1}, got {int(labels[place])} at {place}")

@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from torchaug import arguments
+from torchaug.cli import main
+from torchaug.data import Bank
+from torchaug.training import study
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+def pictures(folder: str, counts: dict[str, int], side: int = 8) -> Path:
+    """A folder of grey noise, a folder for each class."""
+    noise = torch.Generator().manual_seed(0)
+    for name, count in counts.items():
+        (Path(folder) / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = torch.randint(256, (side, side), generator=noise, dtype=torch.uint8)
+            Image.fromarray(pixels.numpy()).save(Path(folder) / name / f"{number:02}.png")
+    return Path(folder)
+
+
+def error_of(capsys: Capture) -> str:
+    """What went to stderr: one line that says who speaks."""
+    text = capsys.readouterr().err
+    assert text.startswith("torchaug: ")
+    assert text.count("\n") == 1
+    assert "Traceback" not in text
+    return text
+
+
+@pytest.fixture
+def generator(capsys: Capture) -> Path:
+    pictures("photos", {"cat": 6, "dog": 3})
+    assert main(["fit", "--data", "photos", "--steps", "2"]) == 0
+    capsys.readouterr()
+    return Path("generator/generator.ckpt")
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["demo", "--help"], ["fit", "--help"], ["synthesize", "--help"]])
+def test_help_is_short_and_fits_the_screen(argv: list[str], capsys: Capture) -> None:
+    assert main(argv) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 30
+    assert max(map(len, lines)) <= 100
+
+
+def test_the_first_help_names_every_command(capsys: Capture) -> None:
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"    {command} " in text for command in ("demo", "fit", "synthesize"))
+    assert main([]) == 2
+    assert "COMMAND" in capsys.readouterr().err
+    assert main(["--version"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("dmeo", "invalid choice: 'dmeo'"),
+        ("demo --seeds 0", "--seeds: expected a whole number of at least 1, got '0'"),
+        ("demo --seeds two", "got 'two'"),
+        ("demo --minutes -1", "--minutes: expected a number of minutes above 0"),
+        ("demo --minutes inf", "--minutes: expected a number of minutes above 0"),
+        ("demo --size 8x", "--size: expected pixels"),
+        ("demo --size 0", "--size: expected pixels"),
+        ("demo --rare 3,,4", "--rare: expected class names"),
+        ("demo --rare 3,eleven", "some of the classes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, got 'eleven'"),
+        ("demo --rare 0,1,2,3,4,5,6,7,8,9", "got all of them"),
+        ("demo --data nowhere", "expected an existing folder, a named set (digits) or module:attribute"),
+        ("demo extra", "unrecognized arguments: extra"),
+        ("fit", "required: --data"),
+        ("fit --data digits --kind cat", "--kind: invalid choice: 'cat' (choose from"),
+        ("fit --data empty", "got no folder in empty"),
+        ("fit --data single", "at least 2 classes, got 1 (cat)"),
+        ("fit --data hollow", "got no image"),
+        ("fit --data mixed", "images must have one size"),
+        ("fit --data broken_labels:data", "got 7 at index 1"),
+        ("fit --data broken_labels:nothing", "no attribute 'nothing'"),
+        ("demo --data lone", "got 1 of class 'dog'"),
+        ("synthesize --checkpoint c", "either --counts or --per-class"),
+        ("synthesize --checkpoint c --per-class 3 --counts a=1", "either --counts or --per-class"),
+        ("synthesize --checkpoint c --counts a=x", "--counts: expected CLASS=N"),
+        ("synthesize --checkpoint c --counts a=-1", "--counts: expected CLASS=N"),
+        ("synthesize --checkpoint nowhere.ckpt --per-class 3", "expected a checkpoint at nowhere.ckpt"),
+        ("synthesize --checkpoint words.txt --per-class 3", "words.txt"),
+        ("synthesize --checkpoint other.ckpt --per-class 3", "other.ckpt"),
+    ],
+)
+def test_misuse_is_one_clear_line_and_exit_code_2(command: str, words: str, capsys: Capture) -> None:
+    Path("empty").mkdir()
+    pictures("single", {"cat": 2})
+    pictures("lone", {"cat": 2, "dog": 1})
+    pictures("hollow", {"cat": 2, "dog": 0})
+    pictures("mixed", {"cat": 2, "dog": 2})
+    Image.new("L", (9, 9)).save("mixed/cat/odd.png")
+    Path("broken_labels.py").write_text(
+        "import torch\n"
+        "class Data:\n"
+        "    classes = ['a', 'b']\n"
+        "    def __len__(self): return 2\n"
+        "    def __getitem__(self, i): return torch.zeros(1, 8, 8), 7 * i\n"
+        "data = Data()\n"
+    )
+    Path("words.txt").write_text("not a checkpoint")
+    torch.save({"state_dict": {"head.weight": torch.zeros(2)}}, "other.ckpt")
+    assert main(command.split()) == 2
+    assert words in error_of(capsys)
+    assert not Path("generator").exists()
+    assert not Path("bank").exists()
+    sys.modules.pop("broken_labels", None)
+
+
+def test_an_unreadable_image_is_named_and_is_a_failure(capsys: Capture) -> None:
+    pictures("photos", {"cat": 2, "dog": 2})
+    Path("photos/dog/torn.png").write_bytes(Path("photos/dog/00.png").read_bytes()[:40])
+    assert main(["fit", "--data", "photos"]) == 1
+    assert str(Path("photos/dog/torn.png")) in error_of(capsys)
+
+
+def test_images_of_mixed_sizes_are_accepted_with_a_size(capsys: Capture) -> None:
+    pictures("photos", {"cat": 3, "dog": 3})
+    Image.new("RGB", (9, 12)).save("photos/cat/odd.png")
+    assert main(["fit", "--data", "photos", "--size", "8x10", "--steps", "1"]) == 0
+    assert "8 x 10 pixels, 3 channels" in capsys.readouterr().out
+
+
+def test_a_gan_is_trained_and_sampled_too(capsys: Capture) -> None:
+    pictures("photos", {"cat": 6, "dog": 3})
+    assert main(["fit", "--data", "photos", "--kind", "gan", "--steps", "2"]) == 0
+    assert main(["synthesize", "--checkpoint", "generator/generator.ckpt", "--per-class", "2"]) == 0
+    assert Bank("bank").labels.tolist() == [0, 0, 1, 1]
+
+
+def test_the_printed_next_command_runs(capsys: Capture) -> None:
+    pictures("photos", {"cat": 6, "dog": 3})
+    assert main(["fit", "--data", "photos", "--steps", "2", "--out", "my [generator]"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    words = shlex.split(line)
+    assert words[:2] == ["torchaug", "synthesize"]
+    assert main(words[1:]) == 0
+    assert len(Bank("bank")) == 200
+    assert "200 images in bank" in capsys.readouterr().out
+
+
+def test_a_bank_gets_the_counts_that_were_asked_for(generator: Path, capsys: Capture) -> None:
+    assert main(["synthesize", "--checkpoint", str(generator), "--counts", "dog=5, cat=2"]) == 0
+    bank = Bank("bank")
+    assert [bank.classes[label] for label in bank.labels.tolist()].count("dog") == 5
+    assert len(bank) == 7
+
+
+def test_an_unknown_class_is_refused_with_the_known_ones(generator: Path, capsys: Capture) -> None:
+    assert main(["synthesize", "--checkpoint", str(generator), "--counts", "owl=5"]) == 2
+    assert "(cat, dog), got 'owl'" in error_of(capsys)
+    assert not Path("bank").exists()
+
+
+def test_a_rerun_keeps_the_bank_and_another_plan_leaves_it_alone(generator: Path, capsys: Capture) -> None:
+    command = ["synthesize", "--checkpoint", str(generator), "--per-class", "3"]
+    assert main(command) == 0
+    before = {path.name: path.read_bytes() for path in Path("bank").iterdir()}
+    assert main(command) == 0
+    capsys.readouterr()
+    assert main([*command, "--seed", "1"]) == 2
+    assert "write to another folder" in error_of(capsys)
+    assert {path.name: path.read_bytes() for path in Path("bank").iterdir()} == before
+
+
+def test_a_trained_generator_is_not_overwritten_unasked(generator: Path, capsys: Capture) -> None:
+    before = generator.read_bytes()
+    assert main(["fit", "--data", "photos", "--steps", "2"]) == 2
+    assert "--resume" in error_of(capsys)
+    assert generator.read_bytes() == before
+    assert main(["fit", "--data", "photos", "--steps", "3", "--resume"]) == 0
+    assert generator.read_bytes() != before
+
+
+def test_a_full_disk_is_said_and_a_rerun_completes(
+    generator: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["synthesize", "--checkpoint", str(generator), "--per-class", "3"]
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("torchaug.data.files.os.fsync", full)
+        assert main(command) == 1
+    text = error_of(capsys)
+    assert "No space left" in text
+    assert "run the same command again" in text
+    assert main(command) == 0
+    assert len(Bank("bank")) == 6
+
+
+def interrupting(monkeypatch: pytest.MonkeyPatch, place: str, error: BaseException) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(place, stop)
+
+
+def test_ctrl_c_says_what_is_kept(generator: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupting(monkeypatch, "torchaug.training.synthesize.synthesize", KeyboardInterrupt())
+    assert main(["synthesize", "--checkpoint", str(generator), "--per-class", "3"]) == 130
+    assert "finished shards in bank are kept" in error_of(capsys)
+    interrupting(monkeypatch, "torchaug.training.fit.fit", KeyboardInterrupt())
+    assert main(["fit", "--data", "photos", "--resume"]) == 130
+    assert "generator.ckpt is kept, go on from it with --resume" in error_of(capsys)
+    assert main(["fit", "--data", "photos", "--out", "new"]) == 130
+    assert "too early for a checkpoint" in error_of(capsys)
+
+
+def test_an_error_nobody_foresaw_is_one_line_and_debug_shows_it(
+    generator: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupting(monkeypatch, "torchaug.training.synthesize.synthesize", RuntimeError("out of\nluck"))
+    command = ["synthesize", "--checkpoint", str(generator), "--per-class", "3"]
+    assert main(command) == 1
+    assert error_of(capsys) == "torchaug: RuntimeError: out of luck; --debug shows where\n"
+    with pytest.raises(RuntimeError, match="luck"):
+        main([*command, "--debug"])
+
+
+@pytest.fixture
+def fast_study(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The study as it is, with a few steps and in this process; returns what it was called with."""
+    original: Callable[..., Any] = study.run_study
+    asked: dict[str, Any] = {}
+
+    def few_steps(provider: Any, **options: Any) -> Any:
+        asked.update(options)
+        recipe = study.Recipe(steps=3, generator_steps=2, shown=2)
+        return original(provider, **{**options, "recipe": recipe, "workers": 1, "seconds": None})
+
+    monkeypatch.setattr(study, "run_study", few_steps)
+    return asked
+
+
+def test_the_demo_prints_a_table_and_writes_report_and_numbers(fast_study: dict[str, Any], capsys: Capture) -> None:
+    assert main(["demo", "--seeds", "2"]) == 0
+    text = capsys.readouterr().out
+    results = json.loads(Path("demo/results.json").read_text())
+    assert [name for name in results["arms"] if name in text] == [arm.name for arm in study.ARMS]
+    assert set(results["arms"]["real"]["rare_recall"]) == {"mean", "low", "high", "values"}
+    assert results["seeds"] == [0, 1]
+    assert results["rare"] == ["3", "7", "8"]
+    assert results["train_counts"] == [80, 80, 80, 5, 80, 80, 80, 5, 5, 80]
+    assert results["seconds"] > 0
+    assert text.splitlines()[-1] == "  torchaug demo --data FOLDER"
+    assert Path("demo/report.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_the_demo_studies_a_folder_and_finds_its_rare_classes(fast_study: dict[str, Any], capsys: Capture) -> None:
+    pictures("my photos", {"ant": 9, "bee": 9, "[owl]": 4})
+    command = ["demo", "--data", "my photos", "--seeds", "1", "--size", "8", "--out", "found"]
+    assert main(command) == 0
+    text = capsys.readouterr().out
+    results = json.loads(Path("found/results.json").read_text())
+    assert results["rare"] == ["[owl]"]
+    assert sum(results["train_counts"]) + sum(results["test_counts"]) == 22
+    assert "rare classes: [owl]" in text
+    assert "torchaug fit --data 'my photos'" in text
+    assert main([*command, "--rare", "bee"]) == 0
+    assert json.loads(Path("found/results.json").read_text())["rare"] == ["bee"]
+
+
+def test_quick_and_minutes_bound_the_time(fast_study: dict[str, Any]) -> None:
+    assert main(["demo", "--seeds", "1", "--minutes", "2"]) == 0
+    assert 90 < fast_study["seconds"] <= 120
+    assert main(["demo", "--seeds", "1", "--quick"]) == 0
+    assert 30 < fast_study["seconds"] <= 60
+
+
+def test_an_interrupted_demo_leaves_the_last_one_alone(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("demo").mkdir()
+    Path("demo/report.html").write_text("the last one")
+    interrupting(monkeypatch, "torchaug.training.study.run_study", KeyboardInterrupt())
+    assert main(["demo"]) == 130
+    assert "what demo held before is unchanged" in error_of(capsys)
+    assert Path("demo/report.html").read_text() == "the last one"
+
+
+def test_the_installed_command_exits_without_a_traceback() -> None:
+    command = str(Path(sys.executable).parent / "torchaug")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    argv = [command, "fit", "--data", "nowhere"]
+    answer = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("torchaug: load: expected an existing folder")
+    assert answer.stderr.count("\n") == 1
+
+
+@given(st.dictionaries(st.text("abc =", min_size=1).filter(str.strip), st.integers(0, 10**6), min_size=1))
+def test_counts_of_any_class_name_are_read(counts: dict[str, int]) -> None:
+    stripped = {name.strip(): count for name, count in counts.items()}
+    text = ",".join(f"{name}={count}" for name, count in stripped.items())
+    assert arguments._counts(text) == stripped
+    assert arguments._counts(stripped) == stripped

@@ -1,0 +1,507 @@
+from __future__ import annotations
+
+import functools
+import logging
+import random
+import signal
+import warnings
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from lightning.pytorch.loggers.logger import DummyLogger
+from PIL import Image
+from torch import Tensor, nn
+
+from torchaug.compose import Compose
+from torchaug.data import Bank, TensorImages, fingerprint, item_hashes
+from torchaug.image import RandomAffine
+from torchaug.keys import fold_in, sample_keys
+from torchaug.models.synthesizer import Synthesizer
+from torchaug.training.callbacks import ReportProgress, SampleGrid
+from torchaug.training.data import EndlessSampler, SynthesisDataModule, class_weights, held_out
+from torchaug.training.fit import FILE, default_settings, fit, grey_levels, quiet
+from torchaug.training.gan import LitGAN
+from torchaug.training.generator import LitGenerator
+from torchaug.training.load import load_generator
+from torchaug.training.synthesize import generator_hash, synthesize
+from torchaug.training.vae import LitVAE
+
+SMALL: dict[str, Any] = {"latent": 4}
+KINDS: dict[str, type[LitVAE | LitGAN]] = {"vae": LitVAE, "gan": LitGAN}
+
+
+def shapes(count: int = 30, seed: int = 0) -> TensorImages:
+    """Bars: class "across" in rows, class "down" in columns; the second is rarer. Five grey levels."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = (torch.arange(count) % 3 == 2).long()
+    images = torch.zeros(count, 1, 8, 8, dtype=torch.uint8)
+    for image, label, place in zip(images, labels, torch.randint(0, 8, (count,), generator=generator), strict=True):
+        (image[:, place] if label == 0 else image[:, :, place]).fill_(255)
+    noise = torch.randint(0, 3, images.shape, generator=generator) * 64
+    return TensorImages((images.int() + noise).clamp(max=255).to(torch.uint8), labels, ["across", "down"])
+
+
+def trainer(folder: Path, steps: int, **options: Any) -> L.Trainer:
+    return L.Trainer(
+        max_steps=steps,
+        accelerator="cpu",
+        logger=options.pop("logger", False),
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+        **options,
+    )
+
+
+def module(kind: str, steps: int = 8, augment: Any = None) -> LitVAE | LitGAN:
+    torch.manual_seed(0)
+    return KINDS[kind]((1, 8, 8), shapes().classes, steps, augment=augment, **SMALL)
+
+
+def train(lit: LitGenerator, folder: Path, steps: int, after: Path | None = None, **options: Any) -> L.Trainer:
+    with quiet():
+        done = trainer(folder, steps, **options)
+        done.fit(lit, SynthesisDataModule(shapes(), batch_size=8), ckpt_path=after, weights_only=True)
+    return done
+
+
+def state(lit: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in lit.state_dict().items()}
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("generators")
+    return {
+        kind: fit(kind, shapes(), out=folder / kind, steps=6, batch_size=8, settings=SMALL, every=0) for kind in KINDS
+    }
+
+
+# The data
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.sampled_from(["none", "sqrt", "full"]))
+def test_a_pass_draws_each_item_as_often_as_its_weight_says(labels: list[int], balance: str) -> None:
+    weights = class_weights(torch.tensor(labels), balance)  # type: ignore[arg-type]
+    drawn = torch.tensor(list(islice(EndlessSampler(weights, seed=3), len(labels))))
+    counts = drawn.bincount(minlength=len(labels))
+    assert ((counts >= (weights - 1e-9).floor()) & (counts <= (weights + 1e-9).ceil())).all()
+
+
+@pytest.mark.parametrize(("balance", "ratio"), [("none", 9.0), ("sqrt", 3.0), ("full", 1.0)])
+def test_balance_sets_how_much_oftener_a_common_class_is_drawn(balance: Any, ratio: float) -> None:
+    labels = torch.tensor([0] * 90 + [1] * 10)
+    sampler = EndlessSampler(class_weights(labels, balance))
+    counts = labels[list(islice(sampler, 10_000))].bincount()
+    assert counts[0] / counts[1] == pytest.approx(ratio, rel=0.02)
+
+
+@given(st.integers(0, 50), st.integers(1, 3))
+def test_the_stream_goes_on_where_it_stopped_and_ranks_share_it(start: int, world: int) -> None:
+    weights = torch.ones(7)
+    whole = list(islice(EndlessSampler(weights, seed=1), 120))
+    assert list(islice(EndlessSampler(weights, seed=1, start=start), 60)) == whole[start : start + 60]
+    ranks = [islice(EndlessSampler(weights, seed=1, rank=r, world_size=world), 20) for r in range(world)]
+    assert [i for turn in zip(*ranks, strict=True) for i in turn] == whole[: 20 * world]
+
+
+def test_the_stream_depends_on_its_seed_and_on_no_global_state() -> None:
+    before = torch.get_rng_state(), random.getstate()
+    one, two = (list(islice(EndlessSampler(torch.ones(20), seed=seed), 40)) for seed in (1, 2))
+    assert one != two
+    assert one[:20] != one[20:]
+    after = torch.get_rng_state(), random.getstate()
+    assert torch.equal(before[0], after[0])
+    assert before[1] == after[1]
+
+
+def test_a_stream_without_an_end_has_no_length_and_bad_weights_are_refused() -> None:
+    with pytest.raises(TypeError, match="it has no end"):
+        len(EndlessSampler(torch.ones(2)))
+    with pytest.raises(ValueError, match="not all 0"):
+        EndlessSampler(torch.zeros(2))
+    with pytest.raises(ValueError, match="one of none, sqrt, full, got 'half'"):
+        class_weights(torch.tensor([0]), "half")  # type: ignore[arg-type]
+
+
+def test_the_holdout_is_stratified_fixed_and_never_trained_on() -> None:
+    data = SynthesisDataModule(shapes(30), holdout=0.2, seed=4)
+    assert data.holdout is not None
+    assert data.holdout.labels.bincount().tolist() == [4, 2]
+    assert len(data.train) == 24
+    assert torch.equal(held_out(shapes().labels, 0.2, 4), held_out(shapes().labels, 0.2, 4))
+    assert not torch.equal(held_out(shapes().labels, 0.2, 4), held_out(shapes().labels, 0.2, 5))
+    assert SynthesisDataModule(shapes()).holdout is None
+    with pytest.raises(ValueError, match=r"holdout in \[0, 1\), got 64 and 1"):
+        SynthesisDataModule(shapes(), holdout=1.0)
+
+
+def test_batches_carry_images_labels_and_places() -> None:
+    data = shapes()
+    batch = next(iter(SynthesisDataModule(data, batch_size=8).train_dataloader()))
+    assert torch.equal(batch["image"], data.images[batch["index"]])
+    assert torch.equal(batch["label"], data.labels[batch["index"]])
+    assert batch["image"].shape == (8, 1, 8, 8)
+
+
+# Training
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_k_steps_and_k_more_end_in_the_bits_of_2k_steps(kind: str, tmp_path: Path) -> None:
+    augment = Compose([RandomAffine(10, interpolation="bilinear")])
+    whole = module(kind, 8, augment)
+    train(whole, tmp_path, 8)
+    half = train(module(kind, 8, augment), tmp_path, 4)
+    half.save_checkpoint(tmp_path / "half.ckpt")
+    torch.rand(17)  # the global generator's state does not matter
+    resumed = module(kind, 8, augment)
+    train(resumed, tmp_path, 8, after=tmp_path / "half.ckpt")
+    assert same(state(whole), state(resumed))
+    other = module(kind, 8, Compose([RandomAffine(20, interpolation="bilinear")]))
+    train(other, tmp_path, 8)
+    assert not same(state(whole), state(other))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_of_the_trainer_is_one_batch(kind: str, tmp_path: Path) -> None:
+    lit = module(kind)
+    done = train(lit, tmp_path, 5)
+    assert done.global_step == 5
+    assert lit.ema.seen == 5 * 8
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_checkpoint_samples_with_one_call_as_the_trained_module_does(kind: str, tmp_path: Path) -> None:
+    lit = module(kind)
+    train(lit, tmp_path, 5).save_checkpoint(tmp_path / "a.ckpt")
+    labels, keys = torch.tensor([0, 1, 1]), sample_keys(torch.arange(3))
+    loaded = KINDS[kind].load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True)
+    assert torch.equal(loaded.sample(labels, keys), lit.sample(labels, keys))
+    assert (loaded.shape, loaded.classes) == ((1, 8, 8), ["across", "down"])
+    assert loaded.trained_on == fingerprint(shapes())
+    assert loaded.trained_items is not None
+    assert torch.equal(loaded.trained_items, item_hashes(shapes()))
+    assert isinstance(loaded, Synthesizer)
+
+
+def test_every_checkpoint_of_a_vae_has_a_posterior_fitted_to_the_averaged_weights(tmp_path: Path) -> None:
+    lit = module("vae")
+    train(lit, tmp_path, 5).save_checkpoint(tmp_path / "a.ckpt")
+    assert lit.trained_on is not None
+    averaged = LitVAE.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True).averaged
+    means = averaged.means.clone()
+    assert averaged.fitted.all()
+    averaged.fit_posterior(shapes().images / 255, shapes().labels)
+    torch.testing.assert_close(averaged.means, means)
+
+
+def test_a_vae_gets_better_with_training(tmp_path: Path) -> None:
+    losses: list[float] = []
+    fit("vae", shapes(), out=tmp_path, steps=60, batch_size=16, settings=SMALL, every=0,
+        progress=lambda done, total, metrics: losses.append(metrics["reconstruction"]))  # fmt: skip
+    assert len(losses) == 6
+    assert losses[-1] < 0.93 * losses[0]
+
+
+def test_fp16_is_refused_for_the_gan(tmp_path: Path) -> None:
+    lit = module("gan")
+    lit._trainer = type("Fake", (), {"strategy": None, "precision": "16-mixed"})()
+    with pytest.raises(ValueError, match="expected precision 32-true or bf16-mixed, got 16-mixed"):
+        lit.on_fit_start()
+
+
+# Loading
+
+
+def test_a_generator_is_loaded_by_the_kind_in_its_checkpoint(checkpoints: dict[str, Path]) -> None:
+    assert isinstance(load_generator(checkpoints["vae"]), LitVAE)
+    assert isinstance(load_generator(checkpoints["gan"]), LitGAN)
+
+
+class Other(L.LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+
+
+def test_what_is_no_generator_is_refused_with_its_path_and_what_was_found(
+    checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    file = tmp_path / "x.ckpt"
+    with pytest.raises(FileNotFoundError, match=r"expected a checkpoint at .*x\.ckpt, found no such file"):
+        load_generator(file)
+    file.write_text("hello")
+    with pytest.raises(ValueError, match=r"x\.ckpt, found a file that torch cannot read safely"):
+        load_generator(file)
+    torch.save(torch.zeros(2), file)
+    with pytest.raises(ValueError, match=r"in .*x\.ckpt, found a Tensor"):
+        load_generator(file)
+    torch.save({"model": 1}, file)
+    with pytest.raises(ValueError, match=r"found entries \['model'\]"):
+        load_generator(file)
+    torch.save({"state_dict": Other().state_dict()}, file)
+    with pytest.raises(ValueError, match=r"expected a checkpoint of a vae or gan in .*, found weights of \['layer'\]"):
+        load_generator(file)
+    whole = torch.load(checkpoints["vae"], weights_only=True)
+    torch.save({**whole, "torchaug": {**whole["torchaug"], "format": 99}}, file)
+    with pytest.raises(ValueError, match=r"expected format 1 in .*, found 99; update torchaug"):
+        load_generator(file)
+    torch.save({**whole, "torchaug": {"kind": "flow"}}, file)
+    with pytest.raises(ValueError, match="found 'flow'"):
+        load_generator(file)
+    file.write_bytes(checkpoints["vae"].read_bytes()[:5000])
+    with pytest.raises(ValueError, match="cannot read safely"):
+        load_generator(file)
+
+
+def test_a_checkpoint_that_would_run_code_is_not_run(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (tmp_path / "ran",)
+
+    torch.save({"state_dict": Evil()}, tmp_path / "evil.ckpt")
+    with pytest.raises(ValueError, match="cannot read safely"):
+        load_generator(tmp_path / "evil.ckpt")
+    assert not (tmp_path / "ran").exists()
+
+
+# fit
+
+
+def test_fit_is_silent_leaves_a_checkpoint_a_picture_and_no_trace_in_the_random_numbers(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before, level = torch.get_rng_state(), logging.getLogger("lightning.pytorch").level
+    path = fit("vae", shapes(), out=tmp_path / "out", steps=2, batch_size=8, settings=SMALL)
+    assert path == tmp_path / "out" / FILE
+    left = sorted(str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file())
+    assert left == [f"out/{FILE}", "out/samples-0000002.png"]
+    assert capfd.readouterr() == ("", "")
+    assert torch.equal(before, torch.get_rng_state())
+    assert logging.getLogger("lightning.pytorch").level == level
+
+
+def test_ctrl_c_stays_a_keyboard_interrupt_and_works_twice(tmp_path: Path) -> None:
+    def interrupt(done: int, total: int, metrics: dict[str, float]) -> None:
+        raise KeyboardInterrupt
+
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        fit("vae", shapes(), out=tmp_path, steps=10, batch_size=8, settings=SMALL, progress=interrupt)
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_grid_of_a_vae_uses_a_posterior_fitted_to_its_weights_at_that_step(tmp_path: Path) -> None:
+    lit = module("vae")
+    assert isinstance(lit, LitVAE)
+    train(lit, tmp_path, 3, callbacks=[SampleGrid(3)])
+    assert lit.ema.model.fitted.all()
+
+
+def test_a_checkpoint_of_the_other_kind_is_refused_by_the_module_too(checkpoints: dict[str, Path]) -> None:
+    with pytest.raises(ValueError, match="LitVAE: expected a checkpoint of kind vae, got gan"):
+        LitVAE.load_from_checkpoint(checkpoints["gan"], weights_only=True)
+
+
+def test_fit_shows_warnings_that_are_not_expected(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="odd one"), quiet():
+        warnings.warn("odd one", stacklevel=1)
+
+
+def test_the_same_seed_gives_the_same_generator(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    options: dict[str, Any] = {"steps": 6, "batch_size": 8, "settings": SMALL, "every": 0}
+    again = load_generator(fit("vae", shapes(), out=tmp_path / "a", **options))
+    other = load_generator(fit("vae", shapes(), out=tmp_path / "b", seed=1, **options))
+    first = load_generator(checkpoints["vae"])
+    assert generator_hash(first) == generator_hash(again)
+    assert generator_hash(first) != generator_hash(other)
+
+
+def test_a_killed_fit_goes_on_to_the_same_generator(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    def kill(done: int, total: int, metrics: dict[str, float]) -> None:
+        if done == 5:
+            raise OSError("killed")
+
+    options: dict[str, Any] = {"steps": 10, "batch_size": 8, "settings": SMALL}
+    whole = fit("vae", shapes(), out=tmp_path / "whole", **options, every=0)
+    with pytest.MonkeyPatch.context() as patch:
+        often = functools.partial(ReportProgress, every_n_steps=1)
+        patch.setattr("torchaug.training.fit.ReportProgress", often)
+        with pytest.raises(OSError, match="killed"):
+            fit("vae", shapes(), out=tmp_path / "killed", **options, every=4, progress=kill)
+    resumed = fit("vae", shapes(), out=tmp_path / "killed", **options, every=4, resume=True)
+    assert generator_hash(load_generator(resumed)) == generator_hash(load_generator(whole))
+    stamp = resumed.stat().st_mtime_ns
+    fit("vae", shapes(), out=tmp_path / "killed", **options, resume=True)
+    assert resumed.stat().st_mtime_ns == stamp  # it was done
+
+
+def test_fit_refuses_what_it_cannot_train(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    folder = checkpoints["vae"].parent
+    with pytest.raises(FileExistsError, match="already there; pass resume=True"):
+        fit("vae", shapes(), out=folder, steps=1)
+    with pytest.raises(ValueError, match="has kind vae, and gan was asked for"):
+        fit("gan", shapes(), out=folder, steps=1, resume=True)
+    other = TensorImages(shapes().images, shapes().labels, ["a", "b"])
+    with pytest.raises(ValueError, match=r"has classes \['across', 'down'\], and \['a', 'b'\] was asked for"):
+        fit("vae", other, out=folder, steps=1, resume=True)
+    with pytest.raises(ValueError, match="kind must be one of vae, gan, got 'flow'"):
+        fit("flow", shapes(), out=tmp_path)
+    with pytest.raises(ValueError, match="expected steps or seconds"):
+        fit("vae", shapes(), out=tmp_path, steps=1, seconds=1)
+    single = TensorImages(shapes().images, torch.zeros(30, dtype=torch.int64), ["a"])
+    with pytest.raises(ValueError, match="at least two classes, got one"):
+        fit("vae", single, out=tmp_path, steps=1)
+
+
+def test_fit_for_some_seconds_plans_the_steps_by_the_first_ones(tmp_path: Path) -> None:
+    done: list[int] = []
+    fit("vae", shapes(), out=tmp_path, seconds=1.0, batch_size=8, settings=SMALL, every=0,
+        progress=lambda step, total, metrics: done.append(total))  # fmt: skip
+    assert done[-1] > 5
+    assert load_generator(tmp_path / FILE).hparams["steps"] == done[-1]
+
+
+def test_settings_follow_the_images() -> None:
+    assert default_settings("gan", shapes()) == {"preset": "tiny", "levels": 5}
+    large = TensorImages(torch.arange(256).repeat(16 * 3).to(torch.uint8).view(1, 3, 64, 64), torch.tensor([0]), ["a"])
+    settings = default_settings("vae", large)
+    assert (settings["levels"], settings["latent"], settings["likelihood"]) == (256, 128, "gaussian")
+    assert grey_levels(torch.tensor([0, 255], dtype=torch.uint8)) == 2
+
+
+# Watching
+
+
+class Board:
+    def __init__(self) -> None:
+        self.images: list[tuple[str, Tensor, int]] = []
+
+    def add_image(self, name: str, image: Tensor, step: int) -> None:
+        self.images.append((name, image, step))
+
+
+class BoardLogger(DummyLogger):
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder, self.board = folder, Board()
+
+    @property
+    def experiment(self) -> Any:
+        return self.board
+
+    @property
+    def log_dir(self) -> str:
+        return str(self.folder)
+
+
+def test_sample_grids_go_to_the_log_folder_and_to_a_logger_that_takes_images(tmp_path: Path) -> None:
+    logger = BoardLogger(tmp_path / "log")
+    train(module("gan"), tmp_path, 4, callbacks=[SampleGrid(2, per_class=3)], logger=logger)
+    assert sorted(file.name for file in tmp_path.rglob("*.png")) == ["samples-0000002.png", "samples-0000004.png"]
+    with Image.open(next(tmp_path.rglob("*4.png"))) as picture:
+        assert picture.size == (3 * 9 + 1, 2 * 9 + 1)
+    assert [(name, step) for name, _, step in logger.board.images] == [("samples", 2), ("samples", 4)]
+    with pytest.raises(ValueError, match="must be at least 1, got 0 and 8"):
+        SampleGrid(0)
+
+
+# synthesize
+
+
+def bank_bytes(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_bank_is_the_same_whatever_the_batch_size_and_interruptions(
+    kind: str, checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    generator = load_generator(checkpoints[kind])
+    counts: dict[int | str, int] = {"down": 21, 0: 10}
+    before = state(generator)
+    options: dict[str, Any] = {"seed": 5, "shard_size": 8}
+    bank = synthesize(generator, counts, tmp_path / "whole", **options)
+    assert bank.labels.bincount().tolist() == [10, 21]
+    for size in (1, 3, 5):
+        synthesize(generator, counts, tmp_path / str(size), batch_size=size, **options)
+        assert bank_bytes(tmp_path / str(size)) == bank_bytes(tmp_path / "whole")
+
+    def interrupt(done: int, total: int) -> None:
+        if done > 16:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        synthesize(generator, counts, tmp_path / "cut", batch_size=2, progress=interrupt, **options)
+    assert len(list((tmp_path / "cut").glob("shard-*.safetensors"))) == 2
+    seen: list[tuple[int, int]] = []
+    synthesize(generator, counts, tmp_path / "cut", progress=lambda *done: seen.append(done), **options)
+    assert bank_bytes(tmp_path / "cut") == bank_bytes(tmp_path / "whole")
+    assert seen[-1] == (31, 31)
+    assert same(state(generator), before)
+
+
+def test_images_of_a_bank_are_those_of_sample(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    generator = load_generator(checkpoints["vae"])
+    bank = synthesize(generator, {1: 4}, tmp_path, seed=2)
+    keys = fold_in(sample_keys(torch.arange(4), seed=2), torch.ones(4, dtype=torch.int64))
+    expected = generator.double().sample(torch.ones(4, dtype=torch.int64), keys)
+    assert torch.equal(bank.images(), (expected * 255).round().to(torch.uint8))
+
+
+def test_more_images_of_one_class_change_no_others(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    generator = load_generator(checkpoints["gan"])
+    few = synthesize(generator, {0: 3, 1: 4}, tmp_path / "few")
+    more = synthesize(generator, {0: 9, 1: 4}, tmp_path / "more")
+    assert torch.equal(few.images()[:3], more.images()[:3])
+    assert torch.equal(few.images()[3:], more.images()[9:])
+    assert len(few.images().flatten(1).unique(dim=0)) > 1
+
+
+def test_a_bank_knows_what_its_generator_was_trained_on(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    synthesize(load_generator(checkpoints["vae"]), {0: 2}, tmp_path)
+    bank = Bank(tmp_path)
+    assert bank.manifest["trained_on"] == fingerprint(shapes())
+    assert bank.trained_items is not None
+    assert torch.equal(bank.trained_items, item_hashes(shapes()))
+    assert bank.manifest["generator"] == generator_hash(load_generator(checkpoints["vae"]))
+
+
+@pytest.mark.parametrize(
+    ("counts", "text"),
+    [
+        ({"left": 3}, r"a class the generator knows \(across, down\), got 'left'"),
+        ({2: 3}, r"a class the generator knows \(across, down\), got 2"),
+        ({0: -1}, "one count of at least 0 for class 0, got -1 images"),
+        ({0: 1, "across": 2}, "for class 'across', got two counts"),
+        ({0: 0}, "at least one image to make"),
+        ({}, "at least one image to make"),
+    ],
+)
+def test_counts_that_cannot_be_made_are_refused(
+    counts: Any, text: str, checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=text):
+        synthesize(load_generator(checkpoints["vae"]), counts, tmp_path / "bank")
+    assert not (tmp_path / "bank").exists()
+
+
+def test_another_seed_or_generator_does_not_go_into_the_same_bank(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    synthesize(load_generator(checkpoints["vae"]), {0: 2}, tmp_path)
+    with pytest.raises(ValueError, match="another config"):
+        synthesize(load_generator(checkpoints["vae"]), {0: 2}, tmp_path, seed=1)
+    with pytest.raises(ValueError, match="another generator"):
+        synthesize(load_generator(checkpoints["gan"]), {0: 2}, tmp_path)

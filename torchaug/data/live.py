@@ -1,0 +1,54 @@
+"""Live samples: made on the device when a batch needs them, and put where the plan wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchaug.data.sampler import Plan
+from torchaug.data.streams import send
+
+Fill = Callable[[Tensor, Tensor], Tensor]
+"""`fill(draws, labels) -> images`: draws (n,) int64 number the live samples of the whole run, and are to be all their
+randomness (`torchaug.keys.sample_keys(draws, seed=...)`); labels (n,) int64 are the classes wanted, -1 for any.
+Images are (n, C, H, W), uint8 or float in [0, 1]. n is the same for each batch, so that a compiled generator has one
+shape; surplus images are thrown away. The generator should be a frozen copy in `eval()`: on CUDA it runs while the
+step before is at work."""
+
+
+def fill_live(batch: dict[str, Any], plan: Plan, fill: Fill, most: int) -> dict[str, Any]:
+    """The batch with its live samples.
+
+    Args:
+        batch: with "image" (B, C, H, W) and "label" (B,), blank where a sample is live.
+        plan: of the batch.
+        fill: makes images.
+        most: live samples that a batch can have.
+    """
+    image, label = batch["image"], batch["label"]
+    live = plan.index < 0
+    rows = live.nonzero().flatten()
+    surplus = most - len(rows)
+    draws = torch.cat([-1 - plan.index[rows], torch.zeros(surplus, dtype=torch.int64)])
+    wanted = torch.cat([plan.label[rows], plan.label[live][:1].expand(surplus) if len(rows) else draws])
+    places = torch.cat([rows, torch.full((surplus,), len(image))])  # surplus goes into a row that is cut off
+    draws, wanted, places = (send(part, image.device) for part in (draws, wanted, places))
+    filled = torch.cat([image, image[:1]]).index_copy(0, places, _as(fill(draws, wanted), image))[:-1]
+    labels = torch.where(send(live, label.device), send(plan.label, label.device), label)
+    return batch | {"image": filled, "label": labels}
+
+
+def _as(made: Tensor, image: Tensor) -> Tensor:
+    """Images in the dtype of the others."""
+    if made.shape[1:] != image.shape[1:]:
+        raise ValueError(
+            f"DeviceLoader: fill must make images {tuple(image.shape[1:])} as in the batch, got {tuple(made.shape[1:])}"
+        )
+    if made.is_floating_point() and image.dtype == torch.uint8:
+        return (made * 255).round().clamp(0, 255).to(torch.uint8)
+    if made.dtype == torch.uint8 and image.is_floating_point():
+        return made.to(image.dtype) / 255
+    return made.to(image.dtype)

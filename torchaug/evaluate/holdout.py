@@ -1,0 +1,53 @@
+"""Test sets from a user's own images, and which of their classes are rare."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from torchaug.data import TensorImages
+from torchaug.keys import hash_int
+
+
+def holdout(dataset: TensorImages, seed: int, share: float = 0.3) -> tuple[TensorImages, TensorImages]:
+    """A stratified split: `share` of each class to test, at least one image, and at least one to train.
+
+    Args:
+        dataset: the images.
+        seed: another seed holds out other images.
+        share: of each class, in (0, 1).
+
+    Returns:
+        The training set and the test set, both with all the classes.
+
+    >>> from torchaug.data import digits
+    >>> train, test = holdout(digits(), seed=0)
+    >>> len(train), len(test)
+    (1259, 538)
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"holdout: share must be above 0 and below 1, got {share}")
+    train, test = [], []
+    for number, name in enumerate(dataset.classes):
+        members = (dataset.labels == number).nonzero().flatten()
+        if len(members) < 2:
+            raise ValueError(
+                f"holdout: every class needs 2 images or more, one to train and one to test, got {len(members)} of "
+                f"class {name!r}; add images or remove the class"
+            )
+        order = torch.randperm(len(members), generator=torch.Generator().manual_seed(hash_int(seed, number)))
+        held = min(max(round(share * len(members)), 1), len(members) - 1)
+        test.append(members[order[:held]])
+        train.append(members[order[held:]])
+    return dataset.subset(torch.cat(train)), dataset.subset(torch.cat(test))
+
+
+def rarest(labels: Tensor, num_classes: int) -> list[int]:
+    """The classes with at most half as many images as the median class; where none is so small, the smallest one.
+
+    >>> rarest(torch.tensor([0] * 9 + [1] * 8 + [2] * 3), 3)
+    [2]
+    """
+    counts = labels.bincount(minlength=num_classes)
+    few = (2 * counts <= counts.median()).nonzero().flatten().tolist()
+    return few or [int(counts.argmin())]

@@ -1,0 +1,232 @@
+"""A study as one HTML file that needs nothing else: no network, no script, images and chart inside."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import os
+import statistics
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from torchaug.data.files import replace_file
+from torchaug.evaluate.results import Difference, Interval, Sheet, StudyResult
+
+THUMBNAIL = 96  # pixels: larger images are shown smaller, smaller ones as large squares of their pixels
+PER_CLASS = 10  # images of a class in a contact sheet
+PAIRS = 24  # synthetic images shown beside their nearest neighbours, the closest first
+
+
+def write_report(result: StudyResult, path: str | os.PathLike[str]) -> Path:
+    """Writes the report of a study; the same result gives the same bytes.
+
+    Args:
+        result: the study.
+        path: of the file, usually report.html; its folder is made where it does not exist.
+
+    Returns:
+        The path.
+
+    Raises:
+        ImportError: without jinja2.
+        OSError: where the file cannot be written; a report that was there is kept.
+    """
+    path, text = Path(path), render(result)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, text.encode("utf-8"))
+    return path
+
+
+def render(result: StudyResult) -> str:
+    """The HTML of the report."""
+    try:
+        import jinja2
+    except ImportError as error:
+        raise ImportError("write_report: needs jinja2; pip install 'torchaug-synth[report]'") from error
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source = resources.files("torchaug.explore").joinpath("report.html.j2").read_text(encoding="utf-8")
+    return environment.from_string(source).render(
+        result=result,
+        headline=headline(result),
+        verdicts=verdicts(result),
+        rows=_rows(result),
+        chart=_chart(result),
+        classes=_classes(result),
+        sheets=[
+            (name, _by_class(result, result.sheets[name]))
+            for name in ("real", "augmented", "synthetic")
+            if name in result.sheets
+        ],
+        pairs=_pairs(result),
+        typical_distance=_typical_distance(result),
+    )
+
+
+def headline(result: StudyResult) -> str:
+    """Which way to train found the rare classes best, and whether synthetic data helped, in a few sentences."""
+    best, base = result.best(), result.arms[0]
+    if best is base:
+        first = f"Nothing found the rare classes better than {base.name}: recall {show(base.rare_recall)}."
+    else:
+        difference = result.difference(best.name, base.name)
+        first = f"Rare classes are found best with {best.name}: recall {show(best.rare_recall)}, "
+        first += f"against {show(base.rare_recall)} with {base.name}"
+        measurable = difference is None or difference.verdict == "helped"
+        first += "." if measurable else "; the lead is not measurable."
+    return " ".join([first, *_about_synthetic(result)])
+
+
+def _about_synthetic(result: StudyResult) -> Iterable[str]:
+    words = {"helped": "helped", "hurt": "hurt", "no measurable difference": "did not help measurably"}
+    for d in result.differences:
+        if d.metric == "rare_recall" and d.arm == f"{d.baseline} + synthetic":
+            yield f"Added to {d.baseline}, synthetic data {words[d.verdict]}: {show(d.interval, sign=True)}."
+
+
+def verdicts(result: StudyResult) -> list[str]:
+    """What each comparison of rare-class recall came to, a sentence each."""
+    words = {"helped": "helped", "hurt": "hurt", "no measurable difference": "made no measurable difference"}
+    return [
+        f"{d.arm} {words[d.verdict]} against {d.baseline}: rare-class recall {show(d.interval, sign=True)}."
+        for d in result.differences
+        if d.metric == "rare_recall"
+    ]
+
+
+def show(interval: Interval, *, sign: bool = False) -> str:
+    """An interval for a reader.
+
+    >>> show(Interval(0.9, 0.85, 0.95)), show(Interval(0.9))
+    ('0.900 (0.850 to 0.950)', '0.900')
+    >>> show(Interval(-0.01, -0.03, 0.01), sign=True)
+    '-0.010 (-0.030 to +0.010)'
+    """
+    form = "{:+.3f}" if sign else "{:.3f}"
+    text = form.format(interval.mean)
+    if math.isnan(interval.low):
+        return text
+    return f"{text} ({form.format(interval.low)} to {form.format(interval.high)})"
+
+
+def _rows(result: StudyResult) -> list[dict[str, Any]]:
+    base, best = result.arms[0], result.best()
+    return [
+        {
+            "arm": arm,
+            "cells": [show(interval) for interval in (arm.accuracy, arm.macro_f1, arm.rare_recall)],
+            "best": arm is best,
+            "against": _against(result.difference(arm.name, base.name)),
+        }
+        for arm in result.arms
+    ]
+
+
+def _against(difference: Difference | None) -> dict[str, str] | None:
+    if difference is None:
+        return None
+    kind = {"helped": "good", "hurt": "bad", "no measurable difference": "even"}[difference.verdict]
+    return {"kind": kind, "verdict": difference.verdict, "size": show(difference.interval, sign=True)}
+
+
+def _chart(result: StudyResult, width: int = 720, left: int = 262, row: int = 34) -> dict[str, Any]:
+    """Where the lines and dots of the chart of rare-class recall go, in its own pixels."""
+    numbers = [n for arm in result.arms for n in (*_known(arm.rare_recall), *arm.values.get("rare_recall", ()))]
+    low = max(0, math.floor(10 * min(numbers)))  # in tenths; an interval may leave [0, 1], a recall cannot
+    high = min(10, max(math.ceil(10 * max(numbers)), low + 1))
+
+    def x(value: float) -> str:
+        place = (min(max(10 * value, low), high) - low) / (high - low)
+        return f"{left + place * (width - left - 24):.1f}"
+
+    rows = [
+        {
+            "name": arm.name,
+            "y": 20 + i * row,
+            "best": arm is result.best(),
+            "mean": x(arm.rare_recall.mean),
+            "ends": [x(end) for end in _known(arm.rare_recall)[1:]],
+            "dots": [x(value) for value in arm.values.get("rare_recall", ())],
+        }
+        for i, arm in enumerate(result.arms)
+    ]
+    bottom = 20 + len(rows) * row
+    return {
+        "width": width,
+        "height": bottom + 24,
+        "bottom": bottom - 8,
+        "left": left,
+        "rows": rows,
+        "ticks": [(x(tenth / 10), f"{tenth / 10:.1f}") for tenth in range(low, high + 1)],
+    }
+
+
+def _known(interval: Interval) -> list[float]:
+    return [n for n in (interval.mean, interval.low, interval.high) if not math.isnan(n)]
+
+
+def _classes(result: StudyResult) -> list[dict[str, Any]]:
+    most = max(result.train_counts, default=0) or 1
+    counts = zip(result.classes, result.train_counts, result.test_counts, strict=True)
+    return [
+        {"name": name, "train": train, "test": test, "rare": c in result.rare, "width": f"{100 * train / most:.1f}"}
+        for c, (name, train, test) in enumerate(counts)
+    ]
+
+
+def _by_class(result: StudyResult, sheet: Sheet) -> list[dict[str, Any]]:
+    rows = []
+    for c, name in enumerate(result.classes):
+        places = [i for i, label in enumerate(sheet.labels) if label == c][:PER_CLASS]
+        if places:
+            images = [thumbnail(sheet.images[i]) for i in places]
+            rows.append({"name": name, "rare": c in result.rare, "images": images})
+    return rows
+
+
+def _pairs(result: StudyResult) -> list[dict[str, Any]]:
+    sheet = result.sheets.get("synthetic")
+    if sheet is None or sheet.nearest is None:
+        return []
+    closest_first = sorted(range(len(sheet.distances)), key=lambda i: (sheet.distances[i], i))
+    return [
+        {
+            "name": result.classes[sheet.labels[i]],
+            "synthetic": thumbnail(sheet.images[i]),
+            "nearest": thumbnail(sheet.nearest[i]),
+            "distance": f"{sheet.distances[i]:.2f}",
+        }
+        for i in closest_first[:PAIRS]
+    ]
+
+
+def _typical_distance(result: StudyResult) -> str | None:
+    """Median distance of the shown real images to their nearest other real one, where the study has it."""
+    sheet = result.sheets.get("real")
+    return f"{statistics.median(sheet.distances):.2f}" if sheet is not None and sheet.distances else None
+
+
+def thumbnail(image: Tensor) -> str:
+    """A PNG as a data address, at most `THUMBNAIL` pixels large.
+
+    Args:
+        image: (C, H, W) uint8; of 1 channel grey, of 3 or more the first three as red, green and blue.
+    """
+    channels = 3 if image.shape[0] >= 3 else 1
+    image = image[:channels].cpu()
+    shrink = THUMBNAIL / max(image.shape[-2:])
+    if shrink < 1:
+        size = [max(1, round(side * shrink)) for side in image.shape[-2:]]
+        image = F.interpolate(image[None], size, mode="bilinear", antialias=True)[0]
+    pixels = image[0].numpy() if channels == 1 else image.permute(1, 2, 0).contiguous().numpy()
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")

@@ -1,0 +1,172 @@
+"""The data that generators are trained on: an endless, class-balanced, exactly resumable stream of batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, Literal, Protocol, get_args
+
+import lightning.pytorch as L
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.distributed import DistributedSampler
+
+from torchaug.data.images import TensorImages
+from torchaug.data.mixed import fingerprint, item_hashes
+from torchaug.keys import hash_int, uniforms
+
+Balance = Literal["none", "sqrt", "full"]
+_EXPONENTS = {"none": 0.0, "sqrt": 0.5, "full": 1.0}
+
+
+class Loadable(Protocol):
+    """Labelled images that can be loaded into memory: `torchaug.data.TensorImages`, `ImageFolderDataset`, `Bank`."""
+
+    def in_memory(self) -> TensorImages:
+        """All images and labels."""
+        ...
+
+
+def class_weights(labels: Tensor, balance: Balance) -> Tensor:
+    """The weight of each item, (N,) float64 with mean 1, so that a class of n items is drawn in proportion to
+
+    n ("none"), the root of n ("sqrt"), or as often as any other ("full").
+
+    >>> class_weights(torch.tensor([0, 0, 0, 1]), "full").tolist()
+    [0.6666666666666666, 0.6666666666666666, 0.6666666666666666, 2.0]
+    """
+    if balance not in get_args(Balance):
+        raise ValueError(f"class_weights: balance must be one of {', '.join(get_args(Balance))}, got {balance!r}")
+    weights = torch.bincount(labels).double()[labels] ** -_EXPONENTS[balance]
+    return weights / weights.mean()
+
+
+class EndlessSampler(DistributedSampler[int]):
+    """Indices without an end: passes of N draws in which item i comes up floor(w_i) or ceil(w_i) times.
+
+    The place p of the stream is a function of the seed and p alone, so training goes on exactly where it stopped.
+    It is a `DistributedSampler` because Lightning leaves those as they are: ranks take turns in the one stream.
+
+    Args:
+        weights: (N,), at least 0 with mean 1 (`class_weights`).
+        seed: of the order.
+        start: draws to skip, over all ranks.
+        rank, world_size: which of how many processes this is.
+
+    >>> from itertools import islice
+    >>> sorted(islice(EndlessSampler(torch.ones(4)), 4))
+    [0, 1, 2, 3]
+    """
+
+    def __init__(self, weights: Tensor, *, seed: int = 0, start: int = 0, rank: int = 0, world_size: int = 1) -> None:
+        if weights.ndim != 1 or not len(weights) or bool((weights < 0).any()) or float(weights.sum()) <= 0:
+            raise ValueError(
+                f"EndlessSampler: weights must be (N,), at least 0 and not all 0, got {tuple(weights.shape)}"
+            )
+        self.weights = weights.double() / weights.double().mean()
+        self.seed, self.start, self.rank, self.num_replicas = seed, start, rank, world_size
+
+    def __iter__(self) -> Iterator[int]:
+        size, place = len(self.weights), self.start + self.rank
+        while True:
+            number = place // size
+            order = self._pass(number)
+            while place // size == number:
+                yield order[place % size]
+                place += self.num_replicas
+
+    def __len__(self) -> int:
+        raise TypeError("EndlessSampler: expected no question for its length, it has no end; limit the steps")
+
+    def set_epoch(self, epoch: int) -> None:
+        """Does nothing: the stream has no epochs."""
+
+    def _pass(self, number: int) -> list[int]:
+        """One pass by systematic sampling: items in random order on a line, one point in each unit of length."""
+        size = len(self.weights)
+        u = uniforms(torch.tensor([hash_int(self.seed, number)]), 2 * size + 1)[0]
+        items = torch.argsort(u[:size], stable=True)
+        edges = self.weights[items].cumsum(0)
+        points = torch.arange(size, dtype=torch.float64) + u[-1].double()
+        drawn = items[torch.searchsorted(edges, points, right=True).clamp(max=size - 1)]
+        return drawn[torch.argsort(u[size:-1], stable=True)].tolist()
+
+
+class _Rows(Dataset[dict[str, Tensor]]):
+    """Rows of tensors, fetched a batch at a time."""
+
+    def __init__(self, data: TensorImages) -> None:
+        self.images, self.labels = data.images, data.labels
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
+        index = torch.tensor(indices)
+        return {"image": self.images[index], "label": self.labels[index], "index": index}
+
+
+def _as_is(batch: Any) -> Any:
+    return batch
+
+
+class SynthesisDataModule(L.LightningDataModule):
+    """Batches for training a generator.
+
+    Args:
+        dataset: labelled images; they are held in memory.
+        batch_size: samples of a batch, of each process.
+        holdout: share of each class that is kept from training, in `holdout`, to judge the generator by; a class of few
+            images may keep none back.
+        seed: of the order and of the split.
+        balance: how classes are weighted, see `class_weights`.
+
+    Batches are {"image": (B, C, H, W) uint8, "label": (B,) int64, "index": (B,) place in the training part}.
+    """
+
+    def __init__(
+        self, dataset: Loadable, batch_size: int = 64, holdout: float = 0.0, seed: int = 0, balance: Balance = "sqrt"
+    ) -> None:
+        super().__init__()
+        if batch_size < 1 or not 0 <= holdout < 1:
+            raise ValueError(
+                f"SynthesisDataModule: batch_size must be at least 1 and holdout in [0, 1), got {batch_size} and {holdout}"
+            )
+        self.batch_size, self.seed = batch_size, seed
+        images = dataset.in_memory()
+        kept = held_out(images.labels, holdout, seed)
+        self.train = images.subset((~kept).nonzero()[:, 0])
+        self.holdout = images.subset(kept.nonzero()[:, 0]) if kept.any() else None
+        self.weights = class_weights(self.train.labels, balance)
+
+    @cached_property
+    def trained_items(self) -> Tensor:
+        """(N,) int64 hashes of the images of the training part, by which a later leak into a test set is found."""
+        return item_hashes(self.train)
+
+    @cached_property
+    def trained_on(self) -> str:
+        """`fingerprint` of the training part."""
+        return fingerprint(self.train)
+
+    def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+        """The endless stream, from the place that the trainer has reached."""
+        rank, world_size, done = 0, 1, 0
+        if self.trainer is not None:
+            rank, world_size, done = self.trainer.global_rank, self.trainer.world_size, self.trainer.global_step
+        start = done * self.batch_size * world_size
+        sampler = EndlessSampler(self.weights, seed=self.seed, start=start, rank=rank, world_size=world_size)
+        rows = _Rows(self.train)
+        own = torch.Generator().manual_seed(self.seed)  # else the loader draws from torch's, for workers it has not
+        return DataLoader(rows, self.batch_size, sampler=sampler, collate_fn=_as_is, generator=own)
+
+
+def held_out(labels: Tensor, share: float, seed: int) -> Tensor:
+    """Which items are kept back, (N,) bool: of each class of n, floor(share n)."""
+    kept = torch.zeros(len(labels), dtype=torch.bool)
+    for label in labels.unique().tolist():
+        members = (labels == label).nonzero()[:, 0]
+        u = uniforms(torch.tensor([hash_int(seed, label)]), len(members))[0]
+        kept[members[torch.argsort(u, stable=True)[: int(share * len(members))]]] = True
+    return kept

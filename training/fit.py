@@ -1,0 +1,230 @@
+"""Training of a generator in one call: quiet, resumable, and leaving a checkpoint and pictures, no more."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import torch
+
+from torchaug.data.images import TensorImages
+from torchaug.models.networks import seeded_weights
+from torchaug.training.callbacks import Progress, ReportProgress, SampleGrid, SaveCheckpoint
+from torchaug.training.data import Balance, Loadable, SynthesisDataModule
+from torchaug.training.generator import KeyedAugment
+from torchaug.training.load import KINDS, Generator, check_checkpoint, read_checkpoint
+
+FILE = "generator.ckpt"
+_PROBED = 6
+"""Steps by whose time a training of so many seconds is planned; the first is left out."""
+
+
+def fit(
+    kind: str,
+    dataset: Loadable,
+    *,
+    out: str | Path,
+    steps: int | None = None,
+    seconds: float | None = None,
+    seed: int = 0,
+    batch_size: int = 64,
+    balance: Balance = "sqrt",
+    augment: KeyedAugment | None = None,
+    settings: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    every: int = 500,
+) -> Path:
+    """Trains a generator on labelled images and returns its checkpoint, `out/generator.ckpt`.
+
+    Load it with `load_generator(path)`. The same data, seed, steps and settings give the same generator on a CPU.
+
+    Args:
+        kind: "vae" or "gan".
+        dataset: labelled images of at least two classes.
+        out: folder of the checkpoint; made when it is missing.
+        steps: batches to train on; 1000 when `seconds` is None too.
+        seconds: about how long to train instead; the first steps are timed, and the steps planned by them.
+        seed: of everything.
+        batch_size: images of a step.
+        balance: how classes are weighted, see `class_weights`.
+        augment: applied to the training images; for a GAN before the discriminator, for real and generated ones.
+        settings: of `LitVAE` or `LitGAN`, where they should differ from `default_settings`.
+        resume: go on from the checkpoint in `out`, if there is one.
+        progress: called with (steps done, steps in all, metrics) now and then.
+        every: steps between two savings of the checkpoint and two sample grids, `out/samples-0000500.png`; 0: the
+            checkpoint at the end and no grids.
+
+    Raises:
+        ValueError: an unknown kind, a single class, a checkpoint in `out` that `resume` cannot go on from.
+        FileExistsError: a checkpoint in `out`, and `resume` is not given.
+    """
+    out, file = Path(out), Path(out) / FILE
+    if kind not in KINDS:
+        raise ValueError(f"fit: kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    if (steps is not None and seconds is not None) or min(steps or 1, seconds or 1) <= 0:
+        raise ValueError(f"fit: expected steps or seconds, one of them and above 0, got {steps} and {seconds}")
+    if file.exists() and not resume:
+        raise FileExistsError(f"fit: {file} is already there; pass resume=True to go on from it, or remove it")
+    data = SynthesisDataModule(dataset, batch_size, seed=seed, balance=balance)
+    chosen = {**default_settings(kind, data.train), **(settings or {})}
+    before = _checkpoint(file, kind, data.train) if file.exists() else None
+    if seconds is not None and before is not None:
+        steps = before["hyper_parameters"]["steps"]  # as it was planned at first
+    elif seconds is not None:
+        steps = max(1, int(seconds / _seconds_per_step(kind, data, chosen, augment)))
+    steps = 1000 if steps is None else steps
+    if before is not None and before["global_step"] >= steps:
+        return file
+    out.mkdir(parents=True, exist_ok=True)
+    module = _build(kind, data.train, steps, chosen, augment, seed)
+    callbacks: list[L.Callback] = []
+    if progress is not None:
+        callbacks.append(ReportProgress(progress))
+    if every:
+        callbacks += [SampleGrid(every), SaveCheckpoint(file, every)]
+    _train(module, data, out, steps, callbacks, checkpoint=file if before is not None else None, save=file)
+    return file
+
+
+def default_settings(kind: str, data: TensorImages) -> dict[str, Any]:
+    """Settings that suit images of this size and of so many grey levels, on this machine.
+
+    >>> from torchaug.data import digits
+    >>> default_settings("vae", digits())
+    {'preset': 'tiny', 'levels': 17, 'latent': 16, 'likelihood': 'binomial'}
+    """
+    side, levels = max(data.images.shape[-2:]), grey_levels(data.images)
+    preset = "tiny" if side <= 16 else "small" if side <= 32 else "base"
+    if not torch.cuda.is_available():
+        preset = "tiny"  # a step of the others takes seconds there
+    settings: dict[str, Any] = {"preset": preset, "levels": levels}
+    if kind == "vae":
+        settings["latent"] = 16 if side <= 16 else 64 if side <= 32 else 128
+        settings["likelihood"] = "gaussian" if levels == 256 else "binomial"
+    return settings
+
+
+def grey_levels(images: torch.Tensor) -> int:
+    """How many values, evenly spaced from 0 to 255, uint8 images have: 256 where that is unclear.
+
+    >>> grey_levels(torch.tensor([0, 255, 128], dtype=torch.uint8)), grey_levels(torch.tensor([0, 7], dtype=torch.uint8))
+    (3, 256)
+    """
+    found = images.unique()
+    for levels in range(2, 65):
+        grid = (torch.arange(levels) * 255 / (levels - 1)).round().to(torch.uint8)
+        if len(found) > levels // 2 and bool(torch.isin(found, grid).all()):
+            return levels
+    return 256
+
+
+def _build(
+    kind: str, data: TensorImages, steps: int, settings: dict[str, Any], augment: KeyedAugment | None, seed: int
+) -> Generator:
+    if len(data.labels.unique()) < 2:
+        raise ValueError("fit: expected images of at least two classes, got one; a conditional generator needs more")
+    channels, height, width = data.images.shape[1:]
+    with seeded_weights(seed):
+        return KINDS[kind]((channels, height, width), data.classes, steps, augment=augment, seed=seed, **settings)
+
+
+def _train(
+    module: Generator,
+    data: SynthesisDataModule,
+    out: Path,
+    steps: int,
+    callbacks: list[L.Callback],
+    checkpoint: Path | None = None,
+    save: Path | None = None,
+) -> None:
+    with quiet():
+        trainer = L.Trainer(
+            max_steps=steps,
+            devices=1,
+            callbacks=callbacks,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=out,
+        )
+        with interruptible():
+            trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+        if save is not None:
+            trainer.save_checkpoint(save)
+
+
+def seconds_per_step(kind: str, dataset: Loadable, batch_size: int = 64) -> float:
+    """How long a step of training takes here, by a few that are thrown away."""
+    data = SynthesisDataModule(dataset, batch_size)
+    return _seconds_per_step(kind, data, default_settings(kind, data.train), None)
+
+
+def _seconds_per_step(
+    kind: str, data: SynthesisDataModule, settings: dict[str, Any], augment: KeyedAugment | None
+) -> float:
+    times: list[float] = []
+    watch = ReportProgress(lambda *_: times.append(time.perf_counter()), every_n_steps=1)
+    _train(_build(kind, data.train, _PROBED, settings, augment, seed=0), data, Path(), _PROBED, [watch])
+    return (times[-1] - times[0]) / (len(times) - 1)
+
+
+def _checkpoint(file: Path, kind: str, data: TensorImages) -> dict[str, Any]:
+    """The checkpoint to go on from, or an error where it is of something else."""
+    checkpoint: dict[str, Any] = read_checkpoint(file)
+    found = {"kind": check_checkpoint(checkpoint, file)}
+    found |= {name: checkpoint["hyper_parameters"][name] for name in ("shape", "classes")}
+    wanted = {"kind": kind, "shape": tuple(data.images.shape[1:]), "classes": data.classes}
+    for name, value in wanted.items():
+        if found[name] != value:
+            raise ValueError(
+                f"fit: {file} has {name} {found[name]}, and {value} was asked for; resume with what it was trained on, "
+                "or train into another folder"
+            )
+    return checkpoint
+
+
+_EXPECTED = (
+    r".*LeafSpec.*",  # Lightning 2.6 on torch 2.9 and later
+    r"Found \d+ module\(s\) in eval mode.*",  # the averaged weights
+    r"The '\w+' does not have many workers.*",  # the data are in memory
+    r".*GPU available but not used.*",
+    r"You're resuming from a checkpoint that ended before the epoch ended.*",  # the stream is resumed by its step
+    r"Checkpoint directory .* exists and is not empty.*",
+)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Lets Ctrl-C through as KeyboardInterrupt; Lightning makes an exit of it and ignores the signal ever after."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as leaving:
+        if not isinstance(leaving.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silences Lightning's tips, and those of its warnings that are expected here; others are shown as ever."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for message in _EXPECTED:
+                warnings.filterwarnings("ignore", message)
+            yield
+    finally:
+        logger.setLevel(level)

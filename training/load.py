@@ -1,0 +1,67 @@
+"""Generators from their checkpoints, whatever their kind."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from torchaug.training.gan import LitGAN
+from torchaug.training.generator import FORMAT
+from torchaug.training.vae import LitVAE
+
+Generator = LitVAE | LitGAN
+KINDS: dict[str, type[LitVAE | LitGAN]] = {LitVAE.kind: LitVAE, LitGAN.kind: LitGAN}
+
+
+def load_generator(path: str | Path) -> Generator:
+    """The generator in a checkpoint that `LitVAE` or `LitGAN` saved, on the CPU and ready to sample.
+
+    Nothing in the file is executed: it is read with `weights_only=True`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is something else; the text says what was found.
+    """
+    kind = check_checkpoint(read_checkpoint(path), path)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*LeafSpec.*", DeprecationWarning)  # Lightning's own, torch >= 2.9
+        return KINDS[kind].load_from_checkpoint(path, map_location="cpu", weights_only=True).eval()
+
+
+def read_checkpoint(path: str | Path) -> Any:
+    """What `torch.save` wrote to a file, read without executing anything."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"load_generator: expected a checkpoint at {path}, found no such file")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()
+        raise ValueError(
+            f"load_generator: expected a torchaug checkpoint in {path}, found a file that torch cannot read safely "
+            f"({reason[0][:200] if reason else type(error).__name__}); pass the file that torchaug fit wrote"
+        ) from error
+
+
+def check_checkpoint(checkpoint: Any, path: str | Path) -> str:
+    """The kind of a checkpoint, or an error that says what was found instead."""
+    kinds = " or ".join(KINDS)
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+        found = (
+            f"a {type(checkpoint).__name__}" if not isinstance(checkpoint, dict) else f"entries {list(checkpoint)[:5]}"
+        )
+        raise ValueError(f"load_generator: expected a Lightning checkpoint of a {kinds} in {path}, found {found}")
+    label = checkpoint.get("torchaug")
+    if not isinstance(label, dict) or label.get("kind") not in KINDS:
+        first = [name.split(".")[0] for name in checkpoint["state_dict"]]
+        found = repr(label.get("kind")) if isinstance(label, dict) else f"weights of {sorted(set(first))[:5]}"
+        raise ValueError(f"load_generator: expected a checkpoint of a {kinds} in {path}, found {found}")
+    if label.get("format") != FORMAT:
+        raise ValueError(
+            f"load_generator: expected format {FORMAT} in {path}, found {label.get('format')}; update torchaug"
+        )
+    return str(label["kind"])

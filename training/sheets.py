@@ -1,0 +1,46 @@
+"""Contact sheets of a study: real, augmented and synthetic images for a reader's eye."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from torchaug.data import Bank, TensorImages
+from torchaug.evaluate.results import Sheet
+from torchaug.keys import sample_keys
+from torchaug.training.arms import Recipe
+
+
+def contact_sheets(train: TensorImages, bank: Bank | None, recipe: Recipe, seed: int) -> dict[str, Sheet]:
+    """Real, augmented and synthetic images of each class, and beside the synthetic ones the nearest training image."""
+    real = _first(train.labels, len(train.classes), recipe.shown)
+    labels = tuple(train.labels[real].tolist())
+    keys = sample_keys(real, seed=seed)
+    changed = recipe.augment(train.images[real].float() / 255, keys=keys)
+    sheets = {
+        "real": Sheet(train.images[real], labels),
+        "augmented": Sheet((changed * 255).round().clamp(0, 255).to(torch.uint8), labels),
+    }
+    if bank is not None:
+        rows = _first(bank.labels, len(train.classes), recipe.shown)
+        images = bank.images()[rows]
+        place, distance = nearest(images, train.images)
+        shown = tuple(bank.labels[rows].tolist())
+        sheets["synthetic"] = Sheet(images, shown, train.images[place], tuple(distance.tolist()))
+    return sheets
+
+
+def nearest(images: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
+    """For each uint8 image the place of the nearest of `among` and the Euclidean distance, pixels in [0, 1].
+
+    >>> nearest(torch.tensor([[[[250]]]], dtype=torch.uint8), torch.tensor([[[[0]]], [[[255]]]], dtype=torch.uint8))[0]
+    tensor([1])
+    """
+    a, b = (x.flatten(1).double() / 255 for x in (images, among))
+    distance, place = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").min(1)
+    return place, distance
+
+
+def _first(labels: Tensor, classes: int, count: int) -> Tensor:
+    """Indices of the first `count` items of each class, or of all where there are fewer."""
+    return torch.cat([(labels == c).nonzero()[:count, 0] for c in range(classes)])
