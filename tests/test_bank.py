@@ -197,6 +197,29 @@ def test_a_full_disk_is_a_clear_error_and_a_rerun_completes(tmp_path: Path) -> N
     assert len(Bank(tmp_path)) == 40
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc")
+def test_data_reach_the_disk_before_their_name_and_the_name_before_the_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path, shards=0)
+    events: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def noted_fsync(descriptor: int) -> None:
+        events.append(f"flush {Path(os.readlink(f'/proc/self/fd/{descriptor}')).name}")
+        fsync(descriptor)
+
+    def noted_replace(source: Path, target: Path) -> None:
+        events.append(f"rename {source.name}")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "replace", noted_replace)
+    fill(tmp_path, shards=1)
+    temporary = "shard-000000.safetensors.tmp"
+    assert events == [f"flush {temporary}", f"rename {temporary}", f"flush {tmp_path.name}", "flush shards.jsonl"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -274,7 +274,7 @@ class Broken(TensorImages):
         return super().__getitem__(index)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, 1])  # torch takes 5 seconds to end each worker that raised
 def test_a_bad_sample_is_named_after_the_batches_before_it(workers: int) -> None:
     data = images(16)
     broken = MixedDataset([Source("scans", Broken(data.images, data.labels, data.classes))])

@@ -15,6 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from lightning.pytorch.loggers.logger import DummyLogger
+from lightning.pytorch.strategies import DDPStrategy
 from PIL import Image
 from torch import Tensor, nn
 
@@ -505,3 +506,61 @@ def test_another_seed_or_generator_does_not_go_into_the_same_bank(checkpoints: d
         synthesize(load_generator(checkpoints["vae"]), {0: 2}, tmp_path, seed=1)
     with pytest.raises(ValueError, match="another generator"):
         synthesize(load_generator(checkpoints["gan"]), {0: 2}, tmp_path)
+
+
+# Several processes, and the GPU
+
+
+class ReplicasAgree(L.Callback):
+    """Fails, in the process where it runs, when ranks differ in weights or share images."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self.seen += batch["index"].tolist()
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        mine = sum(weight.double().sum().item() for weight in pl_module.parameters()), self.seen
+        found: list[Any] = [None, None]
+        torch.distributed.all_gather_object(found, mine)
+        if found[0][0] != found[1][0] or set(found[0][1]) & set(found[1][1]) or len(self.seen) != 2 * 6:
+            raise RuntimeError(f"replicas differ: {found}")
+
+
+@pytest.mark.slow
+def test_a_gan_trains_on_two_processes_with_equal_replicas_and_different_images(tmp_path: Path) -> None:
+    lit = module("gan")
+    with quiet():
+        done = trainer(tmp_path, 2, strategy="ddp_spawn_find_unused_parameters_true", devices=2)
+        done.callbacks.append(ReplicasAgree())  # type: ignore[attr-defined]
+        done.fit(lit, SynthesisDataModule(shapes(), batch_size=6, balance="none"))
+    assert lit.ema.seen == 2 * 2 * 6
+
+
+def test_plain_ddp_is_refused_for_the_gan_before_it_fails(tmp_path: Path) -> None:
+    lit = module("gan")
+    strategy = DDPStrategy()
+    lit._trainer = type("Fake", (), {"strategy": strategy, "precision": "32-true"})()
+    with pytest.raises(ValueError, match='expected strategy="ddp_find_unused_parameters_true", got plain DDP'):
+        lit.on_fit_start()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_gpu_makes_the_images_of_a_cpu(kind: str, checkpoints: dict[str, Path]) -> None:
+    generator = load_generator(checkpoints[kind]).double()
+    labels, keys = torch.arange(64) % 2, sample_keys(torch.arange(64))
+    expected = generator.sample(labels, keys)
+    assert torch.equal(generator.cuda().sample(labels.cuda(), keys.cuda()).cpu(), expected)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_generator_trains_on_a_gpu_through_an_augmentation(kind: str, tmp_path: Path) -> None:
+    augment = Compose([RandomAffine(10, interpolation="bilinear")])
+    path = fit(kind, shapes(), out=tmp_path, steps=5, batch_size=8, augment=augment, every=2)
+    assert load_generator(path).sample(torch.tensor([0]), sample_keys(torch.arange(1))).isfinite().all()
+    fit(kind, shapes(), out=tmp_path, steps=8, batch_size=8, augment=augment, resume=True)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
+import numpy as np
 import torch
 from PIL import Image as PILImage
 from torch import Tensor
 from torch.utils import _pytree
-from torchvision import tv_tensors
-from torchvision.transforms.v2 import functional as tvf
-
-BoxFormat = tv_tensors.BoundingBoxFormat
 
 
 @dataclass(frozen=True)
@@ -169,15 +167,48 @@ class _Place:
         if self.field == "mask" and isinstance(self.value, Tensor) and value.ndim > self.value.ndim:
             value = value.squeeze(0 if single else 1)
         if isinstance(self.value, PILImage.Image):
-            return tvf.to_pil_image(value) if value.dtype == torch.uint8 else value
-        if isinstance(self.value, tv_tensors.BoundingBoxes):
-            boxes = tv_tensors.BoundingBoxes(value, format=BoxFormat.XYXY, canvas_size=boxes_on)
-            return tvf.convert_bounding_box_format(boxes, new_format=self.value.format)
-        if isinstance(self.value, tv_tensors.KeyPoints):
-            return tv_tensors.KeyPoints(value, canvas_size=boxes_on)
-        if isinstance(self.value, tv_tensors.TVTensor):
-            return tv_tensors.wrap(value, like=self.value)
-        return value
+            return _to_pil(value) if value.dtype == torch.uint8 else value
+        kind = _tv_kind(self.value)
+        if kind == "BoundingBoxes":
+            return _from_xyxy(value, self.value, boxes_on)
+        if kind == "KeyPoints":
+            return type(self.value)(value, canvas_size=boxes_on)
+        return value.as_subclass(type(self.value)) if kind else value
+
+
+def _tv_kind(value: Any) -> str | None:
+    """The name of a tv_tensor's type. One can only be met where torchvision was imported, which takes seconds."""
+    tv_tensors = sys.modules.get("torchvision.tv_tensors")
+    return type(value).__name__ if tv_tensors is not None and isinstance(value, tv_tensors.TVTensor) else None
+
+
+def _to_xyxy(boxes: Any, who: str) -> Tensor:
+    from torchvision.transforms.v2 import functional as tvf
+
+    if boxes.format.value not in ("XYXY", "XYWH", "CXCYWH"):
+        raise ValueError(
+            f"{who}: boxes must be in XYXY, XYWH or CXCYWH format, got {boxes.format.value}; convert them first"
+        )
+    converted: Tensor = tvf.convert_bounding_box_format(boxes, new_format=type(boxes.format).XYXY)
+    return converted
+
+
+def _from_xyxy(value: Tensor, like: Any, canvas: tuple[int, int] | None) -> Any:
+    from torchvision.transforms.v2 import functional as tvf
+
+    boxes = type(like)(value, format="XYXY", canvas_size=canvas)
+    return tvf.convert_bounding_box_format(boxes, new_format=like.format)
+
+
+def _from_pil(image: PILImage.Image, who: str) -> Tensor:
+    if image.mode not in ("L", "RGB"):
+        raise ValueError(f"{who}: a PIL image must be of mode L or RGB, got {image.mode}; use image.convert('RGB')")
+    return torch.from_numpy(np.array(image).reshape(image.height, image.width, -1)).permute(2, 0, 1)
+
+
+def _to_pil(image: Tensor) -> PILImage.Image:
+    pixels = image.permute(1, 2, 0).numpy()
+    return PILImage.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 
 Unpack = Callable[[Batch], Any]
@@ -217,7 +248,7 @@ def pack(inputs: tuple[Any, ...], who: str) -> tuple[Batch, Unpack]:
 
 def _is_image(value: Any) -> bool:
     return isinstance(value, PILImage.Image) or (
-        isinstance(value, Tensor) and value.ndim == 3 and not isinstance(value, tv_tensors.Mask)
+        isinstance(value, Tensor) and value.ndim == 3 and _tv_kind(value) != "Mask"
     )
 
 
@@ -239,13 +270,7 @@ def _pack_list(images: list[Any], who: str) -> tuple[Batch, Unpack]:
     return batch, unpack
 
 
-_TYPES: tuple[tuple[type, str], ...] = (
-    (tv_tensors.Image, "image"),
-    (PILImage.Image, "image"),
-    (tv_tensors.Mask, "mask"),
-    (tv_tensors.BoundingBoxes, "boxes"),
-    (tv_tensors.KeyPoints, "keypoints"),
-)
+_FIELD_OF = {"Image": "image", "Mask": "mask", "BoundingBoxes": "boxes", "KeyPoints": "keypoints"}
 
 
 def _walk(node: Any, leaf: Callable[[Any, Any], Any], name: Any = None) -> Any:
@@ -262,9 +287,10 @@ def _find(structure: Any, found: dict[str, _Place], who: str) -> Any:
     """The structure with `_Place`s where a field's value stood, known by type or by a dict entry's name."""
 
     def leaf(value: Any, name: Any) -> Any:
-        if isinstance(value, tv_tensors.Video):
+        kind = "Image" if isinstance(value, PILImage.Image) else _tv_kind(value)
+        if kind == "Video":
             raise TypeError(f"{who}: expected images, got a tv_tensors.Video; pass its frames as a batch")
-        field = next((field for kind, field in _TYPES if isinstance(value, kind)), None)
+        field = _FIELD_OF.get(kind or "")
         if field is None and isinstance(value, Tensor) and name in FIELDS and value.ndim:
             field = name
         if field is None:
@@ -304,15 +330,9 @@ def _is_single(found: dict[str, _Place]) -> bool:
 def _tensor(place: _Place, single: bool, who: str) -> Tensor:
     value = place.value
     if isinstance(value, PILImage.Image):
-        if value.mode not in ("L", "RGB"):
-            raise ValueError(f"{who}: a PIL image must be of mode L or RGB, got {value.mode}; use image.convert('RGB')")
-        value = tvf.pil_to_tensor(value)
-    if isinstance(value, tv_tensors.BoundingBoxes):
-        if value.format not in (BoxFormat.XYXY, BoxFormat.XYWH, BoxFormat.CXCYWH):
-            raise ValueError(
-                f"{who}: boxes must be in XYXY, XYWH or CXCYWH format, got {value.format.value}; convert them first"
-            )
-        value = tvf.convert_bounding_box_format(value, new_format=BoxFormat.XYXY)
+        value = _from_pil(value, who)
+    if _tv_kind(value) == "BoundingBoxes":
+        value = _to_xyxy(value, who)
     value = cast(Tensor, value.as_subclass(Tensor))
     if place.field == "mask":
         if single:

@@ -170,8 +170,8 @@ def fit(options: Namespace, console: Console) -> None:
     """torchaug fit."""
     data = _data(options, console)
     with _misuse():
+        from torchaug.training.arms import default_augment
         from torchaug.training.fit import FILE, fit
-        from torchaug.training.study import default_augment
 
         file = options.out / FILE
         if file.exists() and not options.resume:

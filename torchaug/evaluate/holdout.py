@@ -23,7 +23,7 @@ def holdout(dataset: TensorImages, seed: int, share: float = 0.3) -> tuple[Tenso
     >>> from torchaug.data import digits
     >>> train, test = holdout(digits(), seed=0)
     >>> len(train), len(test)
-    (1259, 538)
+    (1258, 539)
     """
     if not 0 < share < 1:
         raise ValueError(f"holdout: share must be above 0 and below 1, got {share}")
