@@ -173,26 +173,28 @@ class GeometryRun(Run):
         return batch.replace(**changes)
 
     def _image(self, image: Tensor, size: Tensor | None, traced: _Traced, shrinks: float) -> Tensor:
-        moves, fill = self.moves, self._fill(image)
-        needs_gradient = image.requires_grad and torch.is_grad_enabled()
-        if moves != "points" and (moves == "pixels" or self._common("interpolation") == "bilinear"):
-            if image.device.type == "cpu" and not needs_gradient and image.dtype in _CPU_DTYPES:
-                return resample.on_cpu(image, traced.y, traced.x, traced.canvas, fill, self._antialias)
-            if moves == "pixels":
-                return resample.move_pixels(image, traced.y, traced.x, traced.canvas, fill)
-            out = resample.resize(as_float(image), traced.y, traced.x, traced.canvas, as_float(fill), self._antialias)
-            return as_dtype(out, image.dtype)
-        if moves != "points":
+        fill, nearest = self._fill(image), self._common("interpolation") == "nearest"
+        if self.moves == "points":
+            return self._sampled(image, size, traced, fill, finer=1 if nearest else self._finer(shrinks))
+        unchanged = self.moves == "pixels"
+        if (unchanged or not nearest) and _has_cpu_kernels(image):
+            return resample.on_cpu(image, traced.y, traced.x, traced.canvas, fill, self._antialias)
+        if unchanged or nearest:
             return resample.move_pixels(image, traced.y, traced.x, traced.canvas, fill)
+        out = resample.resize(as_float(image), traced.y, traced.x, traced.canvas, as_float(fill), self._antialias)
+        return as_dtype(out, image.dtype)
+
+    def _finer(self, shrinks: float) -> int:
+        """Samples per output pixel and axis: from constructors and shapes, never from values."""
+        return min(ceil(shrinks - 1e-6), MAX_SAMPLES) if self._antialias else 1
+
+    def _sampled(self, image: Tensor, size: Tensor | None, traced: _Traced, fill: Tensor, finer: int) -> Tensor:
         full = Sizes.of(_canvas(image), size, traced.matrix[:, 0, 0])
-        # earlier steps may have written to the padding
-        image = image if size is None else torch.where(own_pixels(image, size), image, image.new_zeros(()))
-        if self._common("interpolation") == "nearest":
-            x, y = _points(traced.matrix, traced.canvas, 1)
-            return resample.sample_nearest(image, x, y, fill, full)
-        # the number of samples follows from constructors and shapes, never from values
-        finer = min(ceil(shrinks - 1e-6), MAX_SAMPLES) if self._antialias else 1
+        if size is not None:  # earlier steps may have written to the padding
+            image = torch.where(own_pixels(image, size), image, image.new_zeros(()))
         x, y = _points(traced.matrix, traced.canvas, finer)
+        if self._common("interpolation") == "nearest":
+            return resample.sample_nearest(image, x, y, fill, full)
         out = resample.sample(as_float(image), x, y, as_float(fill), full)
         out = as_dtype(F.avg_pool2d(out, finer) if finer > 1 else out, image.dtype)
         if traced.canvas != _canvas(image):
@@ -220,7 +222,10 @@ class GeometryRun(Run):
         return resample.sample_nearest(mask, x, y, fill, full)
 
 
-_CPU_DTYPES = (torch.uint8, torch.float32, torch.float64)
+def _has_cpu_kernels(image: Tensor) -> bool:
+    needs_gradient = image.requires_grad and torch.is_grad_enabled()
+    dtypes = (torch.uint8, torch.float32, torch.float64)
+    return image.device.type == "cpu" and not needs_gradient and image.dtype in dtypes
 
 
 def _seen(total: Tensor, full: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
