@@ -268,6 +268,8 @@ def test_the_demo_prints_a_table_and_writes_report_and_numbers(fast_study: dict[
     assert results["rare"] == ["3", "7", "8"]
     assert results["train_counts"] == [80, 80, 80, 5, 80, 80, 80, 5, 5, 80]
     assert results["seconds"] > 0
+    assert "The time allowed 3 of the usual" in text
+    assert "The time allowed 3 of the usual" in Path("demo/report.html").read_text()
     assert text.splitlines()[-1] == "  torchaug demo --data FOLDER"
     assert Path("demo/report.html").read_text().startswith("<!DOCTYPE html>")
 

@@ -343,8 +343,8 @@ def test_generator_and_discriminator_pull_in_opposite_directions() -> None:
     torch.testing.assert_close(parts["advantage"], advantage.mean().detach())
 
 
-def test_default_gamma_goes_through_the_published_values() -> None:
-    assert default_gamma(32, 32) == pytest.approx(0.05)
+def test_default_gamma_rises_with_the_resolution_to_the_published_value() -> None:
+    assert default_gamma(32, 32) == 0.5
     assert default_gamma(256, 256) == pytest.approx(150)
     assert default_gamma(64, 64) < default_gamma(128, 128)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -170,6 +170,8 @@ def test_a_single_seed_shows_no_interval() -> None:
     json.dumps(study(arms=tuple(lone), differences=()).to_json(), allow_nan=False)
 
 
+@example([1.0], 0.0)
+@example([0.0], 0.0)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6), st.sampled_from([0.0, 0.1, 3.0]))
 def test_the_chart_holds_every_dot_and_line(recalls: list[float], half: float) -> None:
     arms = tuple(replace(arm(f"arm {i}", r, half), values={"rare_recall": (r,)}) for i, r in enumerate(recalls))
