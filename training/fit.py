@@ -109,6 +109,8 @@ def default_settings(kind: str, data: TensorImages) -> dict[str, Any]:
     if kind == "vae":
         settings["latent"] = 16 if side <= 16 else 64 if side <= 32 else 128
         settings["likelihood"] = "gaussian" if levels == 256 else "binomial"
+    else:
+        settings["learning_rate"] = {"tiny": 3e-3, "small": 2e-3, "base": 5e-4}[preset]
     return settings
 
 

@@ -50,7 +50,7 @@ class LitGAN(LitGenerator):
         latent: int = 64,
         preset: str = "tiny",
         levels: int = 256,
-        learning_rate: float = 1e-3,
+        learning_rate: float = 2e-3,
         gamma: float | None = None,
         half_life: float = 10_000.0,
         seed: int = 0,

@@ -140,8 +140,8 @@ def _against(difference: Difference | None) -> dict[str, str] | None:
 def _chart(result: StudyResult, width: int = 720, left: int = 262, row: int = 34) -> dict[str, Any]:
     """Where the lines and dots of the chart of rare-class recall go, in its own pixels."""
     numbers = [n for arm in result.arms for n in (*_known(arm.rare_recall), *arm.values.get("rare_recall", ()))]
-    low = max(0, math.floor(10 * min(numbers)))  # in tenths; an interval may leave [0, 1], a recall cannot
-    high = min(10, max(math.ceil(10 * max(numbers)), low + 1))
+    low = min(9, max(0, math.floor(10 * min(numbers))))  # in tenths; an interval may leave [0, 1], a recall cannot
+    high = max(low + 1, min(10, math.ceil(10 * max(numbers))))
 
     def x(value: float) -> str:
         place = (min(max(10 * value, low), high) - low) / (high - low)
