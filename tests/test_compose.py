@@ -192,6 +192,18 @@ def test_compiled_equals_eager_and_does_not_recompile() -> None:
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
 
 
+def test_many_compiled_chains_and_batch_sizes_fit_one_process() -> None:
+    """torch.compile allows eight graphs per code object, and fails beyond them in a full graph."""
+    torch._dynamo.reset()
+    for i in range(12):
+        chain = Compose([T.RandomHorizontalFlip(), T.RandomErasing(p=1.0, value=i / 12)])
+        compiled = copy.deepcopy(chain).compile(backend="eager", options=None)
+        keys = sample_keys(torch.arange(5))
+        assert torch.equal(compiled(images(), keys=keys), chain(images(), keys=keys))
+    for count in range(1, 13):
+        assert len(compiled(images(count))) == count
+
+
 def test_without_a_compiler_there_is_one_warning_and_eager_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     torch._dynamo.reset()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -128,8 +129,8 @@ class Container(Layer):
             options: passed to `torch.compile`.
         """
         opaque = any(leaf.opaque for leaf in self.leaves() if isinstance(leaf, _Foreign))
-        settings: dict[str, Any] = {"fullgraph": not opaque, "dynamic": False, "options": _INDUCTOR} | options
-        compiled: Callable[[Batch, Tensor], Batch] = torch.compile(self._play, **settings)
+        settings: dict[str, Any] = {"fullgraph": not opaque, "options": _INDUCTOR} | options
+        compiled: Callable[[Batch, Tensor], Batch] = torch.compile(_own_code(self._play), **settings)
 
         def play(batch: Batch, params: Params) -> Batch:
             self.runs()  # planned outside the graph, which would be made again for its first call alone
@@ -153,6 +154,16 @@ class Container(Layer):
     def __getstate__(self) -> dict[str, Any]:
         """Without the compiled code and the plan, which are made again where they are needed."""
         return self.__dict__ | {"_compiled": None, "_runs": None}
+
+
+def _own_code(method: Any) -> Any:
+    """The method with a code object of its own.
+
+    torch.compile counts recompilations by code object: all containers of a process would share one limit of eight.
+    """
+    function = method.__func__
+    code = function.__code__.replace(co_name="_play_compiled")
+    return types.MethodType(types.FunctionType(code, function.__globals__, "_play_compiled"), method.__self__)
 
 
 _INDUCTOR = {"cpp.enable_floating_point_contract_flag": "fast"}

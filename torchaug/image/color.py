@@ -214,26 +214,29 @@ def unit(values: Tensor) -> Tensor:
 def shift_hue(planes: Planes, turn: Tensor) -> Planes:
     """Shift the hue of red, green and blue (B, H, W) in [0, 1] by `turn` (B,) of the colour circle, through HSV.
 
-    With k = (n + 6 h) mod 6 a channel is v - v s max(0, min(k, 4 - k, 1)), n = 5, 3, 1 for red, green, blue (Smith,
-    "Color gamut transform pairs", 1978). A turn of 0 leaves the image bit-equal.
+    With hue h in sixths of the circle, a channel is v - v s clamp(2 - d, 0, 1), where d is the distance on the circle
+    from h to the channel's complement, 3, 5, 1 for red, green, blue (Smith, "Color gamut transform pairs", 1978, in
+    closed form). A turn of 0 leaves the image bit-equal, in compiled code within rounding.
     """
     red, green, blue = planes
     most, least = torch.maximum(torch.maximum(red, green), blue), torch.minimum(torch.minimum(red, green), blue)
     chroma = most - least
-    inverse = 1 / torch.where(chroma > 0, chroma, 1)
+    inverse = 1 / (chroma + 1e-12)  # of a grey pixel anything finite will do
     hue = torch.where(
         most == red,
         (green - blue) * inverse,
         torch.where(most == green, (blue - red) * inverse + 2, (red - green) * inverse + 4),
     )
     hue = hue + 6 * turn[:, None, None]
-    turned = (turn != 0)[:, None, None]
     shifted = []
-    for n, plane in zip((5.0, 3.0, 1.0), planes, strict=True):
-        k = hue + n
-        k = k - 6 * torch.floor(k * (1 / 6))
-        shifted.append(torch.where(turned, most - chroma * unit(torch.minimum(k, 4 - k)), plane))
-    return shifted
+    for complement in (3.0, 5.0, 1.0):
+        off = hue - complement
+        distance = (off - 6 * torch.round(off * (1 / 6))).abs()
+        shifted.append(most - chroma * unit(2 - distance))
+    if torch.compiler.is_compiling() or not _any(turn == 0):
+        return shifted
+    turned = (turn != 0)[:, None, None]
+    return [torch.where(turned, new, old) for new, old in zip(shifted, planes, strict=True)]
 
 
 def _basis(channels: int, like: Tensor) -> Tensor:
