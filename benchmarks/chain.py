@@ -14,7 +14,7 @@ import albumentations as A
 import kornia.augmentation as K
 import numpy as np
 import torch
-from rows import Row, Traffic, interleaved, row, write
+from rows import Row, Traffic, interleaved, keep_memory, row, write
 from torchvision.transforms import v2
 
 from torchaug import Compose
@@ -88,27 +88,35 @@ def contenders(images: torch.Tensor) -> dict[str, Callable[[], object]]:
     }
 
 
-def speed(threads: int, rounds: int, peers: bool) -> list[Row]:
-    torch.set_num_threads(threads)
+BOUNDS = {
+    ("ours, compiled exact", "albumentations"): 1.3,
+    ("ours, compiled exact", "torchvision v2 per sample"): 6.0,
+    ("ours, eager folded", "torchvision v2 per sample"): 3.5,
+}
+
+
+def speed(rounds: int) -> list[Row]:
+    """Images per second and ratios, with fresh output memory in each call and with memory that is kept."""
+    rows: list[Row] = []
     images = decoded(BATCH)
-    functions = contenders(images)
-    if not peers:
-        functions = {name: f for name, f in functions.items() if name.startswith("ours")}
-    seconds = interleaved(functions, rounds)
-    label = f"{threads} thread" + ("s" if threads > 1 else "")
+    functions = {threads: contenders(images) for threads in dict.fromkeys((1, os.cpu_count() or 1))}
+    for suffix in ("", ", memory kept"):
+        if suffix and not keep_memory():
+            break
+        for threads, ours_and_theirs in functions.items():
+            torch.set_num_threads(threads)
+            seconds = interleaved(ours_and_theirs, rounds)
+            label = f"{threads} thread" + ("s" if threads > 1 else "") + suffix
+            rows += _compared(seconds, label, BOUNDS if threads == 1 else {})
+    return rows
+
+
+def _compared(seconds: dict[str, list[float]], label: str, bounds: dict[tuple[str, str], float]) -> list[Row]:
     rows = [row(f"{name}, {label}", [BATCH / s for s in times], "images/s") for name, times in seconds.items()]
-    if not peers:
-        return rows
-    bounds = {
-        ("ours, compiled exact", "albumentations"): 1.3,
-        ("ours, compiled exact", "torchvision v2 per sample"): 6.0,
-        ("ours, eager folded", "torchvision v2 per sample"): 3.5,
-    }
     for name in [n for n in seconds if n.startswith("ours")]:
         for peer in [n for n in seconds if not n.startswith("ours")]:
             ratios = [p / o for p, o in zip(seconds[peer], seconds[name], strict=True)]
-            bound = bounds.get((name, peer)) if threads == 1 else None
-            rows.append(row(f"{name} / {peer}, {label}", ratios, "times", at_least=bound))
+            rows.append(row(f"{name} / {peer}, {label}", ratios, "times", at_least=bounds.get((name, peer))))
     return rows
 
 
@@ -131,15 +139,9 @@ def cost() -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--no-peers", action="store_true", help="time only our own variants; writes nothing")
     arguments = parser.parse_args()
     np.random.seed(0)  # noqa: NPY002  albumentations' own generators are seeded by their construction
-    rows = speed(1, arguments.rounds, not arguments.no_peers)
-    if arguments.no_peers:
-        for r in rows:
-            print(r)
-        return
-    rows += speed(os.cpu_count() or 1, arguments.rounds, peers=True) + cost()
+    rows = cost() + speed(arguments.rounds)
     write("chain", rows, ("torch", "torchvision", "kornia", "albumentations", "opencv-python-headless", "numpy"))
 
 
