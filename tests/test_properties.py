@@ -14,7 +14,6 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from zoo import CHAINS, EVERY, GEOMETRY, PIXELS, images
 
 import torchaug
-import torchaug.compose
 import torchaug.image
 from torchaug import Batch, Transform
 from torchaug.keys import sample_keys
@@ -291,9 +290,8 @@ def test_cpu_and_cuda_agree_without_a_wait(transform: Layer) -> None:
         torch.testing.assert_close(result.present()[name].cpu().double(), value.double(), rtol=0, atol=1e-3)
 
 
-PUBLIC = [getattr(torchaug.image, name) for name in torchaug.image.__all__] + [
-    getattr(torchaug.compose, name) for name in torchaug.__all__ if hasattr(torchaug.compose, name)
-]
+PUBLIC = [getattr(torchaug.image, name) for name in torchaug.image.__all__]
+PUBLIC += [getattr(torchaug, name) for name in torchaug.__all__]
 
 
 @pytest.mark.parametrize("kind", PUBLIC, ids=lambda kind: kind.__name__)
@@ -311,6 +309,6 @@ def test_the_zoo_has_every_public_transform() -> None:
     shown = {type(leaf) for layer in EVERY.values() for leaf in layer.leaves()} | {
         type(layer) for layer in EVERY.values()
     }
-    foreign = {torchaug.compose.Lambda, torchaug.compose.PerSample}
+    foreign = {torchaug.Lambda, torchaug.PerSample}
     missing = {kind for kind in PUBLIC if issubclass(kind, Layer) and not inspect.isabstract(kind)} - shown - foreign
     assert not missing

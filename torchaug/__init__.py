@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torchaug.batch import Batch
-    from torchaug.compose import Compose, Lambda, OneOf, PerSample, RandomApply, RandomOrder, SomeOf
+    from torchaug.compose import Compose, OneOf, RandomApply, RandomOrder, SomeOf
+    from torchaug.foreign import Lambda, PerSample
     from torchaug.transform import Params, Transform
 
 __all__ = [
@@ -24,7 +25,13 @@ __all__ = [
     "Transform",
 ]
 
-_HOMES = {"Batch": "batch", "Params": "transform", "Transform": "transform"}
+_HOMES = {
+    "Batch": "batch",
+    "Lambda": "foreign",
+    "PerSample": "foreign",
+    "Params": "transform",
+    "Transform": "transform",
+}
 
 
 def __getattr__(name: str) -> Any:

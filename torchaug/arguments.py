@@ -37,7 +37,7 @@ def build_parser() -> ArgumentParser:
     )
     commands = parser.add_subcommands(title="commands", metavar="COMMAND")
     for name, describe, text in (
-        ("demo", _demo_arguments, "does synthetic data help? train six ways, compare, and write a report"),
+        ("demo", _demo_arguments, "does synthetic data help? train seven ways, compare, and write a report"),
         ("fit", _fit_arguments, "train a generator on your images"),
         ("synthesize", _synthesize_arguments, "make a bank of synthetic images with a trained generator"),
     ):

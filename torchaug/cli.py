@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         commands[options.subcommand](chosen, _console())
     except KeyboardInterrupt as interrupt:
-        return _fail(130, f"interrupted; {interrupt or 'nothing was written'}")
+        return _fail(130, f"interrupted; {str(interrupt) or 'nothing was written'}")
     except Exception as error:
         if chosen.debug:
             raise
@@ -88,7 +88,7 @@ def demo(options: Namespace, console: Console) -> None:
     with _misuse():
         import torch
 
-        from torchaug.training.study import Recipe, run_study
+        from torchaug.training.study import ARMS, Recipe, run_study
 
         torch.set_num_threads(1)  # the study's processes have one each, and its plan is timed in this one
         rare = _rare(options, data)
@@ -98,7 +98,7 @@ def demo(options: Namespace, console: Console) -> None:
     seconds = QUICK_SECONDS if options.quick else 60 * options.minutes
     _say(console, f"{options.data}: {len(data)} images of {len(data.classes)} classes, {_shape(data)}")
     _say(console, f"rare classes: {', '.join(data.classes[c] for c in rare)}")
-    _say(console, f"six ways to train at equal steps, up to {options.seeds} seeds, within {seconds / 60:.2g} minutes")
+    _say(console, f"{len(ARMS)} ways to train at equal steps, up to {options.seeds} seeds, {seconds / 60:.2g} minutes")
     kept = f"a study is whole or nothing, and what {options.out} held before is unchanged"
     with _bar(console, "training") as report, _kept(lambda: kept):
         result = run_study(

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from torchaug.batch import Batch
+from torchaug.foreign import Foreign, PerSample
 from torchaug.keys import choice, permutation
-from torchaug.transform import Alone, Call, Folding, Layer, Params, Run, Transform, plan, probability
+from torchaug.transform import Call, Folding, Layer, Params, Run, Transform, plan, probability
 
 
 class Container(Layer):
@@ -128,7 +129,7 @@ class Container(Layer):
         Args:
             options: passed to `torch.compile`.
         """
-        opaque = any(leaf.opaque for leaf in self.leaves() if isinstance(leaf, _Foreign))
+        opaque = any(leaf.opaque for leaf in self.leaves() if isinstance(leaf, Foreign))
         settings: dict[str, Any] = {"fullgraph": not opaque, "options": _INDUCTOR} | options
         compiled: Callable[[Batch, Tensor], Batch] = torch.compile(_own_code(self._play), **settings)
 
@@ -367,96 +368,3 @@ class RandomOrder(Container):
             for i, (child, part) in enumerate(zip(self._layers(), parts, strict=True))
             for call in child.expand(part, chosen & (slot_of[:, i] == slot))
         ]
-
-
-class _Foreign(Transform):
-    """A step that is not ours: it ends a run, and a graph where it is opaque."""
-
-    opaque = True
-    always = True
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__()
-        if not callable(function):
-            raise TypeError(f"{type(self).__name__}: function must be callable, got {function!r}")
-        self.function = function
-
-    def extra_repr(self) -> str:
-        return getattr(self.function, "__name__", repr(self.function))
-
-    def run(self, folding: Folding) -> Run:
-        return _ForeignRun(self)
-
-
-class _ForeignRun(Alone):
-    def undo(self, batch: Batch, calls: Sequence[Call], canvas: tuple[int, int], size: Tensor | None) -> Batch:
-        raise ValueError(
-            f"inverse: {type(self.steps[0]).__name__} may move pixels in ways unknown here; leave it out of a Compose "
-            "that is to be inverted"
-        )
-
-
-class Lambda(_Foreign):
-    """Any function of a `Batch` as a step of a Compose.
-
-    Args:
-        function: takes and returns a `Batch`; gates of containers do not reach inside it: they select afterwards.
-
-    >>> halve = Lambda(lambda batch: batch.replace(image=batch.image / 2))
-    >>> Compose([halve])(torch.ones(2, 3, 4, 4)).mean().item()
-    0.5
-    """
-
-    def transform(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
-        return select(chosen, self.function(batch), batch)
-
-
-class PerSample(_Foreign):
-    """Any function of one image (C, H, W), torchvision's transforms among them, as a step of a Compose.
-
-    Each image is passed by itself, so the images must come out alike in shape and dtype. The sample's key seeds torch's
-    CPU generator around the call, and the generator's state is put back afterwards: torchvision's random transforms
-    then give the same sample the same augmentation, whatever the batch. Masks, boxes and keypoints are not passed.
-
-    Args:
-        function: takes and returns a tensor (C, H, W).
-
-    >>> from torchvision.transforms import v2
-    >>> Compose([PerSample(v2.RandomInvert(p=1.0))])(torch.zeros(2, 3, 4, 4)).mean().item()
-    1.0
-    """
-
-    @property
-    def columns(self) -> int:
-        return 2
-
-    def expand(self, u: Tensor, chosen: Tensor) -> list[Call]:
-        return [Call(u, chosen)]
-
-    def transform(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
-        if batch.image is None:
-            raise TypeError("PerSample: expected a batch with an image, got none")
-        if batch.size is not None:
-            raise ValueError("PerSample: images must have one size, got padded ones; resize or crop them before")
-        seeds = (u.double() @ u.new_tensor([2.0**24, 2.0**48], dtype=torch.float64)).long().tolist()
-        images = [self._one(image, seed) for image, seed in zip(batch.image, seeds, strict=True)]
-        return select(chosen, batch.replace(image=torch.stack(images)), batch)
-
-    def _one(self, image: Tensor, seed: int) -> Tensor:
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            result: Tensor = self.function(image)
-        return result
-
-
-def select(chosen: Tensor, then: Batch, otherwise: Batch) -> Batch:
-    """The samples of one batch where `chosen` (B,), else those of the other; where shapes differ, the first alone."""
-    fields = {}
-    before = otherwise.present()
-    for name, value in then.present().items():
-        old = before.get(name)
-        if old is value or old is None or old.shape != value.shape or old.dtype != value.dtype:
-            fields[name] = value
-        else:
-            fields[name] = torch.where(chosen.view(-1, *[1] * (value.ndim - 1)), value, old)
-    return Batch(**fields)

@@ -200,7 +200,8 @@ def _student_probability(angle: float, freedom: int) -> float:
 def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> tuple[Interval, Verdict]:
     """How much better `values` are than `baseline` on the same seeds, and whether that is more than chance.
 
-    "helped" and "hurt" need a 95 % interval of the paired differences that leaves out 0; a single seed proves nothing.
+    "helped" and "hurt" need at least three seeds and a 95 % interval of the paired differences that leaves out 0. Two
+    seeds may differ by the same amount by chance, and their interval then has no width: fewer than three prove nothing.
 
     >>> paired_difference([0.9, 0.8], [0.9, 0.8])[1]
     'no measurable difference'
@@ -208,8 +209,8 @@ def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> tup
     if len(values) != len(baseline):
         raise ValueError(f"paired_difference: expected one baseline a value, got {len(values)} and {len(baseline)}")
     interval = mean_interval([v - b for v, b in zip(values, baseline, strict=True)])
-    if interval.low > 0:
+    if len(values) >= 3 and interval.low > 0:
         return interval, "helped"
-    if interval.high < 0:
+    if len(values) >= 3 and interval.high < 0:
         return interval, "hurt"
     return interval, "no measurable difference"

@@ -86,10 +86,14 @@ def headline(result: StudyResult) -> str:
 
 
 def _about_synthetic(result: StudyResult) -> Iterable[str]:
+    """Against oversampling where that was compared: what synthetic data add to less could be mere class balance."""
     words = {"helped": "helped", "hurt": "hurt", "no measurable difference": "did not help measurably"}
-    for d in result.differences:
-        if d.metric == "rare_recall" and d.arm == f"{d.baseline} + synthetic":
-            yield f"Added to {d.baseline}, synthetic data {words[d.verdict]}: {show(d.interval, sign=True)}."
+    recall = [d for d in result.differences if d.metric == "rare_recall"]
+    fair = [d for d in recall if "synthetic" in d.arm and "oversampling" in d.baseline]
+    added = [d for d in recall if d.arm == f"{d.baseline} + synthetic"]
+    for d in fair or added:
+        where = f"In place of the oversampling in {d.baseline}" if fair else f"Added to {d.baseline}"
+        yield f"{where}, synthetic data {words[d.verdict]}: {show(d.interval, sign=True)}."
 
 
 def verdicts(result: StudyResult) -> list[str]:
@@ -137,7 +141,7 @@ def _against(difference: Difference | None) -> dict[str, str] | None:
     return {"kind": kind, "verdict": difference.verdict, "size": show(difference.interval, sign=True)}
 
 
-def _chart(result: StudyResult, width: int = 720, left: int = 262, row: int = 34) -> dict[str, Any]:
+def _chart(result: StudyResult, width: int = 744, left: int = 286, row: int = 34) -> dict[str, Any]:
     """Where the lines and dots of the chart of rare-class recall go, in its own pixels."""
     numbers = [n for arm in result.arms for n in (*_known(arm.rare_recall), *arm.values.get("rare_recall", ()))]
     low = min(9, max(0, math.floor(10 * min(numbers))))  # in tenths; an interval may leave [0, 1], a recall cannot
