@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -230,6 +231,31 @@ def test_ctrl_c_says_what_is_kept(generator: Path, capsys: Capture, monkeypatch:
     assert "generator.ckpt is kept, go on from it with --resume" in error_of(capsys)
     assert main(["fit", "--data", "photos", "--out", "new"]) == 130
     assert "too early for a checkpoint" in error_of(capsys)
+
+
+def test_ctrl_c_in_a_training_keeps_a_checkpoint_to_go_on_from(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures("photos", {"cat": 6, "dog": 3})
+    command = ["fit", "--data", "photos", "--steps", "12"]
+
+    def pressing(_: Any, text: str) -> Callable[..., None]:
+        return lambda *_: signal.raise_signal(signal.SIGINT) if text == at else None
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr("torchaug.cli._lines", pressing)
+            at = "reading images"
+            assert main(command) == 130
+            assert error_of(capsys) == "torchaug: interrupted; nothing was written\n"
+            at = "training"
+            assert main(command) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert f"interrupted; {Path('generator/generator.ckpt')} is kept, go on from it with --resume" in error_of(capsys)
+    assert torch.load("generator/generator.ckpt", weights_only=True)["global_step"] == 10
+    assert main([*command, "--resume"]) == 0
 
 
 def test_an_error_nobody_foresaw_is_one_line_and_debug_shows_it(

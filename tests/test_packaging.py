@@ -87,6 +87,12 @@ def test_importing_is_light(module: str, heavy: set[str], tmp_path: Path) -> Non
     assert heavy & set(answer.stdout.split()) == set()
 
 
+def test_the_augmentations_load_nothing_of_what_trains(tmp_path: Path) -> None:
+    answer = python("import sys, torchaug.image, torchaug.compose; print(*sys.modules)", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert {"torchvision", "torch._dynamo", "lightning", "sklearn"} & set(answer.stdout.split()) == set()
+
+
 def test_the_scripts_are_executable_and_have_valid_syntax() -> None:
     scripts = [path for path in (ROOT / "scripts").iterdir() if not path.suffix] + [ROOT / ".ci" / "run"]
     assert len(scripts) == 7

@@ -143,6 +143,13 @@ def test_the_headline_names_the_best_arm_and_what_synthetic_data_added() -> None
     assert "Added to real + augmentation, synthetic data did not help measurably: +0.010" in text
 
 
+def test_the_headline_takes_the_baseline_that_balances_the_classes_too() -> None:
+    fair = difference("real + augmentation + synthetic", "real + oversampling + augmentation", -0.02, "hurt")
+    text = headline(study(differences=(*study().differences, fair)))
+    assert "In place of the oversampling in real + oversampling + augmentation, synthetic data hurt: -0.020" in text
+    assert "Added to" not in text
+
+
 def test_the_headline_does_not_praise_a_lead_within_chance() -> None:
     arms = (arm("real", 0.7), arm("real + synthetic", 0.71))
     even = (difference("real + synthetic", "real", 0.01, "no measurable difference"),)

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,7 @@ def test_all_arms_are_scored_in_all_metrics_with_one_value_a_seed(result: StudyR
     assert json.loads(json.dumps(result.to_json()))["arms"]["real"]["accuracy"]["mean"] == result.arms[0].accuracy.mean
     pairs = {(d.arm, d.baseline) for d in result.differences}
     assert ("real + augmentation + synthetic", "real + augmentation") in pairs
+    assert ("real + augmentation + synthetic", "real + oversampling + augmentation") in pairs
     assert {arm for arm, base in pairs if base == "real"} == set(ARM) - {"real"}
 
 
@@ -98,7 +100,7 @@ def test_two_processes_give_the_numbers_of_one(result: StudyResult, tmp_path: Pa
         DRAW, rare=RARE, seeds=(0, 1), recipe=RECIPE, workers=2, out=tmp_path, progress=lambda *part: done.append(part)
     )
     assert [arm.values for arm in apart.arms] == [arm.values for arm in result.arms]
-    assert [part[:2] for part in done] == [(i, 14) for i in range(1, 15)]
+    assert [part[:2] for part in done] == [(i, 16) for i in range(1, 17)]
     assert (tmp_path / "seed-1" / "bank" / "manifest.json").exists()
 
 
@@ -113,8 +115,9 @@ def test_arms_share_the_stream_of_real_images_and_the_number_of_steps(bank: Bank
 
 
 def test_oversampling_balances_the_classes(bank: Bank) -> None:
-    labels = torch.cat([labels for _, labels in stream("real + oversampling")])
-    assert (labels.bincount() - len(labels) / 3).abs().max() <= 1
+    for name in ("real + oversampling", "real + oversampling + augmentation"):
+        labels = torch.cat([labels for _, labels in stream(name)])
+        assert (labels.bincount() - len(labels) / 3).abs().max() <= 1
 
 
 def test_synthetic_images_fill_the_rare_class_up_to_balance(bank: Bank) -> None:
@@ -158,6 +161,39 @@ def test_time_that_is_up_leaves_seeds_out_and_says_so() -> None:
     assert short.seeds == (0,)
     assert short.steps < RECIPE.steps
     assert any("1 of 4 seeds" in note for note in short.notes)
+
+
+@dataclass(frozen=True)
+class SlowDraw:
+    """The usual split, after a while for all seeds but the first."""
+
+    seconds: float
+
+    def __call__(self, seed: int) -> tuple[TensorImages, TensorImages]:
+        time.sleep(self.seconds if seed else 0)
+        return DRAW(seed)
+
+
+@pytest.mark.slow
+def test_a_seed_that_is_not_done_in_time_is_left_out() -> None:
+    arms, start = (Arm("real", ""), Arm("real + augmentation", "", augmented=True)), time.monotonic()
+    short = run_study(SlowDraw(120), rare=RARE, seeds=(0, 1), recipe=RECIPE, seconds=12, arms=arms, workers=2)
+    assert short.seeds == (0,)
+    assert "1 of 2 seeds fitted the time." in short.notes
+    assert time.monotonic() - start < 60
+
+
+def test_a_plan_is_timed_with_one_thread_and_leaves_their_number_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: set[int] = set()
+    before = torch.get_num_threads()
+    monkeypatch.setattr("torchaug.training.study.train_arm", lambda *_, **__: used.add(torch.get_num_threads()))
+    torch.set_num_threads(2)
+    try:
+        affordable(RECIPE, ARMS[:2], DRAW(0), RARE, seconds=1000.0)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert used == {1}
 
 
 def test_time_enough_changes_nothing() -> None:

@@ -305,6 +305,57 @@ def test_ctrl_c_stays_a_keyboard_interrupt_and_works_twice(tmp_path: Path) -> No
     assert signal.getsignal(signal.SIGINT) is handler
 
 
+@pytest.mark.parametrize("every", [0, 500])
+def test_ctrl_c_saves_after_the_step_and_resuming_loses_nothing(tmp_path: Path, every: int) -> None:
+    calls = 0
+
+    def press(images: Tensor, *, keys: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            signal.raise_signal(signal.SIGINT)  # in the middle of a step
+        return images
+
+    def train_in(folder: str, augment: Any, **options: Any) -> dict[str, Any]:
+        options |= {"steps": 6, "batch_size": 8, "settings": SMALL, "every": every, "augment": augment}
+        fit("vae", shapes(), out=tmp_path / folder, **options)
+        return read(folder)
+
+    def read(folder: str) -> dict[str, Any]:
+        checkpoint: dict[str, Any] = torch.load(tmp_path / folder / FILE, weights_only=True)
+        return checkpoint
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train_in("cut", press)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert read("cut")["global_step"] == 3
+        resumed, whole = (train_in(folder, lambda images, **_: images, resume=True) for folder in ("cut", "whole"))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert resumed["global_step"] == whole["global_step"] == 6
+    assert all(torch.equal(resumed["state_dict"][name], value) for name, value in whole["state_dict"].items())
+
+
+def test_a_second_ctrl_c_does_not_wait_and_an_ignored_one_stays_ignored(tmp_path: Path) -> None:
+    def press_twice(images: Tensor, **_: Any) -> Tensor:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        return images
+
+    options: dict[str, Any] = {"steps": 2, "batch_size": 8, "settings": SMALL, "augment": press_twice}
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fit("vae", shapes(), out=tmp_path, **options)
+        assert not (tmp_path / FILE).exists()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        assert fit("vae", shapes(), out=tmp_path, **options).exists()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_a_grid_of_a_vae_uses_a_posterior_fitted_to_its_weights_at_that_step(tmp_path: Path) -> None:
     lit = module("vae")
     assert isinstance(lit, LitVAE)

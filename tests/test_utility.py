@@ -85,6 +85,14 @@ def test_one_run_has_no_interval_and_proves_nothing() -> None:
         mean_interval([])
 
 
+def test_two_runs_prove_nothing_however_well_they_agree() -> None:
+    for two in ([0.25, 0.25], [0.75, 0.75]):
+        interval, verdict = paired_difference(two, [0.5, 0.5])
+        assert interval.low == interval.high == two[0] - 0.5
+        assert verdict == "no measurable difference"
+        assert paired_difference([*two, two[0]], [0.5] * 3)[1] != "no measurable difference"
+
+
 def test_verdicts_say_helped_hurt_or_nothing() -> None:
     base = [0.8, 0.82, 0.78, 0.81]
     better, worse = [v + 0.05 + 0.01 * i for i, v in enumerate(base)], [v - 0.05 for v in base]

@@ -43,6 +43,12 @@ ARMS = (
     Arm("real + class weights", "Rare classes weigh more in the loss.", weighted=True),
     Arm("real + oversampling", "Images of rare classes are drawn more often.", oversampled=True),
     Arm("real + augmentation", "Every image is changed a little each time it is drawn.", augmented=True),
+    Arm(
+        "real + oversampling + augmentation",
+        "Images of rare classes are drawn more often, and every image is changed a little.",
+        oversampled=True,
+        augmented=True,
+    ),
     Arm("real + synthetic", "Rare classes are filled up with generated images.", synthetic=True),
     Arm(
         "real + augmentation + synthetic",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -44,7 +45,8 @@ def fit(
 ) -> Path:
     """Trains a generator on labelled images and returns its checkpoint, `out/generator.ckpt`.
 
-    Load it with `load_generator(path)`. The same data, seed, steps and settings give the same generator on a CPU.
+    Load it with `load_generator(path)`. Ctrl-C saves the checkpoint after the step under way; `resume` goes on from it
+    and loses nothing. A second Ctrl-C does not wait. The same data, seed, steps and settings give the same generator on a CPU.
 
     Args:
         kind: "vae" or "gan".
@@ -147,11 +149,12 @@ def _train(
     checkpoint: Path | None = None,
     save: Path | None = None,
 ) -> None:
-    with quiet():
+    interrupt = _SaveOnInterrupt(save)
+    with quiet(), interrupt.listening():
         trainer = L.Trainer(
             max_steps=steps,
             devices=1,
-            callbacks=callbacks,
+            callbacks=[*callbacks, interrupt],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -162,6 +165,39 @@ def _train(
             trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
         if save is not None:
             trainer.save_checkpoint(save)
+    if interrupt.asked:  # after the last step: everything is saved
+        raise KeyboardInterrupt
+
+
+class _SaveOnInterrupt(L.Callback):
+    """On Ctrl-C saves after the step under way, since only whole steps can be resumed, and interrupts then.
+
+    A second Ctrl-C interrupts at once. Where Ctrl-C has another meaning, or none, it is left alone.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path, self.asked = path, False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if self.path is None or not usual or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        signal.signal(signal.SIGINT, self._ask)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _ask(self, *_: Any) -> None:
+        self.asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        if self.asked and self.path is not None:
+            trainer.save_checkpoint(self.path)
+            raise KeyboardInterrupt
 
 
 def seconds_per_step(kind: str, dataset: Loadable, batch_size: int = 64) -> float:

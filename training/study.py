@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from multiprocessing.queues import SimpleQueue
@@ -33,18 +34,22 @@ Report = Callable[[int, int, str], None]
 """Called with (parts done, parts in all, what was done)."""
 _MOST = 1000
 """Synthetic images of a class, at most; more would be used about once."""
-_TRIAL = 12
+_TRIAL = 24
 """Steps of the classifier by whose time a study is planned."""
-_SPENT = 0.7
-"""Share of the time that is planned: processes have to start, and to share a machine."""
+_START = 7.0
+"""Seconds that processes take to start."""
+_SPENT = 0.8
+"""Share of the rest that is planned, since processes share a machine; steps of a trial take a little longer than later
+ones, which is in reserve too."""
 
 
 COMPARED = (
+    ("real + augmentation + synthetic", "real + oversampling + augmentation"),
     ("real + synthetic", "real + oversampling"),
     ("real + augmentation + synthetic", "real + augmentation"),
     ("real + augmentation + synthetic", "real + synthetic"),
 )
-"""Besides every arm with the first."""
+"""Besides every arm with the first; where both balance the classes, the difference is what synthetic images add."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +101,8 @@ def run_study(
         rare: numbers of the rare classes.
         seeds: of the paired runs.
         recipe: how things are trained.
-        seconds: time for all of it: a seed is started only if it will probably be done by then, and where not even
-            three would, steps are cut. On a machine that is fast enough it changes nothing.
+        seconds: time for all of it: a seed is started only if it will probably be done by then, one that is not is left
+            out, and where not even three would fit, steps are cut. On a fast machine it changes nothing.
         arms: the first is the baseline.
         data: what the data are called in the result.
         out: folder that keeps generators and banks; None for a temporary one.
@@ -118,7 +123,7 @@ def run_study(
     _check_rare(rare, train)
     if seconds is not None:
         rounds = -(-min(3, len(seeds)) // workers)
-        recipe = affordable(recipe, arms, (train, test), rare, seconds / rounds)
+        recipe = affordable(recipe, arms, (train, test), rare, (seconds - _START) / rounds)
         seconds -= time.monotonic() - start
     with tempfile.TemporaryDirectory() as scratch:
         job = _Job(provider, tuple(rare), recipe, tuple(arms), Path(out or scratch), seeds[0])
@@ -178,17 +183,35 @@ def affordable(
     recipe: Recipe, arms: Sequence[Arm], split: tuple[TensorImages, TensorImages], rare: Sequence[int], seconds: float
 ) -> Recipe:
     """The recipe, or one of fewer steps where by a short trial a seed would take longer than `seconds`."""
-    trial, augmented = replace(recipe, steps=_TRIAL), Arm("trial", "", augmented=True)
-    train_arm(augmented, *split, None, rare, replace(recipe, steps=2), seed=0)  # warms up
-    start = time.perf_counter()
-    train_arm(augmented, *split, None, rare, trial, seed=0)
-    cost = len(arms) * recipe.steps * (time.perf_counter() - start) / _TRIAL
-    if any(arm.synthetic for arm in arms):
-        cost += recipe.generator_steps * seconds_per_step(recipe.kind, split[0], recipe.batch_size)
+    with _one_thread():  # as in the study's processes
+        step = {changed: _trial(recipe, changed, split, rare) for changed in {arm.augmented for arm in arms}}
+        cost = recipe.steps * sum(step[arm.augmented] for arm in arms)
+        if any(arm.synthetic for arm in arms):
+            cost += recipe.generator_steps * seconds_per_step(recipe.kind, split[0], recipe.batch_size)
     scale = min(1.0, _SPENT * seconds / cost)
     return replace(
         recipe, steps=max(1, int(scale * recipe.steps)), generator_steps=max(1, int(scale * recipe.generator_steps))
     )
+
+
+def _trial(recipe: Recipe, augmented: bool, split: tuple[TensorImages, TensorImages], rare: Sequence[int]) -> float:
+    """Seconds that a step of the classifier takes, by what more steps take longer than few: scoring is left out."""
+    arm, times = Arm("trial", "", augmented=augmented), []
+    for steps in (2, 2, 2 + _TRIAL):  # the first warms up
+        start = time.perf_counter()
+        train_arm(arm, *split, None, rare, replace(recipe, steps=steps), seed=0)
+        times.append(time.perf_counter() - start)
+    return max(times[2] - times[1], 0.1 * times[2]) / _TRIAL
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _check_rare(rare: Sequence[int], train: TensorImages) -> None:
@@ -221,6 +244,10 @@ def _run_here(
     return results
 
 
+class _TimeIsUp(Exception):
+    pass
+
+
 _outbox: SimpleQueue[str]
 
 
@@ -242,10 +269,17 @@ def _run_apart(
     context = multiprocessing.get_context("spawn")  # a forked child would share torch's threads, and hang
     outbox: SimpleQueue[str] = context.SimpleQueue()
     start, done, waiting = time.monotonic(), 0, list(seeds)
+    end = math.inf if seconds is None else start + seconds
     running: set[Future[SeedResult]] = set()
     results: list[SeedResult] = []
-    with ProcessPoolExecutor(workers, context, _enter_worker, (outbox,)) as pool, _ending_children():
+    with (
+        suppress(_TimeIsUp),  # what was under way is left out, as if it had not been started
+        ProcessPoolExecutor(workers, context, _enter_worker, (outbox,)) as pool,
+        _ending_children(),
+    ):
         while running or waiting:
+            if results and time.monotonic() > end:
+                raise _TimeIsUp
             if results and not _fits(start, seconds, max(result.seconds for result in results)):
                 waiting.clear()
             while waiting and len(running) < workers:
