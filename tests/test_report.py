@@ -88,6 +88,14 @@ class Page(HTMLParser):
         self.text += data
 
 
+def test_a_caution_comes_before_the_verdicts() -> None:
+    plain = study()
+    careful = replace(plain, caution="Too few steps to judge by.")
+    assert headline(careful).startswith("Too few steps to judge by. ")
+    assert headline(plain) == headline(careful).removeprefix("Too few steps to judge by. ")
+    assert careful.to_json()["caution"] == "Too few steps to judge by."
+
+
 def test_the_report_is_whole_html_with_the_numbers_in_it() -> None:
     page = Page(render(study()))
     assert page.open == []

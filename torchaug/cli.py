@@ -39,8 +39,8 @@ DIGITS_RARE = [3, 7, 8]
 QUICK_SECONDS = 56.0
 END_SECONDS = 5.0  # of the time, kept for ending the processes and for the report
 TOO_SHORT = (
-    "The time allowed {} of the usual {} optimiser steps, and as small a share of the generator's: augmentation and "
-    "synthetic data, which need more of them, look worse here than they are."
+    "The time allowed {} of the usual {} optimiser steps, and as small a share of the generator's: too few to judge by. "
+    "Augmentation and synthetic data, which need more of them, look worse here than they are."
 )
 
 
@@ -109,10 +109,9 @@ def demo(options: Namespace, console: Console) -> None:
             data=options.data,
             progress=report,
         )
-    notes = [*result.notes, note]
-    if result.steps < Recipe().steps:
-        notes.insert(0, TOO_SHORT.format(result.steps, Recipe().steps))
-    _show(console, replace(result, notes=tuple(notes)), options.out)
+    usual = Recipe().steps
+    caution = TOO_SHORT.format(result.steps, usual) if result.steps < usual else ""
+    _show(console, replace(result, notes=(*result.notes, note), caution=caution), options.out)
     if options.data == "digits":
         _say(console, "next, the same with your own images:\n  torchaug demo --data FOLDER")
     else:

@@ -108,6 +108,7 @@ class StudyResult:
         seconds: wall clock of the whole.
         versions: library -> version.
         notes: sentences on what limits the result, shown as they are.
+        caution: a sentence without which the result would mislead, shown before it; empty where there is none.
     """
 
     data: str
@@ -123,6 +124,7 @@ class StudyResult:
     sheets: Mapping[str, Sheet] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    caution: str = ""
 
     def arm(self, name: str) -> ArmResult:
         """The arm of that name."""
@@ -160,6 +162,7 @@ class StudyResult:
             "seconds": self.seconds,
             "versions": dict(self.versions),
             "notes": list(self.notes),
+            "caution": self.caution,
         }
 
 

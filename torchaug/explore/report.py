@@ -82,7 +82,7 @@ def headline(result: StudyResult) -> str:
         first += f"against {show(base.rare_recall)} with {base.name}"
         measurable = difference is None or difference.verdict == "helped"
         first += "." if measurable else "; the lead is not measurable."
-    return " ".join([first, *_about_synthetic(result)])
+    return " ".join([*filter(None, [result.caution]), first, *_about_synthetic(result)])
 
 
 def _about_synthetic(result: StudyResult) -> Iterable[str]:
