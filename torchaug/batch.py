@@ -254,16 +254,16 @@ def _is_image(value: Any) -> bool:
 
 def _pack_list(images: list[Any], who: str) -> tuple[Batch, Unpack]:
     places = [_Place("image", image) for image in images]
-    batch = Batch.from_images([_tensor(place, single=True, who=who)[0] for place in places]).check(who)
+    tensors = [_tensor(place, single=True, who=who)[0] for place in places]
+    batch = Batch.from_images(tensors).check(who)
 
     def unpack(result: Batch) -> list[Any]:
-        if result.size is not None:
-            sizes = result.size.tolist()
-        else:
-            assert result.image is not None
-            sizes = [result.image.shape[-2:]] * len(places)
+        assert result.image is not None
+        canvas = result.image.shape[-2:]
+        # sizes still differ only where nothing resized: then they are those that came in, and need not be read back
+        sizes = [canvas if result.size is None else tensor.shape[-2:] for tensor in tensors]
         return [
-            place.restore(Batch(image=result.image[i : i + 1, :, :h, :w]), single=True, boxes_on=None)  # type: ignore[index]
+            place.restore(Batch(image=result.image[i : i + 1, :, :h, :w]), single=True, boxes_on=None)
             for i, (place, (h, w)) in enumerate(zip(places, sizes, strict=True))
         ]
 
