@@ -56,7 +56,8 @@ class Batch:
 
     def present(self) -> dict[str, Tensor]:
         """The fields that are there, by name."""
-        return {name: value for name in FIELDS if (value := getattr(self, name)) is not None}
+        values = ((name, getattr(self, name)) for name in FIELDS)
+        return {name: value for name, value in values if value is not None}
 
     def __len__(self) -> int:
         return self._any().shape[0]

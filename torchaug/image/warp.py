@@ -95,7 +95,10 @@ class GeometryRun(Run):
         return None
 
     def _common(self, what: str) -> object:
-        return next((value for step in self.steps if (value := getattr(step, what)) is not None), None)
+        for step in self.steps:  # a loop, since torch 2.11 cannot compile a generator with an assignment inside
+            if getattr(step, what) is not None:
+                return getattr(step, what)
+        return None
 
     @property
     def moves(self) -> str:
