@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchaug.models.networks import Preset, preset_named, sizes, widths
+from torchaug.models.networks import Preset, check_sizes, preset_named, sizes, widths
 from torchaug.models.synthesizer import check_request, latents
 
 Critic = Callable[[Tensor, Tensor], Tensor]
@@ -213,11 +213,7 @@ class ImageGAN(nn.Module):
         levels: int = 256,
     ) -> None:
         super().__init__()
-        if min(channels, height, width, num_classes, latent) < 1 or levels < 2:
-            raise ValueError(
-                "ImageGAN: channels, height, width, num_classes and latent must be at least 1 and levels at least 2, "
-                f"got {channels}, {height}, {width}, {num_classes}, {latent} and {levels}"
-            )
+        check_sizes("ImageGAN", (channels, height, width), num_classes, latent, levels)
         self.shape, self.num_classes = (channels, height, width), num_classes
         self.generator = Generator(self.shape, num_classes, latent=latent, preset=preset, levels=levels)
         self.discriminator = Discriminator(self.shape, num_classes, preset=preset)

@@ -61,6 +61,16 @@ def preset_named(name: str) -> Preset:
     return PRESETS[name]
 
 
+def check_sizes(who: str, shape: tuple[int, int, int], num_classes: int, latent: int, levels: int) -> None:
+    """Refuses sizes that no image generator can have."""
+    if min(*shape, num_classes, latent) < 1 or levels < 2:
+        channels, height, width = shape
+        raise ValueError(
+            f"{who}: channels, height, width, num_classes and latent must be at least 1 and levels at least 2, "
+            f"got {channels}, {height}, {width}, {num_classes}, {latent} and {levels}"
+        )
+
+
 def sizes(height: int, width: int) -> list[tuple[int, int]]:
     """Height and width at each stage, the largest first.
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchaug.models.networks import Decoder, Encoder, preset_named
+from torchaug.models.networks import Decoder, Encoder, check_sizes, preset_named
 from torchaug.models.synthesizer import check_request, latents
 
 Likelihood = Literal["binomial", "bernoulli", "gaussian", "logistic"]
@@ -59,11 +59,7 @@ class ImageVAE(nn.Module):
             raise ValueError(
                 f"ImageVAE: likelihood must be one of {', '.join(get_args(Likelihood))}, got {likelihood!r}"
             )
-        if min(channels, height, width, num_classes, latent) < 1 or levels < 2:
-            raise ValueError(
-                "ImageVAE: channels, height, width, num_classes and latent must be at least 1 and levels at least 2, "
-                f"got {channels}, {height}, {width}, {num_classes}, {latent} and {levels}"
-            )
+        check_sizes("ImageVAE", (channels, height, width), num_classes, latent, levels)
         self.shape, self.num_classes, self.latent = (channels, height, width), num_classes, latent
         self.likelihood, self.levels = likelihood, levels
         size = preset_named(preset)

@@ -19,8 +19,6 @@ from torchaug import Batch, Transform
 from torchaug.keys import sample_keys
 from torchaug.transform import Layer, Params
 
-gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-
 
 def every(zoo: dict[str, Layer]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("transform", zoo.values(), ids=zoo)
@@ -80,10 +78,6 @@ def test_the_input_stays_as_it_was(transform: Layer) -> None:
         for name, value in batch.present().items():
             assert value._version == versions[name], name
             torch.testing.assert_close(value, copies[name], rtol=0, atol=0)
-
-
-def random_leaves(transform: Layer) -> bool:
-    return any(not leaf.always and not leaf.resizes for leaf in transform.leaves())
 
 
 @every({name: t for name, t in EVERY.items() if isinstance(t, Transform) and not t.always and not t.resizes})
@@ -275,7 +269,6 @@ def test_a_one_pixel_image_passes_every_pixel_transform_without_nan() -> None:
 
 
 @pytest.mark.gpu
-@gpu
 @every(EVERY)
 def test_cpu_and_cuda_agree_without_a_wait(transform: Layer) -> None:
     batch = as_float(labelled())

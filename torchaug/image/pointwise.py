@@ -96,7 +96,7 @@ class PointwiseRun(Run):
     def apply(self, batch: Batch, calls: Sequence[Call]) -> Batch:
         image, own, size = _image_of(batch, self.steps[0], calls[0].u)
         numbers = [step.numbers(*call, size) for step, call in zip(self.pointwise, calls, strict=True)]
-        dtype = self._dtype_after(image.dtype)
+        dtype = _dtype_after(self.pointwise, image.dtype)
 
         def apply(rows: slice) -> Tensor:
             planes = list(as_float(image[rows]).unbind(1))
@@ -106,11 +106,6 @@ class PointwiseRun(Run):
             return as_dtype(torch.stack(planes, 1), dtype)
 
         return batch.replace(image=in_chunks(image, apply))
-
-    def _dtype_after(self, dtype: torch.dtype) -> torch.dtype:
-        for step in self.pointwise:
-            dtype = step.dtype_after(dtype)
-        return dtype
 
 
 class MatrixRun(Run):
@@ -138,9 +133,7 @@ class MatrixRun(Run):
         part = (lambda rows: None) if own is None else own.__getitem__
         mean = in_chunks(image, lambda rows: channel_means(as_float(image[rows]), part(rows)))
         total, low, high = self._total(mean, calls)
-        dtype = image.dtype
-        for step in self.steps:
-            dtype = step.dtype_after(dtype) if isinstance(step, Pointwise) else dtype
+        dtype = _dtype_after([step for step in self.steps if isinstance(step, Pointwise)], image.dtype)
 
         def apply(rows: slice) -> Tensor:
             return as_dtype(apply_matrix(as_float(image[rows]), total[rows]).clamp(low, high), dtype)
@@ -197,6 +190,12 @@ def _image_of(batch: Batch, step: Transform, like: Tensor) -> tuple[Tensor, Tens
         raise TypeError(f"{type(step).__name__}: expected a batch with an image, got {[*batch.present()]}")
     own = None if batch.size is None else own_pixels(image, batch.size)[:, 0]
     return image, own, Sizes.of((image.shape[-2], image.shape[-1]), batch.size, like)
+
+
+def _dtype_after(steps: Sequence[Pointwise], dtype: torch.dtype) -> torch.dtype:
+    for step in steps:
+        dtype = step.dtype_after(dtype)
+    return dtype
 
 
 def apply_matrix(image: Tensor, matrix: Tensor) -> Tensor:
