@@ -24,9 +24,14 @@ class Batch:
     Args:
         image: (B, C, H, W), uint8, or floating point in [0, 1].
         size: (B, 2) height and width of each image where they differ and are padded at the right and the bottom.
-        mask: (B, N, H, W) class numbers of any integer dtype, bool or float; N planes, usually one.
-        boxes: (B, N, 4) x0, y0, x1, y1 in pixels.
+        volume: (B, C, D, H, W), uint8 or floating point, as `torchaug.volume` takes them.
+        mask: (B, N, H, W) class numbers of any integer dtype, bool or float; N planes, usually one. (B, N, D, H, W)
+            beside a volume.
+        boxes: (B, N, 4) x0, y0, x1, y1 in pixels, or (B, N, 8) the corners x, y of rotated ones. A box without area is
+            none: images with fewer boxes than others are filled up with zeros.
+        box_labels: (B, N) whole numbers, the class of each box; -1 where there is none.
         keypoints: (B, N, 2) x, y in pixels.
+        visible: (B, N) bool, which keypoints can be seen.
         waveform: (B, C, T); lengths: (B,) samples of each waveform.
         tokens: (B, L); table: (B, F).
         label: (B, ...) class numbers or soft labels; weight: (B,) of the sample in the loss.
@@ -40,9 +45,12 @@ class Batch:
 
     image: Tensor | None = None
     size: Tensor | None = None
+    volume: Tensor | None = None
     mask: Tensor | None = None
     boxes: Tensor | None = None
+    box_labels: Tensor | None = None
     keypoints: Tensor | None = None
+    visible: Tensor | None = None
     waveform: Tensor | None = None
     lengths: Tensor | None = None
     tokens: Tensor | None = None

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from torchaug.image import arguments
-from torchaug.image.pointwise import LUMA, Color, Planes, channel_means, gray
+from torchaug.image.pointwise import LUMA, Color, Frame, Planes, any_of, channel_means, gray, pick_planes
 from torchaug.image.resample import per_channel
 from torchaug.keys import permutation, uniform
 from torchaug.transform import Sizes
@@ -108,7 +108,7 @@ class ColorJitter(Color):
         turn = torch.where(earlier[:, ops.index("hue")], turn, 0) if "hue" in ops else turn
         return {"earlier_slots": _slots(names, ranks, seen), "earlier_turn": turn}
 
-    def map(self, planes: Planes, numbers: dict[str, Tensor], own: Tensor | None) -> Planes:
+    def map(self, planes: Planes, numbers: dict[str, Tensor], frame: Frame) -> Planes:
         if not numbers:
             return planes
         self._check_channels(len(planes))
@@ -117,7 +117,7 @@ class ColorJitter(Color):
             before = planes
             if "earlier_slots" in numbers:
                 before = self._jitter(planes, numbers["earlier_slots"], numbers["earlier_turn"], None)
-            mean = channel_means(gray(before)[:, None], own)[:, 0].to(planes[0].dtype)
+            mean = channel_means(gray(before)[:, None], frame.own)[:, 0].to(planes[0].dtype)
         return self._jitter(planes, numbers["slots"], numbers["turn"], mean)
 
     def _jitter(self, planes: Planes, slots: Tensor, turn: Tensor, mean: Tensor | None) -> Planes:
@@ -125,7 +125,7 @@ class ColorJitter(Color):
         before = slots.shape[1] // 2 if self.hue is not None else slots.shape[1]
         for slot in slots[:, :before].unbind(1):
             planes = _blend(planes, slot, mean)
-        if self.hue is not None and len(planes) == 3 and _any(turn):
+        if self.hue is not None and len(planes) == 3 and any_of(turn):
             planes = shift_hue(planes, turn)
         for slot in slots[:, before:].unbind(1):
             planes = _blend(planes, slot, mean)
@@ -189,19 +189,12 @@ def _slots(ops: Sequence[str], ranks: Tensor, blends: Tensor) -> Tensor:
     return idle[:, 0] + (sits * (used - idle)).sum(1)  # at most one op a slot
 
 
-def _any(values: Tensor) -> bool:
-    """Whether any is not 0. Read where that waits for nothing, on a CPU outside a graph; True elsewhere."""
-    if values.device.type != "cpu" or torch.compiler.is_compiling():
-        return True
-    return bool(values.any())
-
-
 def _blend(planes: Planes, slot: Tensor, mean: Tensor | None) -> Planes:
     keep, grey, level = slot[:, :, None, None].unbind(1)
-    other: Tensor | float = grey * gray(planes) if _any(grey) else 0.0
-    if mean is not None and _any(level):
+    other: Tensor | float = grey * gray(planes) if any_of(grey) else 0.0
+    if mean is not None and any_of(level):
         other = other + level * mean[:, None, None]
-    elif not isinstance(other, Tensor) and not _any(keep - 1):
+    elif not isinstance(other, Tensor) and not any_of(keep - 1):
         return planes
     return [unit(keep * plane + other) for plane in planes]
 
@@ -233,7 +226,7 @@ def shift_hue(planes: Planes, turn: Tensor) -> Planes:
         off = hue - complement
         distance = (off - 6 * torch.round(off * (1 / 6))).abs()
         shifted.append(most - chroma * unit(2 - distance))
-    if torch.compiler.is_compiling() or not _any(turn == 0):
+    if torch.compiler.is_compiling() or not any_of(turn == 0):
         return shifted
     turned = (turn != 0)[:, None, None]
     return [torch.where(turned, new, old) for new, old in zip(shifted, planes, strict=True)]
@@ -267,10 +260,10 @@ class RandomGrayscale(Color):
     def __init__(self, p: float = 0.1) -> None:
         super().__init__(p)
 
-    def map(self, planes: Planes, numbers: dict[str, Tensor], own: Tensor | None) -> Planes:
+    def map(self, planes: Planes, numbers: dict[str, Tensor], frame: Frame) -> Planes:
         self._check_channels(len(planes))
         grey = gray(planes)
-        return [torch.where(numbers["chosen"][:, None, None], grey, plane) for plane in planes]
+        return pick_planes(numbers["chosen"], [grey] * len(planes), planes)
 
     def matrix(self, u: Tensor, mean: Tensor) -> Tensor:
         channels = mean.shape[1]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from torchaug.image import arguments
-from torchaug.image.pointwise import Planes, Pointwise
+from torchaug.image.pointwise import Frame, Planes, Pointwise
 from torchaug.keys import noise, uniform
 from torchaug.transform import Sizes
 
@@ -65,7 +65,7 @@ class RandomErasing(Pointwise):
     def numbers(self, u: Tensor, chosen: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {"chosen": chosen, "seeds": u[:, -2:]} | self.drawn(u, size)
 
-    def map(self, planes: Planes, numbers: dict[str, Tensor], own: Tensor | None) -> Planes:
+    def map(self, planes: Planes, numbers: dict[str, Tensor], frame: Frame) -> Planes:
         height, width = planes[0].shape[1:]
         top, left, tall, wide = (numbers[name][:, None] for name in ("top", "left", "height", "width"))
         rows, columns = (torch.arange(n, device=top.device) for n in (height, width))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from torchaug.image import arguments
-from torchaug.image.pointwise import Planes, Pointwise
+from torchaug.image.pointwise import Frame, Planes, Pointwise, pick_planes
 from torchaug.keys import noise, uniform
 from torchaug.transform import Sizes
 
@@ -43,13 +43,13 @@ class GaussianNoise(Pointwise):
     def numbers(self, u: Tensor, chosen: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {"chosen": chosen, "seeds": u[:, 1:]} | self.drawn(u, size)
 
-    def map(self, planes: Planes, numbers: dict[str, Tensor], own: Tensor | None) -> Planes:
-        sigma, chosen = numbers["sigma"][:, None, None], numbers["chosen"][:, None, None]
+    def map(self, planes: Planes, numbers: dict[str, Tensor], frame: Frame) -> Planes:
+        sigma = numbers["sigma"][:, None, None]
         fields = noise(numbers["seeds"], (len(planes), *planes[0].shape[1:])).to(planes[0].dtype).unbind(1)
         noisy = [plane + (field * sigma + self.mean) for plane, field in zip(planes, fields, strict=True)]
         if self.clip:
             noisy = [plane.clamp(0, 1) for plane in noisy]
-        return [torch.where(chosen, new, old) for new, old in zip(noisy, planes, strict=True)]
+        return pick_planes(numbers["chosen"], noisy, planes)
 
 
 class Normalize(Pointwise):
@@ -80,7 +80,7 @@ class Normalize(Pointwise):
     def levels(self) -> tuple[Sequence[float], Sequence[float]]:
         return [1 / s for s in self.std], [-m / s for m, s in zip(self.mean, self.std, strict=True)]
 
-    def map(self, planes: Planes, numbers: dict[str, Tensor], own: Tensor | None) -> Planes:
+    def map(self, planes: Planes, numbers: dict[str, Tensor], frame: Frame) -> Planes:
         if len(self.mean) not in (1, len(planes)):
             raise ValueError(f"Normalize: mean has {len(self.mean)} values, the image {len(planes)} channels")
         repeat = len(planes) // len(self.mean)
@@ -115,7 +115,7 @@ class ToDtype(Pointwise):
     def dtype_after(self, dtype: torch.dtype) -> torch.dtype:
         return self.dtype
 
-    def map(self, planes: Planes, numbers: dict[str, Tensor], own: Tensor | None) -> Planes:
+    def map(self, planes: Planes, numbers: dict[str, Tensor], frame: Frame) -> Planes:
         return [plane.double() for plane in planes] if self.dtype == torch.float64 else planes
 
     def extra_repr(self) -> str:

@@ -1,9 +1,10 @@
-"""Transforms that look at one pixel at a time, and the run that applies neighbours in one pass over float images."""
+"""Transforms of pixel values, and the run that applies neighbours in one pass over float images."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,25 +21,37 @@ LUMA = (0.2989, 0.587, 0.114)
 Planes = list[Tensor]
 
 
-class Pointwise(Transform):
-    """A transform of each pixel, given its place and the sample's numbers. A concrete one writes `map`.
+class Frame(NamedTuple):
+    """What is known of the images that a step sees."""
 
-    Neighbours share one conversion to float and back; compiled, they are one pass over memory.
+    size: Sizes
+    own: Tensor | None
+    """(B, H, W) bool where images of different sizes are padded: True on their own pixels."""
+    whole: bool
+    """The images hold whole levels of 255 (they are uint8 to the caller): then torchvision's formulae for levels hold."""
+
+
+class Pixels(Transform):
+    """A transform of pixel values, which may look at neighbouring pixels. A concrete one writes `pixels`.
+
+    Neighbours share one conversion to float and back; on a CPU they work on a piece of the batch that stays in cache.
     """
 
     def numbers(self, u: Tensor, chosen: Tensor, size: Sizes) -> dict[str, Tensor]:
-        """What `map` needs of a batch, (B, ...) each, made once: `u` is (B, uniforms), `chosen` (B,) bool."""
-        return {"chosen": chosen}
+        """What `pixels` needs of a batch, (B, ...) each, made once: `u` is (B, uniforms), `chosen` (B,) bool.
+
+        Where "chosen" is among them, the step is skipped for a piece of the batch in which no sample has chosen it.
+        """
+        return ({} if self.always else {"chosen": chosen}) | self.drawn(u, size)
 
     @abstractmethod
-    def map(self, planes: Planes, numbers: dict[str, Tensor], own: Tensor | None) -> Planes:
-        """The transformed channels; samples that are not chosen come out bit-equal.
+    def pixels(self, image: Tensor, numbers: dict[str, Tensor], frame: Frame) -> Tensor:
+        """The transformed images; samples that are not chosen come out bit-equal (`pick`).
 
         Args:
-            planes: C tensors (B, H, W) float; in [0, 1] unless normalised before. Channels are apart so that a compiler
-                keeps them in registers from one step to the next.
+            image: (B, C, H, W) float; in [0, 1] unless normalised before.
             numbers: from `numbers`.
-            own: (B, H, W) bool where images of different sizes are padded: True on their own pixels.
+            frame: sizes, and what kind of values these are.
         """
 
     def dtype_after(self, dtype: torch.dtype) -> torch.dtype:
@@ -50,10 +63,48 @@ class Pointwise(Transform):
         return None
 
     def run(self, folding: Folding) -> Run:
-        return PointwiseRun(self, folding)
+        return PixelRun(self, folding)
 
     def transform(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
-        return PointwiseRun(self, Folding()).apply(batch, [Call(u, chosen)])
+        return PixelRun(self, Folding()).apply(batch, [Call(u, chosen)])
+
+
+class Pointwise(Pixels):
+    """A transform of each pixel, given its place and the sample's numbers. A concrete one writes `map`.
+
+    Compiled, neighbours are one pass over memory.
+    """
+
+    @abstractmethod
+    def map(self, planes: Planes, numbers: dict[str, Tensor], frame: Frame) -> Planes:
+        """The transformed channels; samples that are not chosen come out bit-equal (`pick_planes`).
+
+        Args:
+            planes: C tensors (B, H, W) float; in [0, 1] unless normalised before. Channels are apart so that a compiler
+                keeps them in registers from one step to the next.
+            numbers: from `numbers`.
+            frame: sizes, and what kind of values these are.
+        """
+
+    def pixels(self, image: Tensor, numbers: dict[str, Tensor], frame: Frame) -> Tensor:
+        return torch.stack(self.map(list(image.unbind(1)), numbers, frame), 1)
+
+
+def pick(chosen: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    """The samples of `new` (B, ...) where `chosen` (B,), else those of `old`."""
+    return torch.where(chosen.view(-1, *[1] * (new.ndim - 1)), new, old)
+
+
+def pick_planes(chosen: Tensor, new: Planes, old: Planes) -> Planes:
+    """`pick` for each channel."""
+    return [pick(chosen, *planes) for planes in zip(new, old, strict=True)]
+
+
+def any_of(values: Tensor) -> bool:
+    """Whether any is not 0. Read where that waits for nothing, on a CPU outside a graph; True elsewhere."""
+    if values.device.type != "cpu" or torch.compiler.is_compiling():
+        return True
+    return bool(values.any())
 
 
 class Color(Pointwise):
@@ -64,48 +115,66 @@ class Color(Pointwise):
         """(B, C + 1, C + 1) on (channels, 1), from `u` (B, uniforms) and the image's channel means (B, C)."""
 
     def run(self, folding: Folding) -> Run:
-        return MatrixRun(self) if folding.color == "folded" else PointwiseRun(self, folding)
+        return MatrixRun(self) if folding.color == "folded" else PixelRun(self, folding)
 
 
-class PointwiseRun(Run):
-    """Neighbouring pointwise steps: one conversion to float and back, and one pass when compiled."""
+class PixelRun(Run):
+    """Neighbouring steps on pixel values: one conversion to float and back, and few passes when compiled."""
 
-    def __init__(self, first: Pointwise, folding: Folding) -> None:
+    def __init__(self, first: Pixels, folding: Folding) -> None:
         super().__init__([first])
         self.folding = folding
 
     @property
-    def pointwise(self) -> list[Pointwise]:
-        """The steps, all of which are pointwise."""
+    def pixelwise(self) -> list[Pixels]:
+        """The steps, all of which act on pixel values."""
         return self.steps  # type: ignore[return-value]
 
     def refuses(self, step: Transform) -> str | None:
-        if not isinstance(step, Pointwise):
-            return f"{type(step).__name__} is not pointwise"
+        if not isinstance(step, Pixels):
+            return f"{type(step).__name__} does more than change pixel values"
         if isinstance(step, Color) and self.folding.color == "folded":
             return f"{type(step).__name__} becomes a matrix"
-        last = self.pointwise[-1]
+        last = self.pixelwise[-1]
         if last.dtype_after(torch.float32) == torch.uint8:
             return f"{type(last).__name__} rounds to uint8"
         return None
 
     def summary(self) -> str:
         colors = sum(isinstance(step, Color) for step in self.steps)
-        return f"1 pass when compiled, {colors} colour steps, clamped between"
+        looking = [type(step).__name__ for step in self.steps if not isinstance(step, Pointwise)]
+        text = f"1 pass when compiled, {colors} colour steps, clamped between"
+        return text if not looking else f"1 pass when compiled and those of {', '.join(looking)}"
 
     def apply(self, batch: Batch, calls: Sequence[Call]) -> Batch:
         image, own, size = _image_of(batch, self.steps[0], calls[0].u)
-        numbers = [step.numbers(*call, size) for step, call in zip(self.pointwise, calls, strict=True)]
-        dtype = _dtype_after(self.pointwise, image.dtype)
+        numbers = [step.numbers(*call, size) for step, call in zip(self.pixelwise, calls, strict=True)]
+        dtypes = [image.dtype]
+        for step in self.pixelwise:
+            dtypes.append(step.dtype_after(dtypes[-1]))
 
         def apply(rows: slice) -> Tensor:
-            planes = list(as_float(image[rows]).unbind(1))
-            part = None if own is None else own[rows]
-            for step, values in zip(self.pointwise, numbers, strict=True):
-                planes = step.map(planes, {name: value[rows] for name, value in values.items()}, part)
-            return as_dtype(torch.stack(planes, 1), dtype)
+            part = Sizes(size.height[rows], size.width[rows], size.canvas)
+            planes: Tensor | Planes = as_float(image[rows])
+            for step, values, dtype in zip(self.pixelwise, numbers, dtypes[:-1], strict=True):
+                frame = Frame(part, None if own is None else own[rows], dtype == torch.uint8)
+                planes = _step(step, planes, {name: value[rows] for name, value in values.items()}, frame)
+            return as_dtype(_stacked(planes), dtypes[-1])
 
         return batch.replace(image=in_chunks(image, apply))
+
+
+def _step(step: Pixels, planes: Tensor | Planes, numbers: dict[str, Tensor], frame: Frame) -> Tensor | Planes:
+    """One step of a run; channels stay apart between pointwise steps."""
+    if "chosen" in numbers and not any_of(numbers["chosen"]):
+        return planes
+    if isinstance(step, Pointwise):
+        return step.map(list(planes.unbind(1)) if isinstance(planes, Tensor) else planes, numbers, frame)
+    return step.pixels(_stacked(planes), numbers, frame)
+
+
+def _stacked(planes: Tensor | Planes) -> Tensor:
+    return planes if isinstance(planes, Tensor) else torch.stack(planes, 1)
 
 
 class MatrixRun(Run):
@@ -117,13 +186,13 @@ class MatrixRun(Run):
     def refuses(self, step: Transform) -> str | None:
         if isinstance(step, Color) and self._levels() is None:
             return None
-        if isinstance(step, Pointwise) and step.levels() is not None:
+        if isinstance(step, Pixels) and step.levels() is not None:
             return None
         return f"{type(step).__name__} is no colour matrix" + ("" if self._levels() is None else ", or comes after one")
 
-    def _levels(self) -> Pointwise | None:
+    def _levels(self) -> Pixels | None:
         last = self.steps[-1]
-        return last if isinstance(last, Pointwise) and last.levels() is not None else None
+        return last if isinstance(last, Pixels) and last.levels() is not None else None
 
     def summary(self) -> str:
         return "1 pass, one matrix, clamped once"
@@ -133,7 +202,7 @@ class MatrixRun(Run):
         part = (lambda rows: None) if own is None else own.__getitem__
         mean = in_chunks(image, lambda rows: channel_means(as_float(image[rows]), part(rows)))
         total, low, high = self._total(mean, calls)
-        dtype = _dtype_after([step for step in self.steps if isinstance(step, Pointwise)], image.dtype)
+        dtype = _dtype_after([step for step in self.steps if isinstance(step, Pixels)], image.dtype)
 
         def apply(rows: slice) -> Tensor:
             return as_dtype(apply_matrix(as_float(image[rows]), total[rows]).clamp(low, high), dtype)
@@ -153,7 +222,7 @@ class MatrixRun(Run):
             if isinstance(step, Color):
                 m = torch.where(chosen[:, None, None], step.matrix(u, mean), eye)
                 mean = (m[:, :-1, :-1] @ mean[:, :, None] + m[:, :-1, -1:])[:, :, 0]
-            elif isinstance(step, Pointwise) and (levels := step.levels()) is not None:
+            elif isinstance(step, Pixels) and (levels := step.levels()) is not None:
                 scale, shift = (per_channel(v, mean).expand(1, channels, 1, 1) for v in levels)
                 low, high = low * scale + shift, high * scale + shift
                 m = torch.diag(F.pad(scale.flatten(), (0, 1), value=1.0))
@@ -192,7 +261,7 @@ def _image_of(batch: Batch, step: Transform, like: Tensor) -> tuple[Tensor, Tens
     return image, own, Sizes.of((image.shape[-2], image.shape[-1]), batch.size, like)
 
 
-def _dtype_after(steps: Sequence[Pointwise], dtype: torch.dtype) -> torch.dtype:
+def _dtype_after(steps: Sequence[Pixels], dtype: torch.dtype) -> torch.dtype:
     for step in steps:
         dtype = step.dtype_after(dtype)
     return dtype
