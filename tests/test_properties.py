@@ -223,12 +223,18 @@ def test_the_graph_is_whole_and_equal_to_eager(transform: Layer) -> None:
 
 
 @every({**GEOMETRY, **PIXELS, "simclr": CHAINS["simclr"], "folded": CHAINS["geometry_folded"]})
-def test_gradients_of_first_and_second_order_reach_the_image(transform: Layer) -> None:
+def test_gradients_reach_the_image_as_often_as_claimed(transform: Layer) -> None:
+    orders = min(leaf.differentiable for leaf in transform.leaves())
+    if orders == 0:
+        pytest.skip("not differentiable, as it says")
     image = (images(2).double() / 255 * 0.8 + 0.1).requires_grad_()
     batch = Batch(image=image, key=sample_keys(torch.arange(2)))
     out = transform(batch).image
-    (gradient,) = torch.autograd.grad((out.double() ** 3).sum(), image, create_graph=True)
+    (gradient,) = torch.autograd.grad((out.double() ** 3).sum(), image, create_graph=orders == 2)
     assert torch.isfinite(gradient).all()
+    assert gradient.abs().sum() > 0
+    if orders == 1:
+        return
     (second,) = torch.autograd.grad(gradient.square().sum(), image)
     assert torch.isfinite(second).all()
     assert second.abs().sum() > 0
@@ -255,11 +261,7 @@ def test_images_of_different_sizes_keep_to_their_own_pixels(transform: Layer) ->
         alone = transform(small[None], keys=batch.key[1:])
         height, width = alone.shape[-2:]
         difference = (level(out.image[1:, :, :height, :width]) - level(alone)).abs()
-        noisy = any(
-            isinstance(t, torchaug.image.GaussianNoise | torchaug.image.RandomErasing) for t in transform.leaves()
-        )
-        if not noisy:  # a field of noise depends on the canvas
-            assert difference.max() <= 1.01
+        assert difference.max() <= 1.01
 
 
 def test_a_one_pixel_image_passes_every_pixel_transform_without_nan() -> None:

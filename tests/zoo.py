@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 import torch
+import zoo_color
+import zoo_filters
+import zoo_geometry
+import zoo_levels
+import zoo_noise
+import zoo_policies
+import zoo_warps
+import zoo_weather
 
 from torchaug import Compose, OneOf, RandomApply, RandomOrder, SomeOf
 from torchaug import image as T
@@ -32,6 +40,8 @@ GEOMETRY: dict[str, Layer] = {
     "rotation_nearest": T.RandomRotation(180, fill=0.3),
     "affine": T.RandomAffine(30, (0.1, 0.2), (0.7, 1.3), (-10, 10, -5, 5), interpolation="bilinear"),
     "affine_filled": T.RandomAffine(30, (0.1, 0.2), (0.9, 1.3), interpolation="bilinear", fill=(0.1, 0.5, 0.9)),
+    **zoo_geometry.ZOO,
+    **zoo_warps.ZOO,
 }
 
 PIXELS: dict[str, Layer] = {
@@ -44,6 +54,11 @@ PIXELS: dict[str, Layer] = {
     "erasing_random": T.RandomErasing(p=1.0, value="random"),
     "to_dtype": T.ToDtype(torch.float32),
     "normalize": T.Normalize([0.5, 0.4, 0.3], [0.2, 0.3, 0.4]),
+    **zoo_color.ZOO,
+    **zoo_levels.ZOO,
+    **zoo_filters.ZOO,
+    **zoo_weather.ZOO,
+    **zoo_noise.ZOO,
 }
 
 CHAINS: dict[str, Layer] = {
@@ -57,6 +72,7 @@ CHAINS: dict[str, Layer] = {
     "some_of": SomeOf([T.RandomVerticalFlip(p=1.0), T.RandomGrayscale(p=1.0), T.RandomErasing(p=1.0)], n=2),
     "random_apply": RandomApply([T.ColorJitter(0.4, 0.4, 0.4, 0.1), T.RandomRotation(20)], p=0.8),
     "random_order": RandomOrder([T.RandomRotation(20, "bilinear"), T.ColorJitter(0.4), T.RandomHorizontalFlip()]),
+    **zoo_policies.ZOO,
 }
 
 EVERY = GEOMETRY | PIXELS | CHAINS

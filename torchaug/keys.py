@@ -200,6 +200,8 @@ def quantile(u: Tensor, table: Tensor) -> Tensor:
 def noise(u: Tensor, shape: Sequence[int]) -> Tensor:
     """Standard normal noise, a function of two uniforms per sample and of the place: the same on every device.
 
+    The number at a place does not depend on the shape: a padded image gets the noise that it gets alone.
+
     Args:
         u: (B, 2) uniforms; their 48 bits seed the sample's field.
         shape: of one sample's field, at most 2^31 numbers.
@@ -209,11 +211,28 @@ def noise(u: Tensor, shape: Sequence[int]) -> Tensor:
     """
     seeds = (u * 2.0**24).to(torch.int32)  # (B, 2), 24 bits each
     first, second = seeds[:, :1] * -1640531527, seeds[:, 1:] * 668265263  # odd constants spread 24 bits over 32
-    place = torch.arange(math.prod(shape), device=u.device, dtype=torch.int32)
-    bits = _mix32_(_mix32_(place ^ first).add_(second))
+    bits = _mix32_(_mix32_(_places(shape, u.device) ^ first).add_(second))
     # the top 23 bits as an odd multiple of 2^-23 in (-1, 1): symmetric, never 0 or an end
     odd = (bits >> 9).mul_(2).add_(1).to(torch.float32)
     return odd.mul_(2.0**-23).erfinv_().mul_(math.sqrt(2)).view(len(u), *shape)
+
+
+def _places(shape: Sequence[int], device: torch.device) -> Tensor:
+    """A number (int32) for each place of a field, flat, whatever the field's extent.
+
+    Rows are multiples of 2^32 over the golden ratio, which keeps them far apart modulo 2^32 (Fibonacci hashing).
+    """
+    place = torch.zeros((), dtype=torch.int32, device=device)
+    stride = 1
+    for axis, length in enumerate(reversed(shape)):
+        at = torch.arange(length, device=device, dtype=torch.int32) * _signed32(stride)
+        place = place + at.view(-1, *[1] * axis)
+        stride = stride * 0x9E3779B1 % 2**32
+    return place.expand(tuple(shape)).flatten()
+
+
+def _signed32(number: int) -> int:
+    return number - 2**32 if number >> 31 else number
 
 
 def _mix32_(bits: Tensor) -> Tensor:

@@ -183,6 +183,9 @@ class Transform(Layer):
     """True where it does the same in training and in evaluation and has no chance `p`: Resize, Normalize, ToDtype."""
     resizes: bool = False
     """True where every image comes out with the size of `canvas_after`."""
+    differentiable: Literal[0, 1, 2] = 2
+    """How often what comes out can be differentiated by the input (with probability one): adversarial training needs it
+    once, the gradient penalties of a GAN twice."""
 
     def __init__(self, p: float = 1.0) -> None:
         super().__init__()

@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from conformance import Case
+
+CASES: list[Case] = []

@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from torchaug.transform import Layer
+
+ZOO: dict[str, Layer] = {}
