@@ -80,7 +80,12 @@ def test_the_input_stays_as_it_was(transform: Layer) -> None:
             torch.testing.assert_close(value, copies[name], rtol=0, atol=0)
 
 
-@every({name: t for name, t in EVERY.items() if isinstance(t, Transform) and not t.always and not t.resizes})
+def keeps_the_size(transform: Layer) -> bool:
+    single = isinstance(transform, Transform)
+    return single and not (transform.always or transform.resizes or transform.uneven((32, 36)))
+
+
+@every({name: t for name, t in EVERY.items() if keeps_the_size(t)})
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.bfloat16])
 def test_samples_that_are_not_chosen_are_bit_equal(transform: Transform, dtype: torch.dtype) -> None:
     batch = labelled()
@@ -106,6 +111,8 @@ def test_evaluation_is_deterministic_and_keeps_what_has_no_size_to_set(transform
 def test_uint8_and_float_agree_within_a_level(transform: Layer) -> None:
     """Not across edges that a rounding moves: hence smooth images, and a share of pixels for nearest sampling."""
     whole, real = transform(labelled()).image, transform(as_float(labelled())).image
+    if whole.dtype == torch.uint8:
+        real = real.clamp(0, 1)  # a cubic filter overshoots
     difference = (
         (level(whole) - level(real)).abs() if real.min() >= -0.01 and real.max() <= 1.01 else (whole - real).abs()
     )
@@ -251,7 +258,7 @@ def test_the_differentiable_path_equals_the_fast_one(transform: Layer) -> None:
 @every(EVERY)
 def test_images_of_different_sizes_keep_to_their_own_pixels(transform: Layer) -> None:
     """A padded image comes out as it does alone: what lies in the padding has no influence."""
-    if any(getattr(leaf, "shorter", None) for leaf in transform.leaves()):
+    if any(isinstance(leaf, torchaug.image.Resize) and isinstance(leaf.size, int) for leaf in transform.leaves()):
         pytest.skip("gives each image its own shape")
     big, small = images(1, 36, 40)[0], images(1, 33, 35, seed=5)[0]
     batch = Batch.from_images([big, small]).replace(key=sample_keys(torch.arange(2)))

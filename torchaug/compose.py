@@ -63,7 +63,7 @@ class Container(Layer):
 
     def _calls(self, u: Tensor) -> list[Call]:
         """What each leaf of the plan gets."""
-        calls = self.expand(u, u.new_ones(len(u), dtype=torch.bool))
+        calls = self.route(u, u.new_ones(len(u), dtype=torch.bool))
         return [call for leaf, call in zip(self.leaves(), calls, strict=True) if leaf.acts]
 
     def apply(self, batch: Any, params: Params | None = None) -> Any:
@@ -222,9 +222,9 @@ class Compose(Container):
     def columns(self) -> int:
         return sum(self.children_columns)
 
-    def expand(self, u: Tensor, chosen: Tensor) -> list[Call]:
+    def route(self, u: Tensor, chosen: Tensor) -> list[Call]:
         parts = u.split(self.children_columns, dim=1)
-        return [call for child, part in zip(self._layers(), parts, strict=True) for call in child.expand(part, chosen)]
+        return [call for child, part in zip(self._layers(), parts, strict=True) for call in child.route(part, chosen)]
 
 
 class RandomApply(Container):
@@ -247,10 +247,10 @@ class RandomApply(Container):
     def columns(self) -> int:
         return 1 + sum(self.children_columns)
 
-    def expand(self, u: Tensor, chosen: Tensor) -> list[Call]:
+    def route(self, u: Tensor, chosen: Tensor) -> list[Call]:
         gate = chosen & (u[:, 0] < self.p) if self.training else torch.zeros_like(chosen)
         parts = u[:, 1:].split(self.children_columns, dim=1)
-        return [call for child, part in zip(self._layers(), parts, strict=True) for call in child.expand(part, gate)]
+        return [call for child, part in zip(self._layers(), parts, strict=True) for call in child.route(part, gate)]
 
 
 class SomeOf(Container):
@@ -278,7 +278,7 @@ class SomeOf(Container):
     def columns(self) -> int:
         return 1 + len(self.transforms) + sum(self.children_columns)
 
-    def expand(self, u: Tensor, chosen: Tensor) -> list[Call]:
+    def route(self, u: Tensor, chosen: Tensor) -> list[Call]:
         count = len(self.transforms)
         gate = chosen & (u[:, 0] < self.p) if self.training else torch.zeros_like(chosen)
         rank = permutation(u[:, 1 : 1 + count])  # a random permutation is as good a ranking as its inverse
@@ -286,7 +286,7 @@ class SomeOf(Container):
         return [
             call
             for i, (child, part) in enumerate(zip(self._layers(), parts, strict=True))
-            for call in child.expand(part, gate & (rank[:, i] < self.n))
+            for call in child.route(part, gate & (rank[:, i] < self.n))
         ]
 
 
@@ -325,14 +325,14 @@ class OneOf(Container):
     def columns(self) -> int:
         return 2 + sum(self.children_columns)
 
-    def expand(self, u: Tensor, chosen: Tensor) -> list[Call]:
+    def route(self, u: Tensor, chosen: Tensor) -> list[Call]:
         gate = chosen & (u[:, 0] < self.p) if self.training else torch.zeros_like(chosen)
         which = choice(u[:, 1], self.weights)
         parts = u[:, 2:].split(self.children_columns, dim=1)
         return [
             call
             for i, (child, part) in enumerate(zip(self._layers(), parts, strict=True))
-            for call in child.expand(part, gate & (which == i))
+            for call in child.route(part, gate & (which == i))
         ]
 
 
@@ -356,7 +356,7 @@ class RandomOrder(Container):
     def leaves(self) -> list[Transform]:
         return [leaf for _ in self.transforms for child in self._layers() for leaf in child.leaves()]
 
-    def expand(self, u: Tensor, chosen: Tensor) -> list[Call]:
+    def route(self, u: Tensor, chosen: Tensor) -> list[Call]:
         count = len(self.transforms)
         slot_of = permutation(u[:, :count])
         if not self.training:
@@ -366,5 +366,5 @@ class RandomOrder(Container):
             call
             for slot in range(count)
             for i, (child, part) in enumerate(zip(self._layers(), parts, strict=True))
-            for call in child.expand(part, chosen & (slot_of[:, i] == slot))
+            for call in child.route(part, chosen & (slot_of[:, i] == slot))
         ]

@@ -75,7 +75,7 @@ class PerSample(Foreign):
     def columns(self) -> int:
         return 2
 
-    def expand(self, u: Tensor, chosen: Tensor) -> list[Call]:
+    def route(self, u: Tensor, chosen: Tensor) -> list[Call]:
         return [Call(u, chosen)]
 
     def transform(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:

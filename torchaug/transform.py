@@ -74,7 +74,7 @@ class Layer(nn.Module, ABC):
         """The transforms it expands into, in order."""
 
     @abstractmethod
-    def expand(self, u: Tensor, chosen: Tensor) -> list[Call]:
+    def route(self, u: Tensor, chosen: Tensor) -> list[Call]:
         """What each leaf gets of `u` (B, columns), where `chosen` (B,) tells which samples come here at all."""
 
     @abstractmethod
@@ -119,14 +119,13 @@ class Layer(nn.Module, ABC):
             raise IndexError(f"{type(self).__name__}.describe: sample must be below {len(params.u)}, got {i}")
         size = Sizes.of(params.canvas or (0, 0), None if params.size is None else params.size[row], u)
         records = []
-        for leaf, (numbers, chosen) in zip(self.leaves(), self.expand(u, u.new_ones(1, dtype=torch.bool)), strict=True):
+        for leaf, (numbers, chosen) in zip(self.leaves(), self.route(u, u.new_ones(1, dtype=torch.bool)), strict=True):
             drawn = leaf.drawn(numbers, size)
             records.append(
                 {"transform": type(leaf).__name__, "applied": bool(chosen)}
                 | {name: value[0].tolist() for name, value in drawn.items()}
             )
-            if leaf.resizes:
-                size = Sizes.of(leaf.canvas_after(size.canvas), None, u)
+            size = leaf.sizes(numbers, chosen, size)
         return records
 
 
@@ -151,6 +150,10 @@ class Sizes(NamedTuple):
     def stacked(self) -> Tensor:
         """(B, 2) heights and widths."""
         return torch.stack([self.height, self.width], 1)
+
+    def rows(self, rows: slice) -> Sizes:
+        """Of some samples."""
+        return Sizes(self.height[rows], self.width[rows], self.canvas)
 
 
 def canvas_of(batch: Batch) -> tuple[int, int] | None:
@@ -220,6 +223,14 @@ class Transform(Layer):
         """Height and width of what comes out. Known from constructors and shapes alone, never from values."""
         return canvas
 
+    def sizes(self, u: Tensor, chosen: Tensor, size: Sizes) -> Sizes:
+        """Height and width of each image that comes out, on a canvas of `canvas_after`."""
+        return Sizes.of(self.canvas_after(size.canvas), None, size.height) if self.resizes else size
+
+    def uneven(self, canvas: tuple[int, int]) -> bool:
+        """Whether images of one size come out in different sizes, padded at the right and the bottom."""
+        return False
+
     def run(self, folding: Folding) -> Run:
         """A new run that starts with this transform; neighbours may join it."""
         return Alone(self)
@@ -231,7 +242,7 @@ class Transform(Layer):
     def leaves(self) -> list[Transform]:
         return [self]
 
-    def expand(self, u: Tensor, chosen: Tensor) -> list[Call]:
+    def route(self, u: Tensor, chosen: Tensor) -> list[Call]:
         if self.always:
             return [Call(u, chosen)]
         if not self.training:
@@ -239,7 +250,9 @@ class Transform(Layer):
         return [Call(u[:, 1:], chosen & (u[:, 0] < self.p))]
 
     def play(self, batch: Batch, params: Params) -> Batch:
-        (call,) = self.expand(params.u, params.u.new_ones(len(params.u), dtype=torch.bool))
+        if not self.acts:
+            return batch
+        (call,) = self.route(params.u, params.u.new_ones(len(params.u), dtype=torch.bool))
         return self.transform(batch, *call)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from torchaug.image.warp import Interpolation
+from torchaug.image.resample import Interpolation, PaddingMode
 
 
 def pair(size: int | Sequence[int], who: str, name: str) -> tuple[int, int]:
@@ -64,9 +64,16 @@ def fill(value: float | Sequence[float], who: str) -> tuple[float, ...]:
 
 
 def interpolation(value: Interpolation, who: str) -> Interpolation:
-    """ "bilinear" or "nearest"."""
-    if value not in ("bilinear", "nearest"):
-        raise ValueError(f"{who}: interpolation must be 'bilinear' or 'nearest', got {value!r}")
+    """ "nearest", "bilinear" or "bicubic"."""
+    if value not in ("nearest", "bilinear", "bicubic"):
+        raise ValueError(f"{who}: interpolation must be 'nearest', 'bilinear' or 'bicubic', got {value!r}")
+    return value
+
+
+def padding_mode(value: PaddingMode, who: str) -> PaddingMode:
+    """ "constant", "edge", "reflect" or "symmetric"."""
+    if value not in ("constant", "edge", "reflect", "symmetric"):
+        raise ValueError(f"{who}: padding_mode must be 'constant', 'edge', 'reflect' or 'symmetric', got {value!r}")
     return value
 
 
@@ -76,3 +83,22 @@ def range_from(value: float | Sequence[float], who: str, name: str) -> tuple[flo
     if len(values) != 2 or not 0 <= values[0] <= values[1] or math.isinf(values[1]):
         raise ValueError(f"{who}: {name} must be a number of at least 0, or two in rising order, got {value!r}")
     return float(values[0]), float(values[1])
+
+
+def order(value: Sequence[int] | None, who: str, name: str) -> tuple[int, ...] | None:
+    """A permutation of 0, ..., n - 1; None for none."""
+    if value is None:
+        return None
+    if sorted(value) != list(range(len(value))):
+        raise ValueError(f"{who}: {name} must hold each index from 0 to n - 1 once, got {value!r}")
+    return tuple(int(i) for i in value)
+
+
+def pairs(value: Sequence[Sequence[int]] | None, who: str, name: str) -> tuple[tuple[int, int], ...] | None:
+    """Pairs of numbers, each number once; None for none."""
+    if value is None:
+        return None
+    flat = [int(number) for pair in value for number in pair]
+    if any(len(pair) != 2 for pair in value) or len(set(flat)) != len(flat):
+        raise ValueError(f"{who}: {name} must be pairs of numbers, each number once, got {value!r}")
+    return tuple((flat[i], flat[i + 1]) for i in range(0, len(flat), 2))

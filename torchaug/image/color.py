@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from torchaug.image import arguments
-from torchaug.image.pointwise import LUMA, Color, Frame, Planes, any_of, channel_means, gray, pick_planes
-from torchaug.image.resample import per_channel
+from torchaug.image.pointwise import LUMA, Color, Frame, Planes, channel_means, gray, pick_planes
+from torchaug.image.resample import any_of, per_channel
 from torchaug.keys import permutation, uniform
 from torchaug.transform import Sizes
 
@@ -207,29 +207,44 @@ def unit(values: Tensor) -> Tensor:
 def shift_hue(planes: Planes, turn: Tensor) -> Planes:
     """Shift the hue of red, green and blue (B, H, W) in [0, 1] by `turn` (B,) of the colour circle, through HSV.
 
-    With hue h in sixths of the circle, a channel is v - v s clamp(2 - d, 0, 1), where d is the distance on the circle
-    from h to the channel's complement, 3, 5, 1 for red, green, blue (Smith, "Color gamut transform pairs", 1978, in
-    closed form). A turn of 0 leaves the image bit-equal, in compiled code within rounding.
+    A turn of 0 leaves the image bit-equal, in compiled code within rounding.
+    """
+    hue, most, least = hue_of(planes)
+    shifted = from_hue(hue + 6 * turn[:, None, None], most, most - least)
+    if torch.compiler.is_compiling() or not any_of(turn == 0):
+        return shifted
+    turned = (turn != 0)[:, None, None]
+    return [torch.where(turned, new, old) for new, old in zip(shifted, planes, strict=True)]
+
+
+def hue_of(planes: Planes) -> tuple[Tensor, Tensor, Tensor]:
+    """The hue of red, green and blue in sixths of the colour circle, 0 for red, and their maximum and minimum.
+
+    The hue of a grey pixel is some finite number.
     """
     red, green, blue = planes
     most, least = torch.maximum(torch.maximum(red, green), blue), torch.minimum(torch.minimum(red, green), blue)
-    chroma = most - least
-    inverse = 1 / (chroma + 1e-12)  # of a grey pixel anything finite will do
+    inverse = 1 / (most - least + 1e-12)
     hue = torch.where(
         most == red,
         (green - blue) * inverse,
         torch.where(most == green, (blue - red) * inverse + 2, (red - green) * inverse + 4),
     )
-    hue = hue + 6 * turn[:, None, None]
-    shifted = []
+    return hue, most, least
+
+
+def from_hue(hue: Tensor, most: Tensor, chroma: Tensor) -> Planes:
+    """Red, green and blue of a hue in sixths of the colour circle, their maximum, and maximum less minimum.
+
+    A channel is most - chroma clamp(2 - d, 0, 1), where d is the distance on the circle from the hue to the channel's
+    complement: 3, 5, 1 for red, green, blue (Smith, "Color gamut transform pairs", 1978, in closed form).
+    """
+    channels = []
     for complement in (3.0, 5.0, 1.0):
         off = hue - complement
         distance = (off - 6 * torch.round(off * (1 / 6))).abs()
-        shifted.append(most - chroma * unit(2 - distance))
-    if torch.compiler.is_compiling() or not any_of(turn == 0):
-        return shifted
-    turned = (turn != 0)[:, None, None]
-    return [torch.where(turned, new, old) for new, old in zip(shifted, planes, strict=True)]
+        channels.append(most - chroma * unit(2 - distance))
+    return channels
 
 
 def _basis(channels: int, like: Tensor) -> Tensor:

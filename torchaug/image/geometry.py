@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from torchaug.image import arguments, matrices
-from torchaug.image.warp import Geometric, Interpolation
+from torchaug.image.resample import Interpolation, PaddingMode
+from torchaug.image.warp import Geometric
 from torchaug.keys import uniform
 from torchaug.transform import Sizes
 
@@ -19,6 +20,9 @@ class RandomHorizontalFlip(Geometric):
 
     Args:
         p: chance per sample.
+        keypoint_swap: the order of the keypoints in a mirrored image, as a list of indices: where the left and the
+            right hand are keypoints 4 and 5, `[0, 1, 2, 3, 5, 4]`.
+        mask_swap: pairs of mask classes that a mirrored image exchanges: `[(2, 3)]`.
 
     >>> x = torch.arange(6.0).view(1, 1, 2, 3)
     >>> torch.equal(RandomHorizontalFlip(p=1.0)(x), x.flip(-1))
@@ -27,8 +31,15 @@ class RandomHorizontalFlip(Geometric):
 
     moves = "pixels"
 
-    def __init__(self, p: float = 0.5) -> None:
+    def __init__(
+        self,
+        p: float = 0.5,
+        keypoint_swap: Sequence[int] | None = None,
+        mask_swap: Sequence[tuple[int, int]] | None = None,
+    ) -> None:
         super().__init__(p)
+        self.keypoint_swap = arguments.order(keypoint_swap, type(self).__name__, "keypoint_swap")
+        self.mask_swap = arguments.pairs(mask_swap, type(self).__name__, "mask_swap")
 
     def matrix(self, u: Tensor, size: Sizes) -> Tensor:
         one = torch.ones_like(size.width)
@@ -40,6 +51,9 @@ class RandomVerticalFlip(Geometric):
 
     Args:
         p: chance per sample.
+        keypoint_swap: the order of the keypoints in a mirrored image, as a list of indices: where the left and the
+            right hand are keypoints 4 and 5, `[0, 1, 2, 3, 5, 4]`.
+        mask_swap: pairs of mask classes that a mirrored image exchanges: `[(2, 3)]`.
 
     >>> x = torch.arange(6.0).view(1, 1, 2, 3)
     >>> torch.equal(RandomVerticalFlip(p=1.0)(x), x.flip(-2))
@@ -48,8 +62,15 @@ class RandomVerticalFlip(Geometric):
 
     moves = "pixels"
 
-    def __init__(self, p: float = 0.5) -> None:
+    def __init__(
+        self,
+        p: float = 0.5,
+        keypoint_swap: Sequence[int] | None = None,
+        mask_swap: Sequence[tuple[int, int]] | None = None,
+    ) -> None:
         super().__init__(p)
+        self.keypoint_swap = arguments.order(keypoint_swap, type(self).__name__, "keypoint_swap")
+        self.mask_swap = arguments.pairs(mask_swap, type(self).__name__, "mask_swap")
 
     def matrix(self, u: Tensor, size: Sizes) -> Tensor:
         one = torch.ones_like(size.height)
@@ -61,7 +82,7 @@ class Resize(Geometric):
 
     Args:
         size: (height, width), or the length of the shorter side, which keeps the proportions.
-        interpolation: "bilinear" or "nearest" (the pixel under the centre).
+        interpolation: "bilinear", "bicubic", or "nearest" (the pixel under the centre, torchvision's NEAREST_EXACT).
         max_size: with a single `size`, the longest that the longer side may become.
         antialias: average over what an output pixel covers where the image shrinks.
 
@@ -81,25 +102,25 @@ class Resize(Geometric):
         antialias: bool = True,
     ) -> None:
         super().__init__()
-        self.size = arguments.pair(size, "Resize", "size")
-        self.shorter = size if isinstance(size, int) else None
-        if max_size is not None and (self.shorter is None or max_size <= self.shorter):
+        pair = arguments.pair(size, "Resize", "size")
+        self.size = size if isinstance(size, int) else pair
+        if max_size is not None and (not isinstance(size, int) or max_size <= size):
             raise ValueError(f"Resize: max_size needs a single size and must be above it, got {max_size} for {size}")
         self.max_size, self.antialias = max_size, antialias
         self.interpolation = arguments.interpolation(interpolation, "Resize")
 
     def canvas_after(self, canvas: tuple[int, int]) -> tuple[int, int]:
-        if self.shorter is None:
+        if not isinstance(self.size, int):
             return self.size
-        short, long = self.shorter, int(self.shorter * max(canvas) / min(canvas))
+        short, long = self.size, int(self.size * max(canvas) / min(canvas))
         if self.max_size is not None and long > self.max_size:
             short, long = int(self.max_size * short / long), self.max_size
         return (short, long) if canvas[0] <= canvas[1] else (long, short)
 
     def check(self, size: Sizes, ragged: bool) -> None:
-        if ragged and self.shorter is not None:
+        if ragged and isinstance(self.size, int):
             raise ValueError(
-                f"Resize: images of different sizes need size=(height, width), got size={self.shorter}, "
+                f"Resize: images of different sizes need size=(height, width), got size={self.size}, "
                 "which would give each its own shape"
             )
 
@@ -146,6 +167,7 @@ class RandomCrop(Geometric):
         padding: added before cropping: one number, (x, y) or (left, top, right, bottom), in pixels.
         pad_if_needed: pad an image smaller than `size` on both sides by what it lacks.
         fill: of the padding, in [0, 1]: one value, or one per channel.
+        padding_mode: "constant" (the fill), "edge", "reflect" or "symmetric".
 
     Raises:
         ValueError: for an image smaller than `size` after padding, without `pad_if_needed`.
@@ -166,8 +188,10 @@ class RandomCrop(Geometric):
         padding: int | Sequence[int] | None = None,
         pad_if_needed: bool = False,
         fill: float | Sequence[float] = 0.0,
+        padding_mode: PaddingMode = "constant",
     ) -> None:
         super().__init__()
+        self.padding_mode = arguments.padding_mode(padding_mode, "RandomCrop")
         self.size = arguments.pair(size, "RandomCrop", "size")
         self.padding = arguments.padding(padding, "RandomCrop")
         self.pad_if_needed = pad_if_needed
@@ -209,7 +233,7 @@ class RandomResizedCrop(Geometric):
         size: (height, width) of what comes out, or one number for both.
         scale: range of the part's area, as a share of the image's.
         ratio: range of the part's width over its height; uniform in the logarithm.
-        interpolation: "bilinear" or "nearest".
+        interpolation: "bilinear", "bicubic" or "nearest".
         antialias: average over what an output pixel covers where the part shrinks.
 
     Parameters per sample: top, left, height and width of the part in whole pixels; ten tries, then the centre.
@@ -286,7 +310,10 @@ class RandomRotation(Geometric):
 
     Args:
         degrees: range (low, high) of the angle, or its largest size either way; uniform.
-        interpolation: "nearest" (torchvision's default) or "bilinear", which folds with bilinear crops and resizes.
+        interpolation: "nearest" (torchvision's default), "bicubic", or "bilinear", which folds with bilinear crops and
+            resizes.
+        expand: make each image large enough to hold all of the turned one: images come out in different sizes, padded to
+            the largest that `degrees` allows.
         center: x, y in pixels that stays where it is; the image's centre by default.
         fill: of what was outside the image, in [0, 1]: one value, or one per channel.
         p: chance per sample.
@@ -301,6 +328,7 @@ class RandomRotation(Geometric):
         self,
         degrees: float | Sequence[float],
         interpolation: Interpolation = "nearest",
+        expand: bool = False,
         center: tuple[float, float] | None = None,
         fill: float | Sequence[float] = 0.0,
         p: float = 1.0,
@@ -308,16 +336,62 @@ class RandomRotation(Geometric):
         super().__init__(p)
         self.degrees = arguments.symmetric(degrees, "RandomRotation", "degrees")
         self.interpolation = arguments.interpolation(interpolation, "RandomRotation")
+        if expand and center is not None:
+            raise ValueError(f"RandomRotation: expand=True turns about the centre of the image, got center={center}")
+        self.expand = self.ragged = expand
         self.center, self.fill = center, arguments.fill(fill, "RandomRotation")
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {"angle": uniform(u[:, 0], *self.degrees)}
 
+    def canvas_after(self, canvas: tuple[int, int]) -> tuple[int, int]:
+        if not self.expand:
+            return canvas
+        turned = [_turned(canvas, angle) for angle in _extremes(canvas, *self.degrees)]
+        return max(canvas[0], *(t[0] for t in turned)), max(canvas[1], *(t[1] for t in turned))
+
+    def sizes(self, u: Tensor, chosen: Tensor, size: Sizes) -> Sizes:
+        if not self.expand:
+            return size
+        height, width = self._expanded(torch.deg2rad(self.drawn(u, size)["angle"]), size)
+        height, width = torch.where(chosen, height, size.height), torch.where(chosen, width, size.width)
+        return Sizes(height, width, self.canvas_after(size.canvas))
+
+    @staticmethod
+    def _expanded(angle: Tensor, size: Sizes) -> tuple[Tensor, Tensor]:
+        """Height and width that hold the turned image, by PIL's rounding, with torchvision's tolerance of 1e-4."""
+        cos, sin = angle.cos().abs(), angle.sin().abs()
+        made = []
+        for own, other in ((size.height, size.width), (size.width, size.height)):
+            reach = (cos * own + sin * other) / 2
+            ends = (((own / 2 + sign * reach) * 1e4).trunc() * 1e-4 for sign in (1, -1))
+            made.append(next(ends).ceil() - next(ends).floor())
+        return made[0], made[1]
+
     def matrix(self, u: Tensor, size: Sizes) -> Tensor:
         angle = torch.deg2rad(self.drawn(u, size)["angle"])
         cos, sin = angle.cos(), angle.sin()
         linear = torch.stack([cos, -sin, sin, cos], 1).unflatten(1, (2, 2))
-        return matrices.about(linear, *_center(self.center, size))
+        turn = matrices.about(linear, *_center(self.center, size))
+        if not self.expand:
+            return turn
+        height, width = self._expanded(angle, size)
+        one = torch.ones_like(angle)
+        return turn @ matrices.aligned(one, (size.height - height) / 2, one, (size.width - width) / 2)
+
+
+def _turned(canvas: tuple[int, int], degrees: float) -> tuple[int, int]:
+    """Whole pixels that hold a canvas turned by an angle, at most one more than needed."""
+    cos, sin = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))
+    height, width = canvas
+    return math.ceil(cos * height + sin * width - 1e-3) + 1, math.ceil(cos * width + sin * height - 1e-3) + 1
+
+
+def _extremes(canvas: tuple[int, int], low: float, high: float) -> list[float]:
+    """The ends of a range of angles, and those inside it at which a turned canvas is tallest or widest."""
+    peaks = [math.degrees(math.atan2(a, b)) for a, b in (canvas, canvas[::-1])]
+    inside = [sign * peak + 180 * k for peak in peaks for sign in (1, -1) for k in range(-3, 4)]
+    return [low, high, *(angle for angle in inside if low < angle < high)]
 
 
 class RandomAffine(Geometric):
@@ -328,7 +402,8 @@ class RandomAffine(Geometric):
         translate: largest shift (across, down) as shares of width and height; drawn in whole pixels.
         scale: range of the factor.
         shear: largest shear along x in degrees, or a range of it, or ranges along x and y (four numbers).
-        interpolation: "nearest" (torchvision's default) or "bilinear", which folds with bilinear crops and resizes.
+        interpolation: "nearest" (torchvision's default), "bicubic", or "bilinear", which folds with bilinear crops and
+            resizes.
         fill: of what was outside the image, in [0, 1]: one value, or one per channel.
         center: x, y in pixels that stays where it is; the image's centre by default.
         p: chance per sample.
@@ -356,7 +431,7 @@ class RandomAffine(Geometric):
         if len(self.translate) != 2 or not all(0 <= t <= 1 for t in self.translate):
             raise ValueError(f"RandomAffine: translate must be two shares in [0, 1], got {translate}")
         self.scale = (1.0, 1.0) if scale is None else arguments.between(scale, "RandomAffine", "scale", 0, math.inf)
-        self.shear_x, self.shear_y = _shears(shear)
+        self.shear = _shears(shear)
         self.interpolation = arguments.interpolation(interpolation, "RandomAffine")
         self.center, self.fill = center, arguments.fill(fill, "RandomAffine")
 
@@ -370,8 +445,8 @@ class RandomAffine(Geometric):
             "translate_x": uniform(u[:, 1], -across, across).round(),
             "translate_y": uniform(u[:, 2], -down, down).round(),
             "scale": uniform(u[:, 3], *self.scale),
-            "shear_x": uniform(u[:, 4], *self.shear_x),
-            "shear_y": uniform(u[:, 5], *self.shear_y),
+            "shear_x": uniform(u[:, 4], *self.shear[:2]),
+            "shear_y": uniform(u[:, 5], *self.shear[2:]),
         }
 
     def matrix(self, u: Tensor, size: Sizes) -> Tensor:
@@ -415,10 +490,11 @@ def _center(center: tuple[float, float] | None, size: Sizes) -> tuple[Tensor, Te
     return torch.full_like(size.width, center[0]), torch.full_like(size.height, center[1])
 
 
-def _shears(shear: float | Sequence[float] | None) -> tuple[tuple[float, float], tuple[float, float]]:
+def _shears(shear: float | Sequence[float] | None) -> tuple[float, float, float, float]:
+    """Ranges along x and y."""
     if shear is None:
-        return (0.0, 0.0), (0.0, 0.0)
+        return 0.0, 0.0, 0.0, 0.0
     if isinstance(shear, Sequence) and len(shear) == 4:
         x, y = (arguments.symmetric(pair, "RandomAffine", "shear") for pair in (shear[:2], shear[2:]))
-        return x, y
-    return arguments.symmetric(shear, "RandomAffine", "shear"), (0.0, 0.0)
+        return *x, *y
+    return *arguments.symmetric(shear, "RandomAffine", "shear"), 0.0, 0.0

@@ -39,6 +39,12 @@ def inverse(m: Tensor) -> Tensor:
     return inverted
 
 
-def move(points: Tensor, m: Tensor) -> Tensor:
-    """Points (B, N, 2) x, y moved by affine matrices (B, 3, 3)."""
-    return points @ m[:, :2, :2].mT + m[:, None, :2, 2]
+def transform(x: Tensor, y: Tensor, m: Tensor, projective: bool = False) -> tuple[Tensor, Tensor]:
+    """Points x, y (B, P) moved by matrices (B, 3, 3); by their third row too where they are projective."""
+    e = m.to(x.dtype)[:, :, :, None]
+    moved_x, moved_y = (e[:, i, 0] * x + e[:, i, 1] * y + e[:, i, 2] for i in (0, 1))
+    if not projective:
+        return moved_x, moved_y
+    depth = e[:, 2, 0] * x + e[:, 2, 1] * y + e[:, 2, 2]
+    depth = torch.where(depth.abs() < 1e-6, 1e-6, depth)  # a point at infinity lands far outside instead
+    return moved_x / depth, moved_y / depth

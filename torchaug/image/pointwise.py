@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torchaug.batch import Batch
-from torchaug.image.resample import as_dtype, as_float, own_pixels, per_channel
+from torchaug.image.resample import any_of, as_dtype, as_float, in_chunks, own_pixels, per_channel
 from torchaug.transform import Call, Folding, Run, Sizes, Transform
 
 LUMA = (0.2989, 0.587, 0.114)
@@ -100,13 +100,6 @@ def pick_planes(chosen: Tensor, new: Planes, old: Planes) -> Planes:
     return [pick(chosen, *planes) for planes in zip(new, old, strict=True)]
 
 
-def any_of(values: Tensor) -> bool:
-    """Whether any is not 0. Read where that waits for nothing, on a CPU outside a graph; True elsewhere."""
-    if values.device.type != "cpu" or torch.compiler.is_compiling():
-        return True
-    return bool(values.any())
-
-
 class Color(Pointwise):
     """A pointwise transform that is affine in the channels: it also writes `matrix`, so that neighbours can fold."""
 
@@ -154,7 +147,7 @@ class PixelRun(Run):
             dtypes.append(step.dtype_after(dtypes[-1]))
 
         def apply(rows: slice) -> Tensor:
-            part = Sizes(size.height[rows], size.width[rows], size.canvas)
+            part = size.rows(rows)
             planes: Tensor | Planes = as_float(image[rows])
             for step, values, dtype in zip(self.pixelwise, numbers, dtypes[:-1], strict=True):
                 frame = Frame(part, None if own is None else own[rows], dtype == torch.uint8)
@@ -229,28 +222,6 @@ class MatrixRun(Run):
                 m = m + F.pad(shift.reshape(-1, 1), (channels, 0, 0, 1))
             total = m @ total
         return total, low, high
-
-
-CHUNK_BYTES = 1 << 20
-"""On a CPU pixels are taken so many bytes of float image at a time: a chunk stays in a core's cache between steps.
-Measured in docs/decisions/0005-work-in-cache-sized-chunks.md."""
-
-
-def in_chunks(image: Tensor, function: Callable[[slice], Tensor]) -> Tensor:
-    """`function` of slices of the batch, joined; all at once where chunks would gain nothing.
-
-    Nothing is gained on a GPU, inside a compiled graph (which fuses instead) or with gradients (which keep everything).
-    """
-    rows = max(1, CHUNK_BYTES // max(1, 4 * image.shape[1:].numel()))
-    whole = image.device.type != "cpu" or (image.requires_grad and torch.is_grad_enabled())
-    if whole or torch.compiler.is_compiling() or rows >= len(image):
-        return function(slice(None))
-    first = function(slice(0, rows))
-    out = first.new_empty(len(image), *first.shape[1:])
-    out[:rows] = first
-    for start in range(rows, len(image), rows):
-        out[start : start + rows] = function(slice(start, start + rows))
-    return out
 
 
 def _image_of(batch: Batch, step: Transform, like: Tensor) -> tuple[Tensor, Tensor | None, Sizes]:

@@ -2,13 +2,15 @@
 
 `Axis` geometry keeps axes as axes (crops, flips, resizes): each output row and column reads a weighted span of input
 rows and columns, so it is separable, antialiased where it shrinks, and bit-exact where it only moves pixels. Everything
-else is `sample`d bilinearly (or nearest) at points, over a grid fine enough where it shrinks.
+else is `sample`d (bilinear, bicubic or nearest) at points, over a grid fine enough where it shrinks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +18,44 @@ from torch import Tensor
 from torch.utils import _pytree
 
 from torchaug.transform import Sizes
+
+Interpolation = Literal["nearest", "bilinear", "bicubic"]
+PaddingMode = Literal["constant", "edge", "reflect", "symmetric"]
+
+MAX_TAPS = 16
+"""Compiled, a resampling reads at most so many input pixels per output pixel one by one; beyond, a matrix product."""
+
+
+def folded(at: Tensor, low: Tensor, high: Tensor, padding: PaddingMode) -> Tensor:
+    """Coordinates (of pixels' edges) outside [low, high] brought inside it; all broadcast."""
+    if padding == "constant":
+        return at
+    length = high - low
+    if padding == "reflect":  # about the centres of the outermost pixels
+        centre, last = at - low - 0.5, length - 1
+        period = (2 * last).clamp(min=1)
+        turned = torch.remainder(centre, period)
+        return low + torch.minimum(turned, period - turned).minimum(last).clamp(min=0) + 0.5
+    if padding == "symmetric":  # about the edges
+        period = 2 * length
+        turned = torch.remainder(at - low, period)
+        at = low + torch.minimum(turned, period - turned)
+    return torch.minimum(torch.maximum(at, low + 0.5), high - 0.5)
+
+
+def kernel(distance: Tensor, interpolation: Interpolation, sharp: float) -> Tensor:
+    """The weight of a pixel at a distance: a triangle, or Keys' cubic with parameter `sharp` (1981)."""
+    d = distance.abs()
+    if interpolation != "bicubic":
+        return (1 - d).clamp(min=0)
+    near = ((sharp + 2) * d - (sharp + 3)) * d * d + 1
+    far = ((d - 5) * d + 8) * (d * sharp) - 4 * sharp
+    return torch.where(d < 1, near, torch.where(d < 2, far, torch.zeros_like(d)))
+
+
+def sharpness(antialias: bool) -> float:
+    """torch's parameter of the cubic kernel: PIL's where it averages, OpenCV's elsewhere."""
+    return -0.5 if antialias else -0.75
 
 
 @dataclass(frozen=True)
@@ -40,43 +80,113 @@ class Axis:
         centres = self.centres(length)
         return (centres > self.low[:, None]) & (centres < self.high[:, None])
 
-    def indices(self, length: int, limit: int) -> Tensor:
+    def indices(self, length: int, limit: int, padding: PaddingMode = "constant") -> Tensor:
         """(B, length) int64: the input pixel under each output pixel's centre."""
-        return self.centres(length).floor().clamp(0, limit - 1).to(torch.int64)
+        at = folded(self.centres(length), self.low[:, None], self.high[:, None], padding)
+        return at.floor().clamp(0, limit - 1).to(torch.int64)
 
-    def weights(self, length: int, limit: int, antialias: bool) -> Tensor:
-        """(B, length, limit) of the triangle filter, rows that sum to 1: PIL's and torchvision's bilinear filter.
+    def weights(self, length: int, limit: int, interpolation: Interpolation, antialias: bool) -> Tensor:
+        """(B, length, limit) of PIL's and torchvision's filters, rows that sum to 1."""
+        if not antialias:
+            pixels, weights = self.taps(length, int(2 * _radius(interpolation)) + 1, interpolation, antialias)
+            dense = weights.new_zeros(len(weights), length, limit)
+            return dense.scatter_add(2, pixels.clamp(0, limit - 1).to(torch.int64), weights)
+        pixels = torch.arange(limit, device=self.scale.device, dtype=self.scale.dtype)
+        return self._antialiased(length, pixels, interpolation)
 
-        Where it shrinks, an antialiased triangle is as wide as two output pixels; otherwise as two input pixels.
+    def _antialiased(self, length: int, pixels: Tensor, interpolation: Interpolation) -> Tensor:
+        """Weights of input pixels (..., n) for each output pixel: (B, length, n).
+
+        Where it shrinks the filter is as wide as in output pixels, otherwise as in input pixels. A pixel beyond what may
+        be seen counts for nothing.
         """
         centres = self.centres(length)[:, :, None]
-        pixels = torch.arange(limit, device=centres.device, dtype=centres.dtype) + 0.5
-        width = self.scale.abs().clamp(min=1.0)[:, None, None] if antialias else 1.0
-        weights = (1 - (pixels - centres).abs() / width).clamp(min=0)
-        seen = (pixels > self.low[:, None]) & (pixels < self.high[:, None])
-        weights = weights * seen[:, None]
-        return weights / weights.sum(-1, keepdim=True).clamp(min=1e-12)
+        width = self.scale.abs().clamp(min=1.0)[:, None, None]
+        weights = kernel((pixels + 0.5 - centres) / width, interpolation, sharpness(antialias=True))
+        low, high = self.low[:, None, None], self.high[:, None, None]
+        weights = weights * ((pixels + 0.5 > low) & (pixels + 0.5 < high))
+        total = weights.sum(-1, keepdim=True)
+        return weights / torch.where(total.abs() < 1e-6, 1, total)
+
+    def taps(self, length: int, count: int, interpolation: Interpolation, antialias: bool) -> tuple[Tensor, Tensor]:
+        """The `count` input pixels that each output pixel reads, as (B, length, count) numbers and weights.
+
+        Numbers may lie outside the image where the weight is 0.
+        """
+        scale = self.scale.abs().clamp(min=1.0) if antialias else torch.ones_like(self.scale)
+        centres, radius = self.centres(length), _radius(interpolation) * scale
+        first = (centres - radius[:, None] - 0.5).ceil()
+        pixels = first[:, :, None] + torch.arange(count, device=first.device, dtype=first.dtype)
+        if antialias:
+            return pixels, self._antialiased(length, pixels, interpolation)
+        weights = kernel(pixels + 0.5 - centres[:, :, None], interpolation, sharpness(antialias=False))
+        low, high = (self.low - 0.5).ceil()[:, None, None], (self.high - 0.5).ceil()[:, None, None] - 1
+        return torch.minimum(torch.maximum(pixels, low), high), weights  # beyond the last pixel that is seen, that one
+
+
+def _radius(interpolation: Interpolation) -> float:
+    return 2.0 if interpolation == "bicubic" else 1.0
 
 
 _pytree.register_dataclass(Axis, field_names=["scale", "shift", "low", "high"])
 
 
-def move_pixels(image: Tensor, y: Axis, x: Axis, canvas: tuple[int, int], fill: Tensor) -> Tensor:
+def move_pixels(
+    image: Tensor, y: Axis, x: Axis, canvas: tuple[int, int], fill: Tensor, padding: PaddingMode = "constant"
+) -> Tensor:
     """The input pixel under each output pixel, unchanged, for any dtype: bit-exact for crops, flips and masks."""
-    rows, columns = y.indices(canvas[0], image.shape[-2]), x.indices(canvas[1], image.shape[-1])
+    rows = y.indices(canvas[0], image.shape[-2], padding)
+    columns = x.indices(canvas[1], image.shape[-1], padding)
     b, c, _, w = image.shape
     out = image.gather(2, rows[:, None, :, None].expand(b, c, canvas[0], w))
     out = out.gather(3, columns[:, None, None, :].expand(b, c, *canvas))
-    return _filled(out, y, x, canvas, fill)
+    return _filled(out, y, x, canvas, fill) if padding == "constant" else out
 
 
-def resize(image: Tensor, y: Axis, x: Axis, canvas: tuple[int, int], fill: Tensor, antialias: bool) -> Tensor:
-    """Separable bilinear resampling of float images as two batched matrix products."""
-    down = y.weights(canvas[0], image.shape[-2], antialias).to(image.dtype)
-    across = x.weights(canvas[1], image.shape[-1], antialias).to(image.dtype)
+@dataclass(frozen=True)
+class Filter:
+    """How values between pixels are made, and how much one axis may shrink at most, which bounds what is read."""
+
+    interpolation: Interpolation
+    antialias: bool
+    shrinks: float = math.inf
+
+
+def resize(image: Tensor, y: Axis, x: Axis, canvas: tuple[int, int], fill: Tensor, how: Filter) -> Tensor:
+    """Separable resampling of float images: two batched matrix products, or compiled, two fused sums of few pixels."""
+    taps = _taps(how)
     with torch.autocast(image.device.type, enabled=False):  # half precision would cost three levels of 255
-        out = torch.matmul(torch.matmul(down[:, None], image), across[:, None].mT)
+        if taps is not None and torch.compiler.is_compiling() and not image.requires_grad:
+            out = _read(image, y, canvas[0], taps, how, -2)
+            out = _read(out, x, canvas[1], taps, how, -1)
+        else:
+            down = y.weights(canvas[0], image.shape[-2], how.interpolation, how.antialias).to(image.dtype)
+            across = x.weights(canvas[1], image.shape[-1], how.interpolation, how.antialias).to(image.dtype)
+            out = torch.matmul(torch.matmul(down[:, None], image), across[:, None].mT)
     return _filled(out, y, x, canvas, fill)
+
+
+def _taps(how: Filter) -> int | None:
+    """How many input pixels an output pixel reads along an axis; None where too many or unknown."""
+    if how.shrinks > MAX_TAPS:
+        return None
+    wide = max(1.0, how.shrinks) if how.antialias else 1.0
+    taps = math.ceil(2 * wide * _radius(how.interpolation)) + 1
+    return taps if taps <= MAX_TAPS else None
+
+
+def _read(image: Tensor, axis: Axis, length: int, taps: int, how: Filter, dim: int) -> Tensor:
+    """The resampling of one axis as a sum over taps."""
+    limit = image.shape[dim]
+    pixels, weights = axis.taps(length, taps, how.interpolation, how.antialias)
+    shape = list(image.shape)
+    shape[dim] = length
+    along = (slice(None), None, slice(None), None) if dim == -2 else (slice(None), None, None, slice(None))
+    out = image.new_zeros(shape)
+    for tap in range(taps):
+        index = pixels[:, :, tap].clamp(0, limit - 1).to(torch.int64)[along].expand(shape)
+        out = out + weights[:, :, tap].to(image.dtype)[along] * image.gather(dim, index)
+    return out
 
 
 def _filled(out: Tensor, y: Axis, x: Axis, canvas: tuple[int, int], fill: Tensor) -> Tensor:
@@ -84,10 +194,10 @@ def _filled(out: Tensor, y: Axis, x: Axis, canvas: tuple[int, int], fill: Tensor
     return torch.where(inside, out, fill)
 
 
-def on_cpu(image: Tensor, y: Axis, x: Axis, canvas: tuple[int, int], fill: Tensor, antialias: bool) -> Tensor:
+def on_cpu(image: Tensor, y: Axis, x: Axis, canvas: tuple[int, int], fill: Tensor, how: Filter) -> Tensor:
     """What `move_pixels` and `resize` compute, by torch's own CPU kernels, for uint8 and float."""
     axes = ([a.scale, a.shift, a.low, a.high] for a in (y, x))
-    out: Tensor = resize_cpu(image, *axes, *canvas, fill, antialias)
+    out: Tensor = resize_cpu(image, *axes, *canvas, fill, how.interpolation, how.antialias)
     return out
 
 
@@ -99,6 +209,7 @@ def resize_cpu(
     height: int,
     width: int,
     fill: Tensor,
+    mode: str,
     antialias: bool,
 ) -> Tensor:
     """Crop, flip, resize and pad each image with torch's own CPU kernels: uint8 stays uint8, and nothing is moved twice.
@@ -116,16 +227,21 @@ def resize_cpu(
         vertical, horizontal = _span(row, height), _span(column, width)
         if vertical is None or horizontal is None:
             down, across = (Axis(*(t[i : i + 1] for t in axis)) for axis in (y, x))
-            part = resize(as_float(image[i : i + 1]), down, across, (height, width), as_float(fill), antialias)
+            how = Filter(_known(mode), antialias)
+            part = resize(as_float(image[i : i + 1]), down, across, (height, width), as_float(fill), how)
             out[i] = as_dtype(part, image.dtype)[0]
         else:
-            _place(out[i], image[i], vertical, horizontal, fill[0], antialias)
+            _place(out[i], image[i], vertical, horizontal, fill[0], mode, antialias)
     return out
+
+
+def _known(mode: str) -> Interpolation:
+    return "bicubic" if mode == "bicubic" else "bilinear"
 
 
 @resize_cpu.register_fake
 def _(
-    image: Tensor, y: list[Tensor], x: list[Tensor], height: int, width: int, fill: Tensor, antialias: bool
+    image: Tensor, y: list[Tensor], x: list[Tensor], height: int, width: int, fill: Tensor, mode: str, antialias: bool
 ) -> Tensor:
     return image.new_empty(image.shape[0], image.shape[1], height, width)
 
@@ -153,10 +269,10 @@ def _span(axis: list[float], limit: int) -> _Span | None:
     return span
 
 
-def _place(out: Tensor, image: Tensor, y: _Span, x: _Span, fill: Tensor, antialias: bool) -> None:
+def _place(out: Tensor, image: Tensor, y: _Span, x: _Span, fill: Tensor, mode: str, antialias: bool) -> None:
     part = image[:, y.low : y.high, x.low : x.high]
     if part.shape[-2:] != (y.length, x.length):
-        part = F.interpolate(part[None], (y.length, x.length), mode="bilinear", antialias=antialias)[0]
+        part = F.interpolate(part[None], (y.length, x.length), mode=mode, antialias=antialias)[0]
     dims = [d for d, axis in ((-2, y), (-1, x)) if axis.flipped]
     part = part.flip(dims) if dims else part
     height, width = out.shape[-2:]
@@ -168,53 +284,124 @@ def _place(out: Tensor, image: Tensor, y: _Span, x: _Span, fill: Tensor, antiali
         out[:, top:bottom, left:right] = part[:, top - y.start : bottom - y.start, left - x.start : right - x.start]
 
 
-def sample(image: Tensor, x: Tensor, y: Tensor, fill: Tensor, size: Sizes) -> Tensor:
-    """Bilinear values of float images at points.
+@dataclass(frozen=True)
+class Sampling:
+    """How `sample` reads: values between pixels, and what lies outside each image."""
+
+    interpolation: Interpolation
+    padding: PaddingMode
+    fill: Tensor
+    """(1, C or 1, 1, 1), seen where padding is "constant"."""
+    size: Sizes
+
+
+def sample(image: Tensor, x: Tensor, y: Tensor, how: Sampling) -> Tensor:
+    """Values of float images at points.
 
     Args:
         image: (B, C, H, W) float, zero outside each sample's own size.
         x, y: (B, H', W') coordinates.
-        fill: (1, C or 1, 1, 1).
-        size: of the images.
+        how: bilinear or bicubic, and the border.
     """
-    if image.requires_grad and torch.is_grad_enabled():
-        out = _sample_twice_differentiable(image, x, y)
+    x, y = _inside(x, y, how)
+    constant = how.padding == "constant"
+    if (image.requires_grad and torch.is_grad_enabled()) or (not constant and how.interpolation == "bicubic"):
+        out = _sample_by_taps(image, x, y, how)
     else:
         grid = torch.stack([x * (2 / image.shape[-1]) - 1, y * (2 / image.shape[-2]) - 1], -1)
-        out = F.grid_sample(image, grid.to(image.dtype), mode="bilinear", padding_mode="zeros", align_corners=False)
-    covered = _covered(x, size.width) * _covered(y, size.height)
-    return out + fill * (1 - covered)[:, None].to(out.dtype)
+        mode = how.interpolation
+        out = F.grid_sample(image, grid.to(image.dtype), mode=mode, padding_mode="zeros", align_corners=False)
+    if not constant:
+        return out
+    covered = _covered(x, how.size.width, how.interpolation) * _covered(y, how.size.height, how.interpolation)
+    return out + how.fill * (1 - covered)[:, None].to(out.dtype)
 
 
-def _covered(at: Tensor, length: Tensor) -> Tensor:
-    """The part of a bilinear sample's weight that lies on the image, along one axis."""
-    return (at + 0.5).clamp(0, 1) * (length[:, None, None] - at + 0.5).clamp(0, 1)
+def _inside(x: Tensor, y: Tensor, how: Sampling) -> tuple[Tensor, Tensor]:
+    width, height = (length[:, None, None] for length in (how.size.width, how.size.height))
+    zero = torch.zeros_like(width)
+    return folded(x, zero, width, how.padding), folded(y, zero, height, how.padding)
 
 
-def _sample_twice_differentiable(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
+def _covered(at: Tensor, length: Tensor, interpolation: Interpolation) -> Tensor:
+    """The part of a sample's weight that lies on the image, along one axis."""
+    length = length[:, None, None]
+    if interpolation == "bilinear":
+        return (at + 0.5).clamp(0, 1) * (length - at + 0.5).clamp(0, 1)
+    first = (at - 0.5).floor() - 1
+    total = torch.zeros_like(at)
+    for tap in range(4):
+        pixel = first + tap
+        weight = kernel(at - 0.5 - pixel, "bicubic", sharpness(antialias=False))
+        total = total + weight * ((pixel >= 0) & (pixel < length))
+    return total
+
+
+def _sample_by_taps(image: Tensor, x: Tensor, y: Tensor, how: Sampling) -> Tensor:
     """`grid_sample` by gathers: it has second derivatives on torch 2.11 too, which R1 and R2 penalties need."""
     b, c, h, w = image.shape
-    left, top = (x - 0.5).floor(), (y - 0.5).floor()
+    reach = 1 if how.interpolation == "bicubic" else 0
+    left, top = (x - 0.5).floor() - reach, (y - 0.5).floor() - reach
     flat = image.flatten(2)
+    across = [kernel(x - 0.5 - left - i, how.interpolation, sharpness(antialias=False)) for i in range(2 + 2 * reach)]
+    down = [kernel(y - 0.5 - top - i, how.interpolation, sharpness(antialias=False)) for i in range(2 + 2 * reach)]
     out = image.new_zeros(b, c, *x.shape[1:])
-    for dy in (0, 1):
-        for dx in (0, 1):
-            column, row = left + dx, top + dy
-            weight = (1 - (x - 0.5 - column).abs()) * (1 - (y - 0.5 - row).abs())
-            weight = weight * ((column >= 0) & (column < w) & (row >= 0) & (row < h))
-            index = (row.clamp(0, h - 1) * w + column.clamp(0, w - 1)).to(torch.int64).flatten(1)
-            value = flat.gather(2, index[:, None].expand(b, c, -1)).unflatten(2, x.shape[1:])
+    for i, weight_y in enumerate(down):
+        for j, weight_x in enumerate(across):
+            column, row = left + j, top + i
+            weight = weight_x * weight_y
+            if how.padding == "constant":
+                weight = weight * ((column >= 0) & (column < w) & (row >= 0) & (row < h))
+            else:
+                column, row = _inside(column + 0.5, row + 0.5, how)
+            value = flat.gather(2, _index(column.floor(), row.floor(), h, w).expand(b, c, -1)).unflatten(2, x.shape[1:])
             out = out + value * weight[:, None].to(image.dtype)
     return out
 
 
-def sample_nearest(image: Tensor, x: Tensor, y: Tensor, fill: Tensor, size: Sizes) -> Tensor:
+def _index(column: Tensor, row: Tensor, height: int, width: int) -> Tensor:
+    """(B, 1, P): places of pixels in a flattened image."""
+    return (row.clamp(0, height - 1) * width + column.clamp(0, width - 1)).to(torch.int64).flatten(1)[:, None]
+
+
+def sample_nearest(image: Tensor, x: Tensor, y: Tensor, how: Sampling) -> Tensor:
     """The pixel under each point, unchanged, for any dtype; arguments as in `sample`."""
     b, c, h, w = image.shape
-    index = (y.floor().clamp(0, h - 1) * w + x.floor().clamp(0, w - 1)).to(torch.int64).flatten(1)
-    out = image.flatten(2).gather(2, index[:, None].expand(b, c, -1)).unflatten(2, x.shape[1:])
-    inside = (x >= 0) & (y >= 0) & (x < size.width[:, None, None]) & (y < size.height[:, None, None])
-    return torch.where(inside[:, None], out, fill)
+    x, y = _inside(x, y, how)
+    out = image.flatten(2).gather(2, _index(x.floor(), y.floor(), h, w).expand(b, c, -1)).unflatten(2, x.shape[1:])
+    if how.padding != "constant":
+        return out
+    inside = (x >= 0) & (y >= 0) & (x < how.size.width[:, None, None]) & (y < how.size.height[:, None, None])
+    return torch.where(inside[:, None], out, how.fill)
+
+
+def any_of(values: Tensor) -> bool:
+    """Whether any is not 0. Read where that waits for nothing, on a CPU outside a graph; True elsewhere."""
+    if values.device.type != "cpu" or torch.compiler.is_compiling():
+        return True
+    return bool(values.any())
+
+
+CHUNK_BYTES = 1 << 20
+"""On a CPU pixels are taken so many bytes of float image at a time: a chunk stays in a core's cache between steps.
+Measured in docs/decisions/0005-work-in-cache-sized-chunks.md."""
+
+
+def in_chunks(image: Tensor, function: Callable[[slice], Tensor]) -> Tensor:
+    """`function` of slices of the batch, joined; all at once where chunks would gain nothing.
+
+    Nothing is gained on a GPU, inside a compiled graph (which fuses instead) or with gradients (which keep everything).
+    """
+    rows = max(1, CHUNK_BYTES // max(1, 4 * image.shape[1:].numel()))
+    whole = image.device.type != "cpu" or (image.requires_grad and torch.is_grad_enabled())
+    if whole or torch.compiler.is_compiling() or rows >= len(image):
+        return function(slice(None))
+    first = function(slice(0, rows))
+    out = first.new_empty(len(image), *first.shape[1:])
+    out[:rows] = first
+    for start in range(rows, len(image), rows):
+        out[start : start + rows] = function(slice(start, start + rows))
+    return out
 
 
 def as_float(image: Tensor) -> Tensor:

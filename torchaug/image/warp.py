@@ -1,4 +1,4 @@
-"""Geometry as a matrix: the kind `Geometric`, and the run that folds neighbours into one resampling for every label."""
+"""Geometry: the kinds `Geometric` and `Warp`, and the run that folds neighbours into one resampling for every label."""
 
 from __future__ import annotations
 
@@ -13,11 +13,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torchaug.batch import Batch
-from torchaug.image import matrices, resample
-from torchaug.image.resample import Axis, as_dtype, as_float, own_pixels, per_channel
+from torchaug.image import followers, matrices, resample
+from torchaug.image.path import Bend, Numbers, Path, points
+from torchaug.image.resample import (
+    Axis,
+    Filter,
+    Interpolation,
+    PaddingMode,
+    Sampling,
+    any_of,
+    as_dtype,
+    as_float,
+    in_chunks,
+    own_pixels,
+    per_channel,
+)
 from torchaug.transform import Call, Folding, Run, Sizes, Transform, canvas_of
 
-Interpolation = Literal["bilinear", "nearest"]
 MAX_SAMPLES = 8
 """Largest number of samples per output pixel and axis where a general geometry shrinks; beyond, it aliases."""
 
@@ -29,13 +41,26 @@ class Geometric(Transform):
     samples that are not chosen and in evaluation (the centred crop or resize of that size).
     """
 
-    moves: Literal["pixels", "axes", "points"] = "points"
-    """"pixels": whole pixels to whole pixels (flips, crops); "axes": axes stay axes (resizes); "points": anything."""
+    moves: Literal["pixels", "turns", "axes", "points"] = "points"
+    """"pixels": whole pixels to whole pixels (flips, crops); "turns": likewise, and axes may be exchanged; "axes": axes
+    stay axes (resizes); "points": anything."""
+    projective: bool = False
+    """Whether the matrix has a third row of its own: a perspective."""
     interpolation: Interpolation | None = None
     """None where it moves whole pixels and so fits any."""
     antialias: bool = True
     fill: tuple[float, ...] | None = None
     """Value outside the image, in [0, 1]; None where it never looks there."""
+    padding_mode: PaddingMode | None = None
+    """What lies outside the image; None where it never looks there."""
+    ragged: bool = False
+    """Whether images of one size may come out in different sizes, on one padded canvas."""
+    guided: bool = False
+    """Whether it looks at the labels to draw: see `guide`."""
+    keypoint_swap: tuple[int, ...] | None = None
+    """The order of the keypoints after it: a mirrored left hand is a right one."""
+    mask_swap: tuple[tuple[int, int], ...] | None = None
+    """Pairs of classes that it exchanges in masks."""
 
     @abstractmethod
     def matrix(self, u: Tensor, size: Sizes) -> Tensor:
@@ -45,12 +70,28 @@ class Geometric(Transform):
         """The matrix of a sample that is not chosen."""
         return matrices.identity(len(size.height), size.height)
 
+    def uneven(self, canvas: tuple[int, int]) -> bool:
+        return self.ragged
+
+    def guide(self, batch: Batch, u: Tensor, chosen: Tensor, size: Sizes) -> Tensor:
+        """What `matrix` and `sizes` get in place of `u` (B, uniforms): numbers (B, n) drawn with a look at the labels."""
+        return u
+
+    def settle(self, before: Batch, after: Batch, u: Tensor, chosen: Tensor) -> Batch:
+        """What a guided step does to the labels besides moving them: boxes that it drops, for instance."""
+        return after
+
     def check(self, size: Sizes, ragged: bool) -> None:
         """Raise an error where the step cannot act on images of this canvas, or of different sizes on it."""
 
     def shrinks(self, canvas: tuple[int, int]) -> float:
         """The largest factor by which it can shrink a canvas, known from its constructor."""
         return 1.0
+
+    def link(self, u: Tensor, chosen: Tensor, size: Sizes) -> Tensor | Bend:
+        """Its part of the way from output to input coordinates."""
+        m = self.matrix(u, size)
+        return m if self.always else torch.where(chosen[:, None, None], m, self.rest(size))
 
     def run(self, folding: Folding) -> Run:
         return GeometryRun(self, folding)
@@ -59,19 +100,57 @@ class Geometric(Transform):
         return GeometryRun(self, Folding()).apply(batch, [Call(u, chosen)])
 
 
-@dataclass
+class Warp(Geometric):
+    """A transform that moves pixels by a displacement that no matrix can express. A concrete one writes `displacement`.
+
+    It folds with neighbouring geometry into one resampling. Keypoints and boxes go the other way: by fixed-point
+    iteration, which needs a displacement that changes by less than a pixel per pixel, or by `back`.
+    """
+
+    def numbers(self, u: Tensor, size: Sizes) -> Numbers:
+        """What `displacement` needs, (B, ...) each, made once for a batch."""
+        return self.drawn(u, size)
+
+    @abstractmethod
+    def displacement(self, x: Tensor, y: Tensor, numbers: Numbers, size: Sizes) -> tuple[Tensor, Tensor]:
+        """How far from output coordinates the input is.
+
+        Args:
+            x, y: (B, P) output coordinates of edges: the centre of pixel j is at j + 0.5.
+            numbers: from `numbers`.
+            size: of the images.
+
+        Returns:
+            (dx, dy), (B, P) each: the input is at (x + dx, y + dy).
+        """
+
+    has_back: bool = False
+    """Whether `back` is written."""
+
+    def back(self, x: Tensor, y: Tensor, numbers: Numbers, size: Sizes) -> tuple[Tensor, Tensor]:
+        """How far from input coordinates the output is: the exact inverse, where there is a formula."""
+        raise NotImplementedError
+
+    def matrix(self, u: Tensor, size: Sizes) -> Tensor:
+        return self.rest(size)
+
+    def link(self, u: Tensor, chosen: Tensor, size: Sizes) -> Tensor | Bend:
+        return Bend(self.displacement, self.back if self.has_back else None, self.numbers(u, size), size, chosen)
+
+
+@dataclass(frozen=True)
 class _Traced:
     """A run's geometry for a batch."""
 
-    matrix: Tensor  # (B, 3, 3) output -> input
-    y: Axis
-    x: Axis
+    path: Path
+    axes: tuple[Axis, Axis] | None  # y, x; None where axes do not stay axes
     canvas: tuple[int, int]
     size: Tensor | None
+    shrinks: float
 
 
 class GeometryRun(Run):
-    """Neighbouring geometric steps as one matrix and one resampling."""
+    """Neighbouring geometric steps as one way of coordinates and one resampling."""
 
     def __init__(self, first: Geometric, folding: Folding) -> None:
         super().__init__([first])
@@ -88,10 +167,28 @@ class GeometryRun(Run):
             return f"{name} moves no pixels"
         if self.folding.geometry == "sequential":
             return "geometry='sequential'"
-        for what in ("interpolation", "fill"):
+        if step.guided or self.geometric[0].guided:
+            return f"{name if step.guided else type(self.steps[0]).__name__} looks at the labels"
+        if {self.moves, step.moves} == {"turns", "axes"}:
+            return (
+                f"{name} would turn the axes of a separable resampling"
+                if step.moves == "turns"
+                else (f"{name} resamples along the axes, which were turned")
+            )
+        return self._refuses_border(step)
+
+    def _refuses_border(self, step: Geometric) -> str | None:
+        name = type(step).__name__
+        for what in ("interpolation", "padding_mode", "fill"):
             ours = self._common(what)
             if ours is not None and getattr(step, what) not in (None, ours):
                 return f"{name} has {what}={getattr(step, what)!r}, the run has {ours!r}"
+        padding = self.padding if step.padding_mode is None else step.padding_mode
+        if padding != "constant":
+            if "axes" in (step.moves, self.moves):
+                return f"{name} would filter across a border of padding_mode={padding!r}"
+            if step.padding_mode is not None and self._common("padding_mode") is not None:
+                return f"{name} would take another border for its padding_mode={padding!r}"
         return None
 
     def _common(self, what: str) -> object:
@@ -101,16 +198,27 @@ class GeometryRun(Run):
         return None
 
     @property
+    def padding(self) -> PaddingMode:
+        """What lies outside the images."""
+        return self._common("padding_mode") or "constant"  # type: ignore[return-value]
+
+    @property
+    def interpolation(self) -> Interpolation:
+        """How values between pixels are made; nearest where there is nothing between."""
+        return self._common("interpolation") or "nearest"  # type: ignore[return-value]
+
+    @property
     def moves(self) -> str:
         """The most general of the steps' ways to move."""
         kinds = {step.moves for step in self.geometric}
-        return next(kind for kind in ("points", "axes", "pixels") if kind in kinds)
+        return next(kind for kind in ("points", "axes", "turns", "pixels") if kind in kinds)
 
     def summary(self) -> str:
         ways = {
             "pixels": "pixels moved unchanged, 1 pass",
+            "turns": "pixels moved unchanged, 1 pass",
             "axes": "1 separable resampling" + (", antialiased" if self._antialias else ""),
-            "points": f"1 {self._common('interpolation')} resampling",
+            "points": f"1 {self.interpolation} resampling",
         }
         return ways[self.moves]
 
@@ -119,90 +227,124 @@ class GeometryRun(Run):
         return all(step.antialias for step in self.geometric)
 
     def apply(self, batch: Batch, calls: Sequence[Call]) -> Batch:
-        canvas = canvas_of(batch)
+        canvas, first = canvas_of(batch), self.geometric[0]
         if canvas is None:
-            who = type(self.steps[0]).__name__
-            raise TypeError(f"{who}: expected a batch with an image or a mask, got {sorted(batch.present())}")
-        traced = self._trace(calls, canvas, batch.size, len(batch))
-        shrinks = 1.0
-        for step in self.geometric:
-            shrinks, canvas = shrinks * step.shrinks(canvas), step.canvas_after(canvas)
-        return self._warp(batch, traced, shrinks)
+            raise TypeError(
+                f"{type(first).__name__}: expected a batch with an image or a mask, got {sorted(batch.present())}"
+            )
+        if first.guided:
+            u, chosen = calls[0]
+            calls = [Call(first.guide(batch, u, chosen, Sizes.of(canvas, batch.size, u)), chosen)]
+        elif self._idle(calls):
+            return batch
+        after = self._follow(batch, self._trace(calls, canvas, batch.size), calls, self.geometric)
+        return first.settle(batch, after, *calls[0]) if first.guided else after
 
-    def _trace(self, calls: Sequence[Call], canvas: tuple[int, int], size: Tensor | None, count: int) -> _Traced:
+    def _idle(self, calls: Sequence[Call]) -> bool:
+        """Whether no sample is chosen for any step; asked where that waits for nothing."""
+        if any(step.always or step.resizes or step.ragged for step in self.geometric):
+            return False
+        return not any(any_of(chosen) for _, chosen in calls)
+
+    def _trace(self, calls: Sequence[Call], canvas: tuple[int, int], size: Tensor | None) -> _Traced:
         now = Sizes.of(canvas, size, calls[0].u)
-        total = matrices.identity(count, now.height)
-        low, high = torch.zeros_like(now.stacked()), now.stacked()  # what may be seen of the input, (B, 2) y x
-        for i, (step, (u, chosen)) in enumerate(zip(self.geometric, calls, strict=True)):
+        path = Path((), any(step.projective for step in self.geometric))
+        low, high, shrinks = torch.zeros_like(now.stacked()), now.stacked(), 1.0  # (B, 2) y x: what may be seen
+        padded = False
+        for step, (u, chosen) in zip(self.geometric, calls, strict=True):
             step.check(now, ragged=size is not None)
-            m = step.matrix(u, now)
-            if not step.always:
-                m = torch.where(chosen[:, None, None], m, step.rest(now))
-            total = total @ m if i else m
-            if step.resizes:
-                size = None
-                now = Sizes.of(step.canvas_after(now.canvas), None, now.height)
-            if self.moves != "points":
-                low, high = _seen(total, now.stacked(), low, high)
-        canvas = now.canvas
-        y = Axis(total[:, 1, 1], total[:, 1, 2], low[:, 0], high[:, 0])
-        x = Axis(total[:, 0, 0], total[:, 0, 2], low[:, 1], high[:, 1])
-        return _Traced(total, y, x, canvas, size)
+            shrinks = shrinks * step.shrinks(now.canvas)
+            path = path.then(step.link(u, chosen, now))
+            size = None if step.resizes else size
+            uneven = size is not None or step.uneven(now.canvas)
+            now = step.sizes(u, chosen, now)._replace(canvas=step.canvas_after(now.canvas))
+            size = now.stacked() if uneven and not step.resizes else size
+            padded = padded or step.padding_mode not in (None, "constant")
+            if path.matrix is not None and self.moves in ("pixels", "axes") and not padded:
+                low, high = _seen(path.matrix, now.stacked(), low, high)
+        axes = None
+        if path.matrix is not None and self.moves in ("pixels", "axes"):
+            axes = _axes(path.matrix, low, high)
+        return _Traced(path, axes, now.canvas, size, shrinks)
 
     def undo(self, batch: Batch, calls: Sequence[Call], canvas: tuple[int, int], size: Tensor | None) -> Batch:
         now = canvas_of(batch)
-        forth = self._trace(calls, canvas, size, len(batch))
+        if self.geometric[0].guided:
+            raise ValueError(
+                f"inverse: {type(self.steps[0]).__name__} looked at labels that are not known any more; leave it out of "
+                "a Compose that is to be inverted"
+            )
+        forth = self._trace(calls, canvas, size)
         if now is None or now != forth.canvas:
             raise ValueError(f"inverse: the batch must have the transformed canvas {forth.canvas}, got {now}")
-        back = matrices.inverse(forth.matrix)
-        height, width, _ = Sizes.of(now, None, back[:, 0, 0])
-        zero = torch.zeros_like(height)
-        y = Axis(back[:, 1, 1], back[:, 1, 2], zero, height)
-        x = Axis(back[:, 0, 0], back[:, 0, 2], zero, width)
-        return self._warp(batch, _Traced(back, y, x, canvas, size), shrinks=1.0)
+        back, axes = forth.path.inverted(), None
+        if forth.axes is not None and back.matrix is not None:
+            full = Sizes.of(now, forth.size, back.matrix[:, 0, 0]).stacked()
+            axes = _axes(back.matrix, torch.zeros_like(full), full)
+        traced = _Traced(back, axes, canvas, size, shrinks=1.0)
+        return self._follow(batch.replace(size=forth.size), traced, list(reversed(calls)), self.geometric[::-1])
 
-    def _warp(self, batch: Batch, traced: _Traced, shrinks: float) -> Batch:
+    def _follow(self, batch: Batch, traced: _Traced, calls: Sequence[Call], steps: Sequence[Geometric]) -> Batch:
+        """The batch after the run, with everything that follows the pixels."""
         changes: dict[str, Tensor | None] = {"size": traced.size}
         if batch.image is not None:
-            changes["image"] = self._image(batch.image, batch.size, traced, shrinks)
-        if batch.mask is not None:
-            changes["mask"] = self._mask(batch.mask, batch.size, traced)
-        if batch.boxes is not None or batch.keypoints is not None:
-            to_output = matrices.inverse(traced.matrix)
-            if batch.boxes is not None:
-                changes["boxes"] = _move_boxes(batch.boxes, to_output, traced)
-            if batch.keypoints is not None:
-                changes["keypoints"] = _move_keypoints(batch.keypoints, to_output)
-        return batch.replace(**changes)
+            changes["image"] = _within(self._image(batch.image, batch.size, traced), traced.size)
+        mask, keypoints, visible = batch.mask, batch.keypoints, batch.visible
+        if mask is not None:
+            mask = _within(self._mask(mask, batch.size, traced), traced.size)
+        if batch.boxes is not None:
+            full = Sizes.of(traced.canvas, traced.size, calls[0].u)
+            changes["boxes"] = followers.move_boxes(batch.boxes, traced.path, full)
+        if keypoints is not None:
+            keypoints = followers.move_keypoints(keypoints, traced.path)
+        for step, (_, chosen) in zip(steps, calls, strict=True):
+            if step.mask_swap is not None and mask is not None:
+                mask = followers.swap_classes(mask, step.mask_swap, chosen)
+            if step.keypoint_swap is not None and keypoints is not None:
+                who = type(step).__name__
+                keypoints = followers.swap_keypoints(keypoints, step.keypoint_swap, chosen, who)
+                if visible is not None:
+                    visible = followers.swap_keypoints(visible, step.keypoint_swap, chosen, who)
+        return batch.replace(**changes, mask=mask, keypoints=keypoints, visible=visible)
 
-    def _image(self, image: Tensor, size: Tensor | None, traced: _Traced, shrinks: float) -> Tensor:
-        fill, nearest = self._fill(image), self._common("interpolation") == "nearest"
-        if self.moves == "points":
-            return self._sampled(image, size, traced, fill, finer=1 if nearest else self._finer(shrinks))
-        unchanged = self.moves == "pixels"
-        if (unchanged or not nearest) and _has_cpu_kernels(image):
-            return resample.on_cpu(image, traced.y, traced.x, traced.canvas, fill, self._antialias)
+    def _image(self, image: Tensor, size: Tensor | None, traced: _Traced) -> Tensor:
+        fill = self._fill(image)
+        if traced.axes is None:
+            return self._sampled(image, size, traced, fill)
+        unchanged, nearest = self.moves == "pixels", self.interpolation == "nearest"
+        how = Filter(self.interpolation, self._antialias, traced.shrinks)
+        if (unchanged or not nearest) and self.padding == "constant" and _has_cpu_kernels(image):
+            return resample.on_cpu(image, *traced.axes, traced.canvas, fill, how)
         if unchanged or nearest:
-            return resample.move_pixels(image, traced.y, traced.x, traced.canvas, fill)
-        out = resample.resize(as_float(image), traced.y, traced.x, traced.canvas, as_float(fill), self._antialias)
+            return resample.move_pixels(image, *traced.axes, traced.canvas, fill, self.padding)
+        out = resample.resize(as_float(image), *traced.axes, traced.canvas, as_float(fill), how)
         return as_dtype(out, image.dtype)
 
-    def _finer(self, shrinks: float) -> int:
-        """Samples per output pixel and axis: from constructors and shapes, never from values."""
-        return min(ceil(shrinks - 1e-6), MAX_SAMPLES) if self._antialias else 1
+    def _sampled(self, image: Tensor, size: Tensor | None, traced: _Traced, fill: Tensor) -> Tensor:
+        """By points, in pieces that stay in a CPU's cache."""
+        finer = 1
+        if self._antialias and self.interpolation != "nearest":
+            finer = min(ceil(traced.shrinks - 1e-6), MAX_SAMPLES)  # from constructors and shapes, never from values
+        full = Sizes.of(_canvas(image), size, traced.path.still().to(torch.float32))
+        still = traced.path.still()
 
-    def _sampled(self, image: Tensor, size: Tensor | None, traced: _Traced, fill: Tensor, finer: int) -> Tensor:
-        full = Sizes.of(_canvas(image), size, traced.matrix[:, 0, 0])
-        if size is not None:  # earlier steps may have written to the padding
-            image = torch.where(own_pixels(image, size), image, image.new_zeros(()))
-        x, y = _points(traced.matrix, traced.canvas, finer)
-        if self._common("interpolation") == "nearest":
-            return resample.sample_nearest(image, x, y, fill, full)
-        out = resample.sample(as_float(image), x, y, as_float(fill), full)
-        out = as_dtype(F.avg_pool2d(out, finer) if finer > 1 else out, image.dtype)
-        if traced.canvas != _canvas(image):
-            return out
-        return torch.where(_still(traced.matrix)[:, None, None, None], image, out)  # bit-equal where nothing moves
+        def apply(rows: slice) -> Tensor:
+            part, like = image[rows], full.height[rows]
+            if size is not None:  # earlier steps may have written to the padding
+                part = torch.where(own_pixels(part, size[rows]), part, part.new_zeros(()))
+            x, y = points(traced.path.rows(rows), traced.canvas, finer, like)
+            if self.interpolation == "nearest":
+                return resample.sample_nearest(part, x, y, self._how(fill, full.rows(rows)))
+            out = resample.sample(as_float(part), x, y, self._how(as_float(fill), full.rows(rows)))
+            out = as_dtype(F.avg_pool2d(out, finer) if finer > 1 else out, image.dtype)
+            if traced.canvas != _canvas(image):
+                return out
+            return torch.where(still[rows][:, None, None, None], part, out)  # bit-equal where nothing moves
+
+        return in_chunks(image, apply)
+
+    def _how(self, fill: Tensor, size: Sizes) -> Sampling:
+        return Sampling(self.interpolation, self.padding, fill, size)
 
     def _fill(self, image: Tensor) -> Tensor:
         """(1, C or 1, 1, 1) in the image's dtype and range."""
@@ -218,11 +360,21 @@ class GeometryRun(Run):
 
     def _mask(self, mask: Tensor, size: Tensor | None, traced: _Traced) -> Tensor:
         fill = mask.new_zeros(1, 1, 1, 1)
-        if self.moves != "points":
-            return resample.move_pixels(mask, traced.y, traced.x, traced.canvas, fill)
-        x, y = _points(traced.matrix, traced.canvas, 1)
-        full = Sizes.of(_canvas(mask), size, traced.matrix[:, 0, 0])
-        return resample.sample_nearest(mask, x, y, fill, full)
+        if traced.axes is not None:
+            return resample.move_pixels(mask, *traced.axes, traced.canvas, fill, self.padding)
+        full = Sizes.of(_canvas(mask), size, traced.path.still().to(torch.float32))
+        x, y = points(traced.path, traced.canvas, 1, full.height)
+        return resample.sample_nearest(mask, x, y, self._how(fill, full))
+
+
+def _axes(m: Tensor, low: Tensor, high: Tensor) -> tuple[Axis, Axis]:
+    """Of a matrix that keeps axes: y and x, seeing only inputs from `low` to `high`, (B, 2) y x each."""
+    return Axis(m[:, 1, 1], m[:, 1, 2], low[:, 0], high[:, 0]), Axis(m[:, 0, 0], m[:, 0, 2], low[:, 1], high[:, 1])
+
+
+def _within(plane: Tensor, size: Tensor | None) -> Tensor:
+    """Zeros outside each sample's own size."""
+    return plane if size is None else torch.where(own_pixels(plane, size), plane, plane.new_zeros(()))
 
 
 def _has_cpu_kernels(image: Tensor) -> bool:
@@ -239,55 +391,5 @@ def _seen(total: Tensor, full: Tensor, low: Tensor, high: Tensor) -> tuple[Tenso
     return torch.maximum(low, torch.minimum(start, end)), torch.minimum(high, torch.maximum(start, end))
 
 
-def _points(m: Tensor, canvas: tuple[int, int], finer: int) -> tuple[Tensor, Tensor]:
-    """Input coordinates x, y of `finer` samples per output pixel and axis: (B, H finer, W finer) each.
-
-    They spread over what the pixel covers beyond one input pixel, since the bilinear sample itself covers one: a sample
-    that does not shrink takes them all at the centre, and is not blurred.
-    """
-    e = m[:, :, :, None, None]
-    covers_x, covers_y = (m[:, :2, axis].norm(dim=1)[:, None].clamp(min=1) for axis in (0, 1))  # (B, 1) input pixels
-    xs = _spread(canvas[1], finer, 1 - 1 / covers_x)[:, None, :]
-    ys = _spread(canvas[0], finer, 1 - 1 / covers_y)[:, :, None]
-    return e[:, 0, 0] * xs + (e[:, 0, 1] * ys + e[:, 0, 2]), e[:, 1, 0] * xs + (e[:, 1, 1] * ys + e[:, 1, 2])
-
-
-def _spread(length: int, finer: int, width: Tensor) -> Tensor:
-    """Centres of pixels, `finer` of each spread over `width` (B, 1) of it: (B, length * finer)."""
-    at = torch.arange(length * finer, device=width.device)
-    inside = (at % finer + 0.5) / finer - 0.5
-    return (at // finer).to(width.dtype) + 0.5 + inside * width
-
-
-def _still(m: Tensor) -> Tensor:
-    """(B,) bool: which matrices change nothing."""
-    return (m == matrices.identity(len(m), m)).flatten(1).all(1)
-
-
 def _canvas(plane: Tensor) -> tuple[int, int]:
     return plane.shape[-2], plane.shape[-1]
-
-
-def _move_keypoints(keypoints: Tensor, to_output: Tensor) -> Tensor:
-    points = keypoints.to(to_output.dtype)
-    moved = matrices.move(points + 0.5, to_output) - 0.5
-    return _like(torch.where(_still(to_output)[:, None, None], points, moved), keypoints)
-
-
-def _move_boxes(boxes: Tensor, to_output: Tensor, traced: _Traced) -> Tensor:
-    """The smallest upright boxes (B, N, 4) around the moved corners, clamped to each sample's canvas."""
-    x0, y0, x1, y1 = boxes.to(to_output.dtype).unbind(-1)
-    corners = torch.stack([x0, y0, x1, y0, x1, y1, x0, y1], -1).unflatten(-1, (4, 2))
-    moved = matrices.move(corners.flatten(1, 2), to_output).unflatten(1, corners.shape[1:3])
-    full = Sizes.of(traced.canvas, traced.size, to_output[:, 0, 0])
-    limit = torch.stack([full.width, full.height], 1)[:, None]  # (B, 1, 2)
-    low, high = moved.amin(-2), moved.amax(-2)
-    clamped = [torch.minimum(corner.clamp(min=0), limit) for corner in (low, high)]
-    return _like(torch.cat(clamped, -1), boxes)
-
-
-def _like(values: Tensor, original: Tensor) -> Tensor:
-    """In the caller's dtype; rounded where that holds whole pixels."""
-    if original.is_floating_point():
-        return values.to(original.dtype)
-    return values.round().to(original.dtype)
