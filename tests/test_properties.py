@@ -117,7 +117,9 @@ def test_uint8_and_float_agree_within_a_level(transform: Layer) -> None:
         (level(whole) - level(real)).abs() if real.min() >= -0.01 and real.max() <= 1.01 else (whole - real).abs()
     )
     steps = sum(isinstance(t, (torchaug.image.Geometric, torchaug.image.Pointwise)) for t in transform.leaves())
-    assert difference.max() <= (1.01 if steps == 1 else 4.0)
+    cubic = any(getattr(t, "interpolation", None) == "bicubic" for t in transform.leaves())
+    # torch's and PIL's cubic filters for uint8 clamp to levels between the two axes
+    assert difference.max() <= (6.0 if cubic else 1.01 if steps == 1 else 4.0)
 
 
 @every(EVERY)

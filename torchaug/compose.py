@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchaug.batch import Batch
 from torchaug.foreign import Foreign, PerSample
 from torchaug.keys import choice, permutation
-from torchaug.transform import Call, Folding, Layer, Params, Run, Transform, plan, probability
+from torchaug.transform import Call, Folding, Layer, Params, Run, Sizes, Transform, plan, probability
 
 
 class Container(Layer):
@@ -103,10 +103,10 @@ class Container(Layer):
         calls = self._calls(params.u)
         canvas, size, stages = params.canvas, params.size, []
         for run in self.runs():
-            stages.append((run, calls[: len(run.steps)], canvas, size))
-            calls = calls[len(run.steps) :]
-            for step in run.steps:
-                canvas, size = step.canvas_after(canvas), None if step.resizes else size
+            mine, calls = calls[: len(run.steps)], calls[len(run.steps) :]
+            stages.append((run, mine, canvas, size))
+            for step, call in zip(run.steps, mine, strict=True):
+                canvas, size = _after(step, call, canvas, size)
         for stage in reversed(stages):
             batch = stage[0].undo(batch, *stage[1:])
         return batch
@@ -185,6 +185,15 @@ def _compiler_is_missing(error: BaseException) -> bool:
         if following is None:
             return False
         error = following
+
+
+def _after(
+    step: Transform, call: Call, canvas: tuple[int, int], size: Tensor | None
+) -> tuple[tuple[int, int], Tensor | None]:
+    """The canvas and the sizes (B, 2) of images, None where they fill it, after a step."""
+    uneven = size is not None or step.uneven(canvas)
+    after = step.sizes(*call, Sizes.of(canvas, size, call.u))
+    return step.canvas_after(canvas), after.stacked().to(torch.int64) if uneven and not step.resizes else None
 
 
 class Compose(Container):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -107,12 +107,12 @@ class Color(Pointwise):
     def matrix(self, u: Tensor, mean: Tensor) -> Tensor:
         """(B, C + 1, C + 1) on (channels, 1), from `u` (B, uniforms) and the image's channel means (B, C)."""
 
-    def run(self, folding: Folding) -> Run:
-        return MatrixRun(self) if folding.color == "folded" else PixelRun(self, folding)
-
 
 class PixelRun(Run):
-    """Neighbouring steps on pixel values: one conversion to float and back, and few passes when compiled."""
+    """Neighbouring steps on pixel values: one conversion to float and back, and few passes when compiled.
+
+    With color="folded" the colour steps at its head, and the normalisation after them, are one matrix, clamped once.
+    """
 
     def __init__(self, first: Pixels, folding: Folding) -> None:
         super().__init__([first])
@@ -123,10 +123,21 @@ class PixelRun(Run):
         """The steps, all of which act on pixel values."""
         return self.steps  # type: ignore[return-value]
 
+    @property
+    def head(self) -> int:
+        """How many steps at the start are one matrix."""
+        if self.folding.color != "folded":
+            return 0
+        colors = 0
+        while colors < len(self.steps) and isinstance(self.steps[colors], Color):
+            colors += 1
+        follows = 0 < colors < len(self.steps) and self.pixelwise[colors].levels() is not None
+        return colors + follows
+
     def refuses(self, step: Transform) -> str | None:
         if not isinstance(step, Pixels):
             return f"{type(step).__name__} does more than change pixel values"
-        if isinstance(step, Color) and self.folding.color == "folded":
+        if isinstance(step, Color) and self.folding.color == "folded" and not isinstance(self.steps[-1], Color):
             return f"{type(step).__name__} becomes a matrix"
         last = self.pixelwise[-1]
         if last.dtype_after(torch.float32) == torch.uint8:
@@ -134,27 +145,57 @@ class PixelRun(Run):
         return None
 
     def summary(self) -> str:
-        colors = sum(isinstance(step, Color) for step in self.steps)
-        looking = [type(step).__name__ for step in self.steps if not isinstance(step, Pointwise)]
-        text = f"1 pass when compiled, {colors} colour steps, clamped between"
-        return text if not looking else f"1 pass when compiled and those of {', '.join(looking)}"
+        head, steps = self.head, self.steps
+        if head == len(steps):
+            return "1 pass, one matrix, clamped once"
+        looking = [type(step).__name__ for step in steps if not isinstance(step, Pointwise)]
+        colors = sum(isinstance(step, Color) for step in steps)
+        folded = f"{head} steps in one matrix" if head else f"{colors} colour steps, clamped between"
+        return "1 pass when compiled" + (f" and those of {', '.join(looking)}" if looking else "") + f", {folded}"
 
     def apply(self, batch: Batch, calls: Sequence[Call]) -> Batch:
         image, own, size = _image_of(batch, self.steps[0], calls[0].u)
-        numbers = [step.numbers(*call, size) for step, call in zip(self.pixelwise, calls, strict=True)]
-        dtypes = [image.dtype]
-        for step in self.pixelwise:
-            dtypes.append(step.dtype_after(dtypes[-1]))
+        head, tail = self.head, self.pixelwise[self.head :]
+        matrix = self._matrix(image, own, calls[:head]) if head else None
+        numbers = [step.numbers(*call, size) for step, call in zip(tail, calls[head:], strict=True)]
+        dtypes = [_dtype_after(self.pixelwise[:i], image.dtype) for i in range(head, len(self.steps) + 1)]
 
         def apply(rows: slice) -> Tensor:
-            part = size.rows(rows)
-            planes: Tensor | Planes = as_float(image[rows])
-            for step, values, dtype in zip(self.pixelwise, numbers, dtypes[:-1], strict=True):
-                frame = Frame(part, None if own is None else own[rows], dtype == torch.uint8)
+            part, mine = size.rows(rows), None if own is None else own[rows]
+            real = as_float(image[rows])
+            if matrix is not None:
+                total, low, high = matrix
+                real = apply_matrix(real, total[rows]).clamp(low, high)
+            planes: Tensor | Planes = real
+            for step, values, dtype in zip(tail, numbers, dtypes[:-1], strict=True):
+                frame = Frame(part, mine, dtype == torch.uint8)
                 planes = _step(step, planes, {name: value[rows] for name, value in values.items()}, frame)
             return as_dtype(_stacked(planes), dtypes[-1])
 
         return batch.replace(image=in_chunks(image, apply))
+
+    def _matrix(self, image: Tensor, own: Tensor | None, calls: Sequence[Call]) -> tuple[Tensor, Tensor, Tensor]:
+        """The matrix (B, C + 1, C + 1) of the head and the bounds (1, C, 1, 1) of what comes out.
+
+        The mean of an affine map is the affine map of the mean, so one reduction serves all steps.
+        """
+        mine: Callable[[slice], Tensor | None] = (lambda rows: None) if own is None else own.__getitem__
+        mean = in_chunks(image, lambda rows: channel_means(as_float(image[rows]), mine(rows)))
+        count, channels = mean.shape
+        eye = torch.eye(channels + 1, device=mean.device).expand(count, -1, -1)
+        total = eye
+        low, high = per_channel([0.0] * channels, mean), per_channel([1.0] * channels, mean)
+        for step, (u, chosen) in zip(self.pixelwise, calls, strict=False):
+            if isinstance(step, Color):
+                m = torch.where(chosen[:, None, None], step.matrix(u, mean), eye)
+                mean = (m[:, :-1, :-1] @ mean[:, :, None] + m[:, :-1, -1:])[:, :, 0]
+            elif (levels := step.levels()) is not None:
+                scale, shift = (per_channel(v, mean).expand(1, channels, 1, 1) for v in levels)
+                low, high = low * scale + shift, high * scale + shift
+                m = torch.diag(F.pad(scale.flatten(), (0, 1), value=1.0))
+                m = m + F.pad(shift.reshape(-1, 1), (channels, 0, 0, 1))
+            total = m @ total
+        return total, low, high
 
 
 def _step(step: Pixels, planes: Tensor | Planes, numbers: dict[str, Tensor], frame: Frame) -> Tensor | Planes:
@@ -168,60 +209,6 @@ def _step(step: Pixels, planes: Tensor | Planes, numbers: dict[str, Tensor], fra
 
 def _stacked(planes: Tensor | Planes) -> Tensor:
     return planes if isinstance(planes, Tensor) else torch.stack(planes, 1)
-
-
-class MatrixRun(Run):
-    """Neighbouring colour steps, and the normalisation after them, as one matrix, clamped once."""
-
-    def __init__(self, first: Color) -> None:
-        super().__init__([first])
-
-    def refuses(self, step: Transform) -> str | None:
-        if isinstance(step, Color) and self._levels() is None:
-            return None
-        if isinstance(step, Pixels) and step.levels() is not None:
-            return None
-        return f"{type(step).__name__} is no colour matrix" + ("" if self._levels() is None else ", or comes after one")
-
-    def _levels(self) -> Pixels | None:
-        last = self.steps[-1]
-        return last if isinstance(last, Pixels) and last.levels() is not None else None
-
-    def summary(self) -> str:
-        return "1 pass, one matrix, clamped once"
-
-    def apply(self, batch: Batch, calls: Sequence[Call]) -> Batch:
-        image, own, _ = _image_of(batch, self.steps[0], calls[0].u)
-        part = (lambda rows: None) if own is None else own.__getitem__
-        mean = in_chunks(image, lambda rows: channel_means(as_float(image[rows]), part(rows)))
-        total, low, high = self._total(mean, calls)
-        dtype = _dtype_after([step for step in self.steps if isinstance(step, Pixels)], image.dtype)
-
-        def apply(rows: slice) -> Tensor:
-            return as_dtype(apply_matrix(as_float(image[rows]), total[rows]).clamp(low, high), dtype)
-
-        return batch.replace(image=in_chunks(image, apply))
-
-    def _total(self, mean: Tensor, calls: Sequence[Call]) -> tuple[Tensor, Tensor, Tensor]:
-        """The matrix (B, C + 1, C + 1) of all steps and the bounds (1, C, 1, 1) of what comes out.
-
-        The mean of an affine map is the affine map of the mean, so one reduction serves all steps.
-        """
-        count, channels = mean.shape
-        eye = torch.eye(channels + 1, device=mean.device).expand(count, -1, -1)
-        total = eye
-        low, high = per_channel([0.0] * channels, mean), per_channel([1.0] * channels, mean)
-        for step, (u, chosen) in zip(self.steps, calls, strict=True):
-            if isinstance(step, Color):
-                m = torch.where(chosen[:, None, None], step.matrix(u, mean), eye)
-                mean = (m[:, :-1, :-1] @ mean[:, :, None] + m[:, :-1, -1:])[:, :, 0]
-            elif isinstance(step, Pixels) and (levels := step.levels()) is not None:
-                scale, shift = (per_channel(v, mean).expand(1, channels, 1, 1) for v in levels)
-                low, high = low * scale + shift, high * scale + shift
-                m = torch.diag(F.pad(scale.flatten(), (0, 1), value=1.0))
-                m = m + F.pad(shift.reshape(-1, 1), (channels, 0, 0, 1))
-            total = m @ total
-        return total, low, high
 
 
 def _image_of(batch: Batch, step: Transform, like: Tensor) -> tuple[Tensor, Tensor | None, Sizes]:

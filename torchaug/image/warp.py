@@ -258,7 +258,7 @@ class GeometryRun(Run):
             size = None if step.resizes else size
             uneven = size is not None or step.uneven(now.canvas)
             now = step.sizes(u, chosen, now)._replace(canvas=step.canvas_after(now.canvas))
-            size = now.stacked() if uneven and not step.resizes else size
+            size = now.stacked().to(torch.int64) if uneven and not step.resizes else size
             padded = padded or step.padding_mode not in (None, "constant")
             if path.matrix is not None and self.moves in ("pixels", "axes") and not padded:
                 low, high = _seen(path.matrix, now.stacked(), low, high)
