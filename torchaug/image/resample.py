@@ -370,7 +370,9 @@ def sample_nearest(image: Tensor, x: Tensor, y: Tensor, how: Sampling) -> Tensor
     """The pixel under each point, unchanged, for any dtype; arguments as in `sample`."""
     b, c, h, w = image.shape
     x, y = _inside(x, y, how)
-    out = image.flatten(2).gather(2, _index(x.floor(), y.floor(), h, w).expand(b, c, -1)).unflatten(2, x.shape[1:])
+    out: Tensor = (
+        image.flatten(2).gather(2, _index(x.floor(), y.floor(), h, w).expand(b, c, -1)).unflatten(2, x.shape[1:])
+    )
     if how.padding != "constant":
         return out
     inside = (x >= 0) & (y >= 0) & (x < how.size.width[:, None, None]) & (y < how.size.height[:, None, None])
