@@ -107,11 +107,11 @@ def speed(rounds: int) -> list[Row]:
             torch.set_num_threads(threads)
             seconds = interleaved(ours_and_theirs, rounds)
             label = f"{threads} thread" + ("s" if threads > 1 else "") + suffix
-            rows += _compared(seconds, label, BOUNDS if threads == 1 else {})
+            rows += compared(seconds, label, BOUNDS if threads == 1 else {})
     return rows
 
 
-def _compared(seconds: dict[str, list[float]], label: str, bounds: dict[tuple[str, str], float]) -> list[Row]:
+def compared(seconds: dict[str, list[float]], label: str, bounds: dict[tuple[str, str], float]) -> list[Row]:
     rows = [row(f"{name}, {label}", [BATCH / s for s in times], "images/s") for name, times in seconds.items()]
     for name in [n for n in seconds if n.startswith("ours")]:
         for peer in [n for n in seconds if not n.startswith("ours")]:

@@ -15,6 +15,7 @@ from zoo import images
 
 from torchaug import Batch, Compose
 from torchaug import image as T
+from torchaug.batch import pack
 
 FLIP = T.RandomHorizontalFlip(p=1.0)
 Pair = namedtuple("Pair", ["picture", "target"])
@@ -43,6 +44,39 @@ def test_dicts_and_named_tuples_keep_their_form() -> None:
     pair = FLIP(Pair(image, {"boxes": torch.tensor([[[1.0, 2, 5, 6]], [[0, 0, 36, 32]]])}))
     assert isinstance(pair, Pair)
     assert pair.target["boxes"].tolist() == [[[31, 2, 35, 6]], [[0, 0, 36, 32]]]
+
+
+@pytest.mark.parametrize("label", [torch.tensor([3, 4]), torch.rand(2, 5), torch.rand(2)])
+def test_what_follows_images_in_a_tuple_is_their_label(label: torch.Tensor) -> None:
+    assert torch.equal(pack((images(2), label, label), "test")[0].label, label)
+    assert torch.equal(pack(([images(2), label],), "test")[0].label, label)
+    assert pack((images(2), "name", label), "test")[0].label is None
+    assert pack((images(1)[0], label), "test")[0].label is None
+    assert pack((images(3), label), "test")[0].label is None
+    batch, unpack = pack((images(2), label), "test")
+    assert torch.equal(unpack(batch.replace(label=label + 1))[1], label + 1)
+
+
+def test_labels_in_a_dict_are_those_of_boxes_where_there_is_one_for_each() -> None:
+    image, boxes = images(2), torch.rand(2, 3, 4)
+    of_boxes, of_images = torch.ones(2, 3, dtype=torch.int64), torch.tensor([1, 2])
+    batch, unpack = pack((image, {"boxes": boxes, "labels": of_boxes}), "test")
+    assert torch.equal(batch.box_labels, of_boxes)
+    assert batch.label is None
+    assert unpack(batch.replace(box_labels=of_boxes + 1))[1]["labels"].tolist() == [[2] * 3] * 2
+    assert torch.equal(pack((image, {"boxes": boxes, "labels": of_images}), "test")[0].label, of_images)
+    assert torch.equal(pack(({"image": image, "labels": of_images},), "test")[0].label, of_images)
+    single = tv_tensors.BoundingBoxes([[2, 3, 10, 4]], format="XYXY", canvas_size=(32, 36), dtype=torch.float32)
+    batch, unpack = pack((image[0], {"boxes": single, "labels": torch.tensor([7])}), "test")
+    assert batch.box_labels.tolist() == [[7]]
+    assert unpack(batch)[1]["labels"].tolist() == [7]
+
+
+def test_a_label_named_so_wins_over_what_follows_the_images() -> None:
+    image, label, other = images(2), torch.tensor([1, 2]), torch.tensor([5, 6])
+    batch, unpack = pack((tv_tensors.Image(image), other, {"label": label}), "test")
+    assert torch.equal(batch.label, label)
+    assert unpack(batch)[1] is other
 
 
 def test_tv_tensors_keep_their_types_and_formats() -> None:
@@ -109,7 +143,7 @@ def test_batches_slice_move_and_pin() -> None:
         ("text", TypeError, "expected an image among the inputs .* got str"),
         (torch.rand(4, 5), TypeError, r"expected an image .* got a tensor \(4, 5\)"),
         (
-            torch.rand(2, 2, 3, 4, 5),
+            {"image": torch.rand(2, 2, 3, 4, 5)},
             ValueError,
             r"image must be \(B, C, H, W\) or one \(C, H, W\), got \(2, 2, 3, 4, 5\)",
         ),
@@ -150,12 +184,15 @@ def test_bad_input_says_who_expected_got(inputs: object, error: type[Exception],
         FLIP(inputs)
 
 
-def test_rotated_boxes_are_refused_with_the_accepted_formats() -> None:
-    rotated = tv_tensors.BoundingBoxes([[2, 3, 10, 4, 30]], format="CXCYWHR", canvas_size=(32, 36), dtype=torch.float32)
-    with pytest.raises(ValueError, match="XYXY, XYWH or CXCYWH format, got CXCYWHR"):
-        FLIP({"image": images(1)[0], "boxes": rotated})
-
-
 def test_two_images_of_one_sample_are_refused() -> None:
     with pytest.raises(ValueError, match="expected one image a sample, got two"):
         FLIP(tv_tensors.Image(images(1)[0]), tv_tensors.Image(images(1)[0]))
+
+
+def test_images_of_other_sizes_than_they_came_in_lose_their_padding() -> None:
+    turn = T.RandomRotation((30, 30), expand=True)
+    images = [torch.rand(3, 20, 30), torch.rand(3, 20, 10)]
+    assert [tuple(image.shape) for image in turn(images)] == [(3, 34, 36), (3, 24, 28)]
+    assert turn(images[1]).shape == (3, 24, 28)
+    batched = turn(Batch(image=torch.stack([images[0], images[0]])))
+    assert batched.size.tolist() == [[34, 36], [34, 36]]

@@ -287,7 +287,10 @@ def test_a_compose_can_be_copied_pickled_and_printed() -> None:
         (lambda: T.Resize((4, 5), max_size=9), "max_size needs a single size"),
         (lambda: T.RandomCrop(4, padding=(1, 2, 3)), "padding must be one, two or four"),
         (lambda: T.RandomRotation(-5), "degrees must be one number of at least 0, or two in rising order"),
-        (lambda: T.RandomRotation(5, interpolation="cubic"), "interpolation must be 'nearest', 'bilinear' or 'bicubic'"),
+        (
+            lambda: T.RandomRotation(5, interpolation="cubic"),
+            "interpolation must be 'nearest', 'bilinear' or 'bicubic'",
+        ),
         (lambda: T.RandomAffine(5, fill=127), r"fill must be in \[0, 1\]"),
         (lambda: T.RandomAffine(5, translate=(2, 0)), "translate must be two shares"),
         (lambda: T.RandomAffine(5, scale=(0, 1)), "scale must be two numbers in rising order, above 0"),

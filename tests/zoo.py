@@ -6,6 +6,7 @@ import torch
 import zoo_color
 import zoo_filters
 import zoo_geometry
+import zoo_labels
 import zoo_levels
 import zoo_noise
 import zoo_policies
@@ -64,6 +65,7 @@ PIXELS: dict[str, Layer] = {
     **zoo_filters.ZOO,
     **zoo_weather.ZOO,
     **zoo_noise.ZOO,
+    **zoo_labels.ZOO,
 }
 
 CHAINS: dict[str, Layer] = {

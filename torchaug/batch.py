@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -12,6 +13,8 @@ import torch
 from PIL import Image as PILImage
 from torch import Tensor
 from torch.utils import _pytree
+
+from torchaug.boxes import clamp_boxes, clockwise, convert_boxes, is_rotated, rectangle
 
 
 @dataclass(frozen=True)
@@ -118,9 +121,12 @@ class Batch:
                     f"{who}: mask must be (B, N, H, W) with the image's H and W, got {tuple(self.mask.shape)} "
                     f"beside image {tuple(self.image.shape)}"
                 )
-        for name, points, width in (("boxes", self.boxes, 4), ("keypoints", self.keypoints, 2)):
-            if points is not None and (points.ndim != 3 or points.shape[-1] != width):
-                raise ValueError(f"{who}: {name} must be (B, N, {width}), got {tuple(points.shape)}")
+        if self.volume is not None:
+            _check_volume(self.volume, None if self.image is not None else self.mask, who)
+        for name, points, widths in (("boxes", self.boxes, (4, 8)), ("keypoints", self.keypoints, (2,))):
+            if points is not None and (points.ndim != 3 or points.shape[-1] not in widths):
+                shapes = " or ".join(f"(B, N, {width})" for width in widths)
+                raise ValueError(f"{who}: {name} must be {shapes}, got {tuple(points.shape)}")
         return self
 
     @staticmethod
@@ -163,6 +169,21 @@ def _check_image(image: Tensor, who: str) -> None:
         )
 
 
+def _check_volume(volume: Tensor, mask: Tensor | None, who: str) -> None:
+    if volume.ndim != 5:
+        raise ValueError(f"{who}: volume must be (B, C, D, H, W) or one (C, D, H, W), got {tuple(volume.shape)}")
+    if volume.dtype != torch.uint8 and not volume.is_floating_point():
+        raise TypeError(
+            f"{who}: volume must be floating point, of any range, or uint8, got {volume.dtype}; "
+            "convert it with volume.float(), which keeps Hounsfield units as they are"
+        )
+    if mask is not None and (mask.ndim != 5 or mask.shape[2:] != volume.shape[2:]):
+        raise ValueError(
+            f"{who}: mask must be (B, N, D, H, W) with the volume's D, H and W, got {tuple(mask.shape)} "
+            f"beside volume {tuple(volume.shape)}"
+        )
+
+
 @dataclass(frozen=True)
 class _Place:
     """Where a field of the batch came from in the caller's structure, and how it goes back."""
@@ -179,7 +200,7 @@ class _Place:
             return _to_pil(value) if value.dtype == torch.uint8 else value
         kind = _tv_kind(self.value)
         if kind == "BoundingBoxes":
-            return _from_xyxy(value, self.value, boxes_on)
+            return _from_internal(value, self.value, boxes_on)
         if kind == "KeyPoints":
             return type(self.value)(value, canvas_size=boxes_on)
         return value.as_subclass(type(self.value)) if kind else value
@@ -191,22 +212,26 @@ def _tv_kind(value: Any) -> str | None:
     return type(value).__name__ if tv_tensors is not None and isinstance(value, tv_tensors.TVTensor) else None
 
 
-def _to_xyxy(boxes: Any, who: str) -> Tensor:
-    from torchvision.transforms.v2 import functional as tvf
-
-    if boxes.format.value not in ("XYXY", "XYWH", "CXCYWH"):
-        raise ValueError(
-            f"{who}: boxes must be in XYXY, XYWH or CXCYWH format, got {boxes.format.value}; convert them first"
-        )
-    converted: Tensor = tvf.convert_bounding_box_format(boxes, new_format=type(boxes.format).XYXY)
-    return converted
+def _to_internal(boxes: Any) -> Tensor:
+    """tv_tensors.BoundingBoxes of any format as XYXY, or as corners where they are rotated."""
+    name = boxes.format.value
+    return convert_boxes(boxes.as_subclass(Tensor), name, "XYXYXYXY" if is_rotated(name) else "XYXY")
 
 
-def _from_xyxy(value: Tensor, like: Any, canvas: tuple[int, int] | None) -> Any:
-    from torchvision.transforms.v2 import functional as tvf
+def _from_internal(value: Tensor, like: Any, canvas: tuple[int, int] | None) -> Any:
+    """tv_tensors.BoundingBoxes in the format of `like`.
 
-    boxes = type(like)(value, format="XYXY", canvas_size=canvas)
-    return tvf.convert_bounding_box_format(boxes, new_format=like.format)
+    Rotated ones become rectangles and are clamped as torchvision does, but once for a whole chain of transforms; corners
+    stay the parallelogram that geometry made of them, in clockwise order.
+    """
+    name = like.format.value
+    if is_rotated(name):
+        value = clockwise(value)
+        value = value if name == "XYXYXYXY" else rectangle(value)
+        if canvas is not None:
+            value = clamp_boxes(value, *canvas, like.clamping_mode)
+    value = convert_boxes(value, "XYXYXYXY" if is_rotated(name) else "XYXY", name)
+    return type(like)(value, format=like.format, canvas_size=canvas, clamping_mode=like.clamping_mode)
 
 
 def _from_pil(image: PILImage.Image, who: str) -> Tensor:
@@ -227,8 +252,10 @@ def pack(inputs: tuple[Any, ...], who: str) -> tuple[Batch, Unpack]:
     """A batch of what was passed, and the function that puts a batch back into the same structure.
 
     Recognised: a `Batch`; tv_tensors by their type; PIL images; dict entries named as the fields of `Batch`; else the
-    first tensor of three or more dimensions is the image. A list of images (of any sizes) is a batch of them.
-    Everything else passes through untouched. One sample, `(C, H, W)` or PIL, is a batch of one.
+    first tensor of three or more dimensions is the image, or with five, (B, C, D, H, W), the volume. An entry "labels" is
+    `box_labels` where there are boxes, else `label`; so is a tensor (B,) or (B, K) that follows images in a tuple. A list
+    of images (of any sizes) is a batch of them. Everything else passes through untouched. One sample, `(C, H, W)` or PIL,
+    or a dict's "volume" `(C, D, H, W)`, is a batch of one.
     """
     structure = inputs[0] if len(inputs) == 1 else inputs
     if isinstance(structure, Batch):
@@ -239,20 +266,40 @@ def pack(inputs: tuple[Any, ...], who: str) -> tuple[Batch, Unpack]:
     template = _find(structure, found, who)
     if found.keys().isdisjoint(_INPUTS):
         template = _find_plain(template, found)
+    template = _find_labels(template, found)
     if not found:
         raise TypeError(
             f"{who}: expected an image among the inputs (a tensor of 3 or 4 dimensions, a PIL image, a tv_tensors.Image"
             f" or a dict with 'image'), got {_describe(structure)}"
         )
     single = _is_single(found)
-    batch = Batch(**{name: _tensor(place, single, who) for name, place in found.items()}).check(who)
+    plane = 3 if "volume" in found else 2
+    batch = Batch(**{name: _tensor(place, single, who, plane) for name, place in found.items()}).check(who)
 
     def unpack(result: Batch) -> Any:
+        if single and result.size is not None and batch.size is None:
+            result = _cut_to_size(result)
         image = result.image
         boxes_on = None if image is None else (image.shape[-2], image.shape[-1])
-        return _walk(template, lambda v, _: v.restore(result, single, boxes_on) if isinstance(v, _Place) else v)
+
+        def leaf(value: Any, _: Any) -> Any:
+            if not isinstance(value, _Place):
+                return value
+            if value.field == "boxes" and result.boxes is batch.boxes:
+                return value.value  # never moved: not rounded by way of another format either
+            return value.restore(result, single, boxes_on)
+
+        return _walk(template, leaf)
 
     return batch, unpack
+
+
+def _cut_to_size(result: Batch) -> Batch:
+    """One sample without its padding. Its shape is a value on the device, which is waited for."""
+    assert result.size is not None
+    height, width = result.size[0].tolist()
+    planes = {"image": result.image, "mask": result.mask}
+    return result.replace(size=None, **{n: p[..., :height, :width] for n, p in planes.items() if p is not None})
 
 
 def _is_image(value: Any) -> bool:
@@ -268,9 +315,12 @@ def _pack_list(images: list[Any], who: str) -> tuple[Batch, Unpack]:
 
     def unpack(result: Batch) -> list[Any]:
         assert result.image is not None
-        canvas = result.image.shape[-2:]
-        # sizes still differ only where nothing resized: then they are those that came in, and need not be read back
-        sizes = [canvas if result.size is None else tensor.shape[-2:] for tensor in tensors]
+        if result.size is None:
+            sizes = [result.image.shape[-2:]] * len(tensors)
+        elif result.size is batch.size:  # those that came in, which need not be read back from the device
+            sizes = [tensor.shape[-2:] for tensor in tensors]
+        else:
+            sizes = [torch.Size(size) for size in result.size.tolist()]
         return [
             place.restore(Batch(image=result.image[i : i + 1, :, :h, :w]), single=True, boxes_on=None)
             for i, (place, (h, w)) in enumerate(zip(places, sizes, strict=True))
@@ -312,19 +362,45 @@ def _find(structure: Any, found: dict[str, _Place], who: str) -> Any:
     return _walk(structure, leaf)
 
 
-_INPUTS = ("image", "waveform", "tokens", "table")
+_INPUTS = ("image", "volume", "waveform", "tokens", "table")
 
 
 def _find_plain(structure: Any, found: dict[str, _Place]) -> Any:
-    """As torchvision has it: without an input by type or name, the first plain tensor is the image."""
+    """As torchvision has it: without an input by type or name, the first plain tensor is the image, or the volume."""
 
     def leaf(value: Any, name: Any) -> Any:
-        if not isinstance(value, Tensor) or value.ndim < 3 or "image" in found:
+        if not isinstance(value, Tensor) or value.ndim < 3 or not found.keys().isdisjoint(("image", "volume")):
             return value
-        found["image"] = _Place("image", value)
-        return found["image"]
+        field = "volume" if value.ndim == 5 else "image"
+        found[field] = _Place(field, value)
+        return found[field]
 
     return _walk(structure, leaf)
+
+
+def _find_labels(structure: Any, found: dict[str, _Place]) -> Any:
+    """As torchvision has them: an entry "labels" (of the boxes, where there is one for each), or what follows the images."""
+
+    def place(value: Tensor, field: str) -> Any:
+        return value if field in found else found.setdefault(field, _Place(field, value))
+
+    def leaf(value: Any, name: Any) -> Any:
+        if name != "labels" or not isinstance(value, Tensor) or not value.ndim:
+            return value
+        boxes = found.get("boxes")
+        return place(value, "box_labels" if boxes and value.ndim == boxes.value.ndim - 1 else "label")
+
+    structure = _walk(structure, leaf)
+    image = found.get("image")
+    if image is None or not isinstance(image.value, Tensor) or image.value.ndim < 4:
+        return structure
+    if type(structure) not in (tuple, list):
+        return structure
+    items = list(structure)
+    for i, (item, after) in enumerate(pairwise(items)):
+        if item is image and isinstance(after, Tensor) and after.ndim in (1, 2) and len(after) == len(image.value):
+            items[i + 1] = place(after, "label")
+    return type(structure)(items)
 
 
 def _is_single(found: dict[str, _Place]) -> bool:
@@ -332,21 +408,24 @@ def _is_single(found: dict[str, _Place]) -> bool:
     if "image" in found:
         image = found["image"].value
         return isinstance(image, PILImage.Image) or image.ndim <= 3
+    if "volume" in found:
+        return bool(found["volume"].value.ndim <= 4)
     ranks = {"mask": 2, "boxes": 2, "keypoints": 2, "waveform": 2, "tokens": 1, "table": 1}
     return any(name in ranks and place.value.ndim <= ranks[name] for name, place in found.items())
 
 
-def _tensor(place: _Place, single: bool, who: str) -> Tensor:
+def _tensor(place: _Place, single: bool, who: str, plane: int = 2) -> Tensor:
+    """The field (B, ...) of what was passed; `plane` is the rank of a mask of one class plane."""
     value = place.value
     if isinstance(value, PILImage.Image):
         value = _from_pil(value, who)
     if _tv_kind(value) == "BoundingBoxes":
-        value = _to_xyxy(value, who)
+        value = _to_internal(value)
     value = cast(Tensor, value.as_subclass(Tensor))
     if place.field == "mask":
         if single:
-            return value[None, None] if value.ndim == 2 else value[None]
-        return value[:, None] if value.ndim == 3 else value
+            return value[None, None] if value.ndim == plane else value[None]
+        return value[:, None] if value.ndim == plane + 1 else value
     return value[None] if single else value
 
 

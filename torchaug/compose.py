@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchaug.batch import Batch
 from torchaug.foreign import Foreign, PerSample
 from torchaug.keys import choice, permutation
-from torchaug.transform import Call, Folding, Layer, Params, Run, Sizes, Transform, plan, probability
+from torchaug.transform import Call, Folding, Layer, Params, Run, Sizes, Transform, full_precision, plan, probability
 
 
 class Container(Layer):
@@ -58,7 +58,7 @@ class Container(Layer):
     def _play(self, batch: Batch, u: Tensor) -> Batch:
         calls = self._calls(u)
         for run in self.runs():
-            batch, calls = run.apply(batch, calls[: len(run.steps)]), calls[len(run.steps) :]
+            batch, calls = run.play(batch, calls[: len(run.steps)]), calls[len(run.steps) :]
         return batch
 
     def _calls(self, u: Tensor) -> list[Call]:
@@ -108,7 +108,8 @@ class Container(Layer):
             for step, call in zip(run.steps, mine, strict=True):
                 canvas, size = _after(step, call, canvas, size)
         for stage in reversed(stages):
-            batch = stage[0].undo(batch, *stage[1:])
+            with full_precision(batch):
+                batch = stage[0].undo(batch, *stage[1:])
         return batch
 
     def explain(self) -> str:
@@ -225,6 +226,7 @@ class Compose(Container):
         if color not in ("exact", "folded"):
             raise ValueError(f"Compose: color must be 'exact' or 'folded', got {color!r}")
         super().__init__(transforms)
+        self.geometry, self.color = geometry, color
         self.folding = Folding(geometry, color)
 
     @property

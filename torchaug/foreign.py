@@ -32,6 +32,9 @@ class Foreign(Transform):
 
 
 class _ForeignRun(Alone):
+    def play(self, batch: Batch, calls: Sequence[Call]) -> Batch:
+        return self.apply(batch, calls)  # a function that is not ours may want torch.autocast
+
     def undo(self, batch: Batch, calls: Sequence[Call], canvas: tuple[int, int], size: Tensor | None) -> Batch:
         raise ValueError(
             f"inverse: {type(self.steps[0]).__name__} may move pixels in ways unknown here; leave it out of a Compose "

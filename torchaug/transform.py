@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,10 @@ from torch.utils import _pytree
 
 from torchaug.batch import Batch, pack
 from torchaug.keys import fresh_keys, uniforms
+from torchaug.signature import arguments_text
+
+Canvas = tuple[int, int]
+"""Height and width of images. For volumes it is depth, height and width, which only their own kinds look at."""
 
 
 class Call(NamedTuple):
@@ -38,7 +42,7 @@ class Params:
     """
 
     u: Tensor
-    canvas: tuple[int, int] | None = None
+    canvas: Canvas | None = None
     size: Tensor | None = None
 
 
@@ -134,10 +138,10 @@ class Sizes(NamedTuple):
 
     height: Tensor
     width: Tensor
-    canvas: tuple[int, int]
+    canvas: Canvas
 
     @staticmethod
-    def of(canvas: tuple[int, int], size: Tensor | None, like: Tensor) -> Sizes:
+    def of(canvas: Canvas, size: Tensor | None, like: Tensor) -> Sizes:
         """Of images that fill their canvas, or have `size` (B, 2); in the dtype of `like` (B, ...), on its device.
 
         Nothing is copied from the host.
@@ -145,7 +149,7 @@ class Sizes(NamedTuple):
         if size is not None:
             height, width = size.to(like.dtype).unbind(1)
             return Sizes(height, width, canvas)
-        return Sizes(like.new_full(like.shape[:1], canvas[0]), like.new_full(like.shape[:1], canvas[1]), canvas)
+        return Sizes(like.new_full(like.shape[:1], canvas[-2]), like.new_full(like.shape[:1], canvas[-1]), canvas)
 
     def stacked(self) -> Tensor:
         """(B, 2) heights and widths."""
@@ -156,10 +160,17 @@ class Sizes(NamedTuple):
         return Sizes(self.height[rows], self.width[rows], self.canvas)
 
 
-def canvas_of(batch: Batch) -> tuple[int, int] | None:
-    """Height and width that geometry acts on: the image's, or else the mask's."""
+def canvas_of(batch: Batch) -> Canvas | None:
+    """Height and width that geometry acts on, the image's or else the mask's; or depth, height and width of volumes."""
+    if batch.volume is not None:
+        return cast(Canvas, tuple(batch.volume.shape[2:]))
     plane = batch.image if batch.image is not None else batch.mask
     return None if plane is None else (plane.shape[-2], plane.shape[-1])
+
+
+def full_precision(batch: Batch) -> torch.autocast:
+    """No automatic casts: in half precision a coordinate of 300 pixels is off by one."""
+    return torch.autocast(batch.device.type, enabled=False)
 
 
 class Transform(Layer):
@@ -214,12 +225,15 @@ class Transform(Layer):
         """The drawn parameters by name, (B, ...) each, from `u` (B, uniforms) and the images' sizes."""
         return {}
 
+    def extra_repr(self) -> str:
+        return arguments_text(self)
+
     @property
     def acts(self) -> bool:
         """Whether it does anything: in evaluation a random transform that keeps the size does not."""
         return self.training or self.always or self.resizes
 
-    def canvas_after(self, canvas: tuple[int, int]) -> tuple[int, int]:
+    def canvas_after(self, canvas: Canvas) -> Canvas:
         """Height and width of what comes out. Known from constructors and shapes alone, never from values."""
         return canvas
 
@@ -227,7 +241,7 @@ class Transform(Layer):
         """Height and width of each image that comes out, on a canvas of `canvas_after`."""
         return Sizes.of(self.canvas_after(size.canvas), None, size.height) if self.resizes else size
 
-    def uneven(self, canvas: tuple[int, int]) -> bool:
+    def uneven(self, canvas: Canvas) -> bool:
         """Whether images of one size come out in different sizes, padded at the right and the bottom."""
         return False
 
@@ -253,7 +267,8 @@ class Transform(Layer):
         if not self.acts:
             return batch
         (call,) = self.route(params.u, params.u.new_ones(len(params.u), dtype=torch.bool))
-        return self.transform(batch, *call)
+        with full_precision(batch):
+            return self.transform(batch, *call)
 
 
 @dataclass
@@ -264,6 +279,11 @@ class Run(ABC):
     ended: str = field(default="end of the list", init=False)
     """Why the run ended, for `explain`."""
 
+    def play(self, batch: Batch, calls: Sequence[Call]) -> Batch:
+        """`apply`, in full precision whatever torch.autocast says."""
+        with full_precision(batch):
+            return self.apply(batch, calls)
+
     @abstractmethod
     def refuses(self, step: Transform) -> str | None:
         """None where the next step may join, or else why not."""
@@ -272,7 +292,7 @@ class Run(ABC):
     def apply(self, batch: Batch, calls: Sequence[Call]) -> Batch:
         """Apply all steps at once. Pure."""
 
-    def undo(self, batch: Batch, calls: Sequence[Call], canvas: tuple[int, int], size: Tensor | None) -> Batch:
+    def undo(self, batch: Batch, calls: Sequence[Call], canvas: Canvas, size: Tensor | None) -> Batch:
         """Take a batch back through the run's geometry, to the canvas and sizes (B, 2) that it started from."""
         return batch
 

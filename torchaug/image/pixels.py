@@ -1,16 +1,21 @@
-"""Values: noise, normalisation and dtypes."""
+"""Values: noise, normalisation, whitening and dtypes; the identity."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image as PILImage
 from torch import Tensor
+from torch.utils import _pytree
 
+from torchaug.batch import Batch
 from torchaug.image import arguments
-from torchaug.image.pointwise import Frame, Planes, Pointwise, pick_planes
+from torchaug.image.pointwise import Frame, Pixels, Planes, Pointwise, pick_planes
 from torchaug.keys import noise, uniform
-from torchaug.transform import Sizes
+from torchaug.transform import Sizes, Transform
 
 
 class GaussianNoise(Pointwise):
@@ -38,10 +43,7 @@ class GaussianNoise(Pointwise):
         self.mean, self.clip = float(mean), clip
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
-        return {"sigma": uniform(u[:, 0], *self.sigma)}
-
-    def numbers(self, u: Tensor, chosen: Tensor, size: Sizes) -> dict[str, Tensor]:
-        return {"chosen": chosen, "seeds": u[:, 1:]} | self.drawn(u, size)
+        return {"sigma": uniform(u[:, 0], *self.sigma), "seeds": u[:, 1:]}
 
     def map(self, planes: Planes, numbers: dict[str, Tensor], frame: Frame) -> Planes:
         sigma = numbers["sigma"][:, None, None]
@@ -87,8 +89,38 @@ class Normalize(Pointwise):
         scale, shift = (list(values) * repeat for values in self.levels())
         return [plane * a + b for plane, a, b in zip(planes, scale, shift, strict=True)]
 
-    def extra_repr(self) -> str:
-        return f"mean={self.mean}, std={self.std}"
+
+class Denormalize(Pointwise):
+    """Multiply by the standard deviation of each channel and add the mean: what `Normalize` did, undone.
+
+    Args:
+        mean: one value per channel, or one for all, as `Normalize` had it.
+        std: likewise, above 0.
+
+    >>> Denormalize([0.5], [0.25])(torch.ones(2, 1, 4, 4)).mean().item()
+    0.75
+    """
+
+    always = True
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        mean, std = [float(m) for m in mean], [float(s) for s in std]
+        if not mean or len(mean) != len(std) or min(std) <= 0:
+            raise ValueError(f"Denormalize: mean and std must be equally many, std above 0, got {mean} and {std}")
+        self.mean, self.std = mean, std
+
+    def dtype_after(self, dtype: torch.dtype) -> torch.dtype:
+        return torch.float32 if dtype == torch.uint8 else dtype
+
+    def levels(self) -> tuple[Sequence[float], Sequence[float]]:
+        return self.std, self.mean
+
+    def map(self, planes: Planes, numbers: dict[str, Tensor], frame: Frame) -> Planes:
+        if len(self.mean) not in (1, len(planes)):
+            raise ValueError(f"Denormalize: mean has {len(self.mean)} values, the image {len(planes)} channels")
+        repeat = len(planes) // len(self.mean)
+        return [plane * a + b for plane, a, b in zip(planes, self.std * repeat, self.mean * repeat, strict=True)]
 
 
 class ToDtype(Pointwise):
@@ -110,7 +142,7 @@ class ToDtype(Pointwise):
             raise ValueError(f"ToDtype: dtype must be torch.uint8 or a floating point one, got {dtype}")
         if not scale:
             raise ValueError("ToDtype: scale must be True: floating point images are in [0, 1], uint8 in [0, 255]")
-        self.dtype = dtype
+        self.dtype, self.scale = dtype, scale
 
     def dtype_after(self, dtype: torch.dtype) -> torch.dtype:
         return self.dtype
@@ -118,5 +150,96 @@ class ToDtype(Pointwise):
     def map(self, planes: Planes, numbers: dict[str, Tensor], frame: Frame) -> Planes:
         return [plane.double() for plane in planes] if self.dtype == torch.float64 else planes
 
-    def extra_repr(self) -> str:
-        return f"{self.dtype}"
+
+class LinearTransformation(Pixels):
+    """Subtract a vector from each flattened image and multiply by a matrix: whitening, as torchvision's transform.
+
+    uint8 images are scaled to [0, 1] first and come out as float32, so statistics must be those of images in [0, 1].
+
+    Args:
+        transformation_matrix: (D, D), D = C H W, on the device of the images: it moves with the module.
+        mean_vector: (D,).
+
+    >>> LinearTransformation(2 * torch.eye(12), torch.zeros(12))(torch.ones(2, 3, 2, 2)).mean().item()
+    2.0
+    """
+
+    always = True
+    transformation_matrix: Tensor
+    mean_vector: Tensor
+
+    def __init__(self, transformation_matrix: Tensor, mean_vector: Tensor) -> None:
+        super().__init__()
+        wide = mean_vector.numel()
+        if mean_vector.shape != (wide,) or transformation_matrix.shape != (wide, wide):
+            raise ValueError(
+                "LinearTransformation: transformation_matrix must be (D, D) and mean_vector (D,), got "
+                f"{tuple(transformation_matrix.shape)} and {tuple(mean_vector.shape)}"
+            )
+        self.register_buffer("transformation_matrix", transformation_matrix, persistent=False)
+        self.register_buffer("mean_vector", mean_vector, persistent=False)
+
+    def dtype_after(self, dtype: torch.dtype) -> torch.dtype:
+        return torch.float32 if dtype == torch.uint8 else dtype
+
+    def pixels(self, image: Tensor, numbers: dict[str, Tensor], frame: Frame) -> Tensor:
+        wide = len(self.mean_vector)
+        if frame.own is not None or image[0:1].numel() not in (0, wide) or self.mean_vector.device != image.device:
+            raise ValueError(
+                f"LinearTransformation: images must have C H W = {wide} values on {self.mean_vector.device} and one size, "
+                f"got {tuple(image.shape)} on {image.device}"
+            )
+        flat = image.flatten(1) - self.mean_vector.to(image.dtype)
+        with torch.autocast(image.device.type, enabled=False):
+            return (flat @ self.transformation_matrix.to(image.dtype)).view(image.shape)
+
+
+class Identity(Transform):
+    """Leave everything as it is: a place in a list that chooses, as torchvision's transform of this name.
+
+    >>> Identity()(torch.ones(2, 1, 4, 4)).mean().item()
+    1.0
+    """
+
+    always = True
+    acts = False
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def transform(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
+        return batch
+
+
+class ToImage(Transform):
+    """Turn PIL images and numpy arrays (H, W) or (H, W, C) into tensors (C, H, W), as torchvision's transform.
+
+    Tensors stay as they are. It works on what a call is given, so it is called by itself, as a data set's transform for
+    example; within a `Compose`, which takes PIL images anyway and gives them back as such, it changes nothing.
+
+    >>> import numpy as np
+    >>> ToImage()(np.zeros((4, 6, 3), np.uint8)).shape
+    torch.Size([3, 4, 6])
+    """
+
+    always = True
+    acts = False
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def forward(self, *inputs: Any, keys: Tensor | None = None, generator: torch.Generator | None = None) -> Any:
+        """The inputs with tensors for PIL images and numpy arrays; keys and generator are not used."""
+        return _pytree.tree_map(_to_tensor, inputs[0] if len(inputs) == 1 else inputs)
+
+    def transform(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
+        return batch
+
+
+def _to_tensor(value: Any) -> Any:
+    if not isinstance(value, (np.ndarray, PILImage.Image)):
+        return value
+    pixels = np.array(value)
+    if pixels.ndim not in (2, 3):
+        raise ValueError(f"ToImage: a numpy array must be (H, W) or (H, W, C), got {pixels.shape}")
+    return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1).contiguous()

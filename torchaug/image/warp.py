@@ -228,7 +228,7 @@ class GeometryRun(Run):
 
     def apply(self, batch: Batch, calls: Sequence[Call]) -> Batch:
         canvas, first = canvas_of(batch), self.geometric[0]
-        if canvas is None:
+        if canvas is None or batch.volume is not None:
             raise TypeError(
                 f"{type(first).__name__}: expected a batch with an image or a mask, got {sorted(batch.present())}"
             )
