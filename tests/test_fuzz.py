@@ -61,13 +61,18 @@ def batches(draw: st.DrawFn) -> Batch:
     return Batch(image=image, size=size, mask=mask, boxes=boxes, keypoints=keypoints)
 
 
+def says_who(error: Exception, names: set[str]) -> None:
+    """An error that is meant for people names the transform."""
+    if not any(name in str(error) for name in names):
+        raise AssertionError(f"an error that does not say who: {error}") from error
+
+
 def finite(transform: Layer, batch: Batch) -> None:
     """It works and gives finite images, or says who it is and what it needs."""
     try:
         out = transform(batch, generator=torch.Generator().manual_seed(0))
     except (ValueError, TypeError) as error:
-        names = {type(leaf).__name__ for leaf in transform.leaves()} | {type(transform).__name__}
-        assert any(name in str(error) for name in names), f"an error that does not say who: {error}"
+        says_who(error, {type(leaf).__name__ for leaf in transform.leaves()} | {type(transform).__name__})
         return
     assert torch.isfinite(out.image.float()).all()
     assert len(out) == len(batch)
@@ -90,8 +95,7 @@ def test_odd_arguments_are_refused_clearly_or_work(transform: Transform, data: s
     try:
         made = remake(transform, data)
     except (ValueError, TypeError) as error:
-        kinds = [kind.__name__ for kind in type(transform).__mro__ if issubclass(kind, Transform)]
-        assert any(name in str(error) for name in kinds), f"an error that does not say who: {error}"
+        says_who(error, {kind.__name__ for kind in type(transform).__mro__ if issubclass(kind, Transform)})
         return
     finite(made, data.draw(batches()))
 

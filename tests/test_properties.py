@@ -101,7 +101,7 @@ def test_evaluation_is_deterministic_and_keeps_what_has_no_size_to_set(transform
     try:
         first = transform(labelled().replace(key=None))
         assert_same(first, transform(labelled().replace(key=None)))
-        if isinstance(transform, Transform) and not transform.always and not transform.resizes:
+        if isinstance(transform, Transform) and not transform.acts:
             assert_same(first, labelled().replace(key=None))
     finally:
         transform.train()
@@ -154,11 +154,16 @@ def test_manual_seed_repeats_a_bare_call() -> None:
     assert not torch.equal(results[1], flip(images()))
 
 
+def unguided(zoo: dict[str, Layer]) -> dict[str, Layer]:
+    """Those that do not look at labels to draw: tests/test_geometry.py has these tests, with labels, for those that do."""
+    return {name: t for name, t in zoo.items() if not any(getattr(leaf, "guided", False) for leaf in t.leaves())}
+
+
 def draws(transform: Layer, seed: int) -> torch.Tensor:
     return torch.rand(1, transform.columns, generator=torch.Generator().manual_seed(seed))
 
 
-@every(GEOMETRY | {"chain": CHAINS["geometry_folded"]})
+@every(unguided(GEOMETRY) | {"chain": CHAINS["geometry_folded"]})
 @given(x=st.integers(12, 23), y=st.integers(12, 19), seed=st.integers(0, 2**31))
 @settings(max_examples=25, deadline=None)
 def test_a_keypoint_follows_the_dot_under_it(transform: Layer, x: int, y: int, seed: int) -> None:
@@ -231,7 +236,7 @@ def test_the_graph_is_whole_and_equal_to_eager(transform: Layer) -> None:
             torch.testing.assert_close(result.present()[name].double(), value.double(), rtol=0, atol=tolerance)
 
 
-@every({**GEOMETRY, **PIXELS, "simclr": CHAINS["simclr"], "folded": CHAINS["geometry_folded"]})
+@every({**unguided(GEOMETRY), **PIXELS, "simclr": CHAINS["simclr"], "folded": CHAINS["geometry_folded"]})
 def test_gradients_reach_the_image_as_often_as_claimed(transform: Layer) -> None:
     orders = min(leaf.differentiable for leaf in transform.leaves())
     if orders == 0:
@@ -257,11 +262,16 @@ def test_the_differentiable_path_equals_the_fast_one(transform: Layer) -> None:
     torch.testing.assert_close(slow.detach(), fast, rtol=0, atol=2e-5)
 
 
-@every(EVERY)
+KEEPS_PROPORTIONS = {"LongestMaxSize", "SmallestMaxSize", "RandomShortestSize", "RandomResize"}
+
+
+@every(unguided(EVERY))
 def test_images_of_different_sizes_keep_to_their_own_pixels(transform: Layer) -> None:
     """A padded image comes out as it does alone: what lies in the padding has no influence."""
-    if any(isinstance(leaf, torchaug.image.Resize) and isinstance(leaf.size, int) for leaf in transform.leaves()):
-        pytest.skip("gives each image its own shape")
+    names = {type(leaf).__name__ for leaf in transform.leaves()}
+    resize = any(isinstance(leaf, torchaug.image.Resize) and isinstance(leaf.size, int) for leaf in transform.leaves())
+    if resize or names & KEEPS_PROPORTIONS:
+        pytest.skip("gives each image a shape of its own, and says so")
     big, small = images(1, 36, 40)[0], images(1, 33, 35, seed=5)[0]
     batch = Batch.from_images([big, small]).replace(key=sample_keys(torch.arange(2)))
     dirty = torch.where(torch.arange(40) < batch.size[:, 1, None, None, None], batch.image, 200)

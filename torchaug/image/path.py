@@ -14,7 +14,7 @@ from torchaug.transform import Sizes
 Numbers = dict[str, Tensor]
 Displacement = Callable[[Tensor, Tensor, Numbers, Sizes], tuple[Tensor, Tensor]]
 
-ROUNDS = 20
+ROUNDS = 12
 """Of the fixed-point iteration that inverts a displacement; each shrinks the error by the displacement's slope."""
 
 
@@ -46,11 +46,19 @@ class Bend:
         at_x, at_y = x, y
         for _ in range(ROUNDS):
             dx, dy = self.forth(at_x, at_y, self.numbers, self.size)
-            at_x, at_y = x - self._gated(dx), y - self._gated(dy)
+            at_x, at_y = (
+                _bounded(x - self._gated(dx), self.size.canvas[1]),
+                _bounded(y - self._gated(dy), self.size.canvas[0]),
+            )
         return at_x, at_y
 
     def _gated(self, values: Tensor) -> Tensor:
         return torch.where(self.chosen[:, None], values, 0)
+
+
+def _bounded(at: Tensor, length: int) -> Tensor:
+    """Near the canvas: where a displacement is too steep to be inverted, the iteration must not run away to infinity."""
+    return at.clamp(-length, 2 * length)
 
 
 @dataclass(frozen=True)
