@@ -22,8 +22,12 @@ RESULTS = Path(__file__).parent / "results"
 VIEWS = {
     "view", "_unsafe_view", "expand", "slice", "select", "unsqueeze", "squeeze", "permute", "transpose", "t", "detach",
     "alias", "split", "split_with_sizes", "unbind", "as_strided", "_reshape_alias", "lift_fresh", "unfold", "empty",
-    "empty_strided", "new_empty", "empty_like", "diagonal",
+    "empty_strided", "new_empty", "empty_like", "diagonal", "device",
 }  # fmt: skip
+
+
+FRESH = {"new_full", "new_zeros", "new_ones", "zeros_like", "ones_like", "full_like"}
+"""What takes only shape and dtype from its input."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +106,10 @@ class Traffic(TorchDispatchMode):
         name = func._schema.name.split("::")[1]
         if name not in VIEWS:
             self.calls += 1
-            tensors = [*tree_leaves((args, kwargs)), *tree_leaves(out)]
-            self.bytes += sum(_bytes(t) for t in {id(t): t for t in tensors if isinstance(t, torch.Tensor)}.values())
+            read = {id(t): t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)}
+            made = [t for t in tree_leaves(out) if isinstance(t, torch.Tensor)]
+            tensors = made if name in FRESH else [*read.values(), *made]
+            self.bytes += sum(map(_bytes, tensors))
         return out
 
 

@@ -106,6 +106,7 @@ def difference(ours: Tensor, expected: Tensor, interior: int = 0, share: float =
 
 
 TOPICS = (
+    "core",
     "geometry",
     "warps",
     "color",

@@ -13,17 +13,14 @@ from PIL import ImageEnhance
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tvf
 
+from torchaug.image.channels import ChannelDropout, RandomChannelPermutation, RGBShift, ToSepia
 from torchaug.image.light import FancyPCA, ISONoise, PlanckianJitter
 from torchaug.image.tint import (
-    ChannelDropout,
     Desaturate,
     Grayscale,
     HueSaturationValue,
     RandomAdjustSaturation,
-    RandomChannelPermutation,
     RandomPhotometricDistort,
-    RGBShift,
-    ToSepia,
 )
 from torchaug.keys import noise
 

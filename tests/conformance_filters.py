@@ -14,19 +14,9 @@ from scipy import ndimage, special
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tvf
 
-from torchaug.image.blur import (
-    AdvancedBlur,
-    BoxBlur,
-    Defocus,
-    Emboss,
-    GaussianBlur,
-    GlassBlur,
-    MedianBlur,
-    MotionBlur,
-    RingingOvershoot,
-    UnsharpMask,
-    ZoomBlur,
-)
+from torchaug.image.blur import AdvancedBlur, BoxBlur, GaussianBlur, MedianBlur, MotionBlur
+from torchaug.image.defocus import Defocus, GlassBlur, ZoomBlur
+from torchaug.image.sharpen import Emboss, RingingOvershoot, UnsharpMask
 from torchaug.keys import noise
 
 Array = np.ndarray[Any, Any]

@@ -20,16 +20,9 @@ from zoo import images
 
 from torchaug import Batch, Transform
 from torchaug.image.degrade import JPEG, ChromaticAberration, Downscale, Pixelate
-from torchaug.image.dropout import (
-    CoarseDropout,
-    Cutout,
-    GridDropout,
-    GridMask,
-    PixelDropout,
-    RandomPatchDropout,
-    XYMasking,
-)
+from torchaug.image.dropout import CoarseDropout, Cutout, PixelDropout, XYMasking
 from torchaug.image.erasing import RandomErasing
+from torchaug.image.grids import GridDropout, GridMask, RandomPatchDropout
 from torchaug.image.noise import MultiplicativeNoise, SaltAndPepper, ShotNoise, SpeckleNoise
 from torchaug.image.pixels import Denormalize, GaussianNoise, LinearTransformation
 from torchaug.keys import noise, sample_keys

@@ -24,10 +24,8 @@ from torchaug.image.illumination import (
     RandomGaussianIllumination,
     RandomLinearCornerIllumination,
     RandomLinearIllumination,
-    RandomPlasmaBrightness,
-    RandomPlasmaContrast,
-    RandomPlasmaShadow,
 )
+from torchaug.image.plasma import RandomPlasmaBrightness, RandomPlasmaContrast, RandomPlasmaShadow
 from torchaug.image.wavelets import SYM6
 from torchaug.image.weather import RandomFog, RandomShadow, RandomSnow, RandomSunFlare
 from torchaug.keys import noise

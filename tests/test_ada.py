@@ -19,7 +19,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from zoo import images
 
 from torchaug import Batch, Compose, Transform
-from torchaug.image.ada import ADA, POLICIES, SWITCHES, AdaptiveP
+from torchaug.image.ada import ADA, POLICIES, SWITCHES
+from torchaug.image.adaptive import AdaptiveP
 from torchaug.image.diffaugment import DiffAugment
 from torchaug.image.wavelets import SYM6, band_kernel, warped
 from torchaug.keys import sample_keys, uniforms
@@ -384,7 +385,7 @@ def test_p_is_kept_in_a_checkpoint_and_moves_with_the_module() -> None:
         (lambda: DiffAugment("color,color"), "once each"),
         (lambda: DiffAugment(value_range=(0, 0)), "value_range must be"),
         (lambda: AdaptiveP(ADA(), target=2), "target must be"),
-        (lambda: AdaptiveP(ADA(), interval=0), "interval at least 1"),
+        (lambda: AdaptiveP(ADA(), interval=0), "interval must be a whole number of at least 1"),
     ],
 )
 def test_wrong_arguments_are_refused(make: object, text: str) -> None:

@@ -12,18 +12,15 @@ from torch import Tensor
 from zoo_color import ZOO
 
 from torchaug import Compose
+from torchaug.image.channels import ChannelDropout, RandomChannelPermutation, RGBShift, ToSepia
 from torchaug.image.light import FancyPCA, ISONoise, PlanckianJitter, _poisson
 from torchaug.image.pointwise import Color
 from torchaug.image.tint import (
-    ChannelDropout,
     Desaturate,
     Grayscale,
     HueSaturationValue,
     RandomAdjustSaturation,
-    RandomChannelPermutation,
     RandomPhotometricDistort,
-    RGBShift,
-    ToSepia,
 )
 from torchaug.keys import noise, normal
 from torchaug.transform import Sizes, Transform
@@ -201,12 +198,15 @@ def test_an_image_that_does_not_fit_is_refused(transform: Transform, channels: i
         (lambda: RandomPhotometricDistort(hue=(-0.7, 0.1)), "hue"),
         (lambda: ChannelDropout((0, 1)), "channel_drop_range"),
         (lambda: ChannelDropout(fill=3.0), "fill"),
-        (lambda: RGBShift(20), "r_shift_limit must be within .-1, 1., got 20; divide levels"),
+        (lambda: RGBShift(20), "got 20; divide levels of uint8 by 255"),
         (lambda: HueSaturationValue(sat_shift_limit=(0.3, 0.1)), "sat_shift_limit"),
         (lambda: PlanckianJitter("candle"), "mode"),  # type: ignore[arg-type]
         (lambda: PlanckianJitter("cied", (3000.0, 5000.0)), r"temperature_limit .* \[4000, 15000\]"),
         (lambda: FancyPCA(-0.1), "alpha"),
-        (lambda: FancyPCA(eigenvectors=[[1.0, 0.0, 0.0]]), "eigenvectors must be 3 rows"),
+        (
+            lambda: FancyPCA(eigenvectors=[[1.0, 0.0, 0.0]]),
+            "eigenvalues must be numbers, and eigenvectors one row for each of them, of equal length",
+        ),
         (lambda: ISONoise(intensity=1.5), "intensity"),
     ],
 )

@@ -292,10 +292,10 @@ def test_a_compose_can_be_copied_pickled_and_printed() -> None:
             "interpolation must be 'nearest', 'bilinear' or 'bicubic'",
         ),
         (lambda: T.RandomAffine(5, fill=127), r"fill must be in \[0, 1\]"),
-        (lambda: T.RandomAffine(5, translate=(2, 0)), "translate must be two shares"),
+        (lambda: T.RandomAffine(5, translate=(2, 0)), r"translate must be a number in \[0, 1\], or two"),
         (lambda: T.RandomAffine(5, scale=(0, 1)), "scale must be two numbers in rising order, above 0"),
         (lambda: T.ColorJitter(brightness=-1), "brightness must be"),
-        (lambda: T.ColorJitter(hue=0.7), r"hue must be within \[-0.5, 0.5\]"),
+        (lambda: T.ColorJitter(hue=0.7), r"hue must be one number .* within \[-0.5, 0.5\]"),
         (lambda: T.GaussianNoise(sigma=-1), "sigma must be"),
         (lambda: T.RandomErasing(value="black"), "'random', got 'black'"),
         (lambda: T.Normalize([0.5], [0.0]), "std above 0"),
@@ -319,7 +319,7 @@ def test_bad_arguments_say_who_expected_got(make: Callable[[], object], message:
             3,
             "fill must have one value, or one for each of the image's 3 channels",
         ),
-        (T.RandomErasing(value=(0.1, 0.2), p=1.0), 3, "value has 2 numbers, the image 3 channels"),
+        (T.RandomErasing(value=(0.1, 0.2), p=1.0), 3, "value has 2 values, the image 3 channels"),
     ],
 )
 def test_channels_that_do_not_fit_are_named(transform: Transform, channels: int, message: str) -> None:

@@ -18,8 +18,8 @@ from zoo import images
 from zoo_filters import ZOO
 
 from torchaug import Batch, Transform
-from torchaug.image import blur, filters
-from torchaug.image.filters import bilinear, bordered, convolve, convolve_separable, gaussian
+from torchaug.image import blur, defocus, filters, sharpen
+from torchaug.image.filters import bilinear, blurred, bordered, convolve, convolve_separable, gaussian
 from torchaug.keys import sample_keys, uniforms
 from torchaug.transform import Layer, Sizes
 
@@ -76,7 +76,23 @@ def test_each_image_is_convolved_with_its_own_kernel(shape: tuple[int, ...], tap
 
 def test_kernels_written_out_for_a_compiler_equal_banded_matrices() -> None:
     image, kernels = torch.rand(2, 3, 70, 20, dtype=torch.float64), torch.rand(2, 9, dtype=torch.float64)
-    torch.testing.assert_close(filters._tapped(image, kernels), filters._banded(image, kernels))
+    torch.testing.assert_close(filters._tapped(image, kernels, 2), filters._banded(image, kernels))
+
+
+@pytest.mark.parametrize("mode", ["reflect", "edge", "symmetric"])
+def test_a_border_folded_into_the_matrix_equals_one_that_is_written(mode: filters.Border) -> None:
+    """The way of a GPU, for images that fill the canvas and for smaller ones."""
+    image = torch.rand(4, 3, 30, 25)
+    down, across = (filters.gaussian(torch.tensor([0.3, 1.0, 2.0, 5.0]), taps) for taps in (9, 13))
+    assert_close(filters._dense(image, None, down, across, mode), blurred(image, None, down, across, mode), 1e-6)
+    size = Sizes(torch.tensor([30.0, 20, 10, 7]), torch.tensor([25.0, 3, 25, 1]), (30, 25))
+    ours, expected = filters._dense(image, size, down, across, mode), blurred(image, size, down, across, mode)
+    for i, (height, width) in enumerate(size.stacked().long().tolist()):
+        assert_close(ours[i, :, :height, :width], expected[i, :, :height, :width], 1e-6)
+
+
+def assert_close(ours: torch.Tensor, expected: torch.Tensor, tolerance: float) -> None:
+    torch.testing.assert_close(ours, expected, rtol=0, atol=tolerance)
 
 
 def test_an_empty_batch_is_convolved() -> None:
@@ -113,8 +129,8 @@ def test_a_gaussian_has_its_standard_deviation() -> None:
         (blur.GaussianBlur(sigma=(0.3, 2.5)), "sigma", 0.3, 2.5),
         (blur.MotionBlur(angle=90), "angle", -90, 90),
         (blur.MotionBlur(direction=(-0.5, 1)), "direction", -0.5, 1),
-        (blur.ZoomBlur((1.1, 1.4)), "max_factor", 1.1, 1.4),
-        (blur.Emboss(strength=(0.2, 0.9)), "strength", 0.2, 0.9),
+        (defocus.ZoomBlur((1.1, 1.4)), "max_factor", 1.1, 1.4),
+        (sharpen.Emboss(strength=(0.2, 0.9)), "strength", 0.2, 0.9),
     ],
 )
 def test_parameters_are_uniform(transform: Transform, name: str, low: float, high: float) -> None:
@@ -122,7 +138,7 @@ def test_parameters_are_uniform(transform: Transform, name: str, low: float, hig
     assert stats.kstest(drawn, stats.uniform(low, high - low).cdf).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("kind", [blur.BoxBlur, blur.MedianBlur, blur.MotionBlur, blur.RingingOvershoot])
+@pytest.mark.parametrize("kind", [blur.BoxBlur, blur.MedianBlur, blur.MotionBlur, sharpen.RingingOvershoot])
 def test_kernel_sizes_are_odd_and_each_as_likely(kind: Callable[..., Transform]) -> None:
     found, counts = np.unique(draw(kind((3, 9)))["kernel_size"], return_counts=True)
     assert found.tolist() == [3, 5, 7, 9]
@@ -163,7 +179,7 @@ def test_filters_keep_the_dtype(transform: Layer, dtype: torch.dtype) -> None:
 @every
 def test_an_even_image_stays_even(transform: Layer) -> None:
     """Every kernel here sums to 1, and every border continues the image."""
-    if isinstance(transform, blur.Emboss):
+    if isinstance(transform, sharpen.Emboss):
         pytest.skip("its relief brightens")
     out = transform(torch.full((4, 3, 9, 11), 0.5), keys=sample_keys(torch.arange(4)))
     torch.testing.assert_close(out, torch.full_like(out, 0.5), atol=1e-5, rtol=0)
@@ -176,14 +192,14 @@ EXTREME = [
     blur.MedianBlur(13, p=1.0),
     blur.MotionBlur(1, p=1.0),
     blur.MotionBlur(31, 720, 1, p=1.0),
-    blur.Defocus((1, 30), (1e-3, 50), p=1.0),
-    blur.ZoomBlur(1e6, p=1.0),
-    blur.ZoomBlur(1.0, p=1.0),
-    blur.GlassBlur(0.01, 100, 5, p=1.0),
-    blur.UnsharpMask((1, 31), 1e-3, 1e6, 0, p=1.0),
+    defocus.Defocus((1, 30), (1e-3, 50), p=1.0),
+    defocus.ZoomBlur(1e6, p=1.0),
+    defocus.ZoomBlur(1.0, p=1.0),
+    defocus.GlassBlur(0.01, 100, 5, p=1.0),
+    sharpen.UnsharpMask((1, 31), 1e-3, 1e6, 0, p=1.0),
     blur.AdvancedBlur((1, 9), (1e-3, 1e3), (1e-3, 1e3), 360, (0.01, 100), (1e-3, 1e3), p=1.0),
-    blur.Emboss(1, 1e6, p=1.0),
-    blur.RingingOvershoot((1, 21), (1e-3, math.pi), p=1.0),
+    sharpen.Emboss(1, 1e6, p=1.0),
+    sharpen.RingingOvershoot((1, 21), (1e-3, math.pi), p=1.0),
 ]
 
 
@@ -208,19 +224,22 @@ def test_only_chosen_samples_are_filtered() -> None:
     [
         (lambda: blur.GaussianBlur(4), "GaussianBlur: kernel_size must be odd"),
         (lambda: blur.GaussianBlur((3, 5, 7)), "kernel_size must be"),
-        (lambda: blur.GaussianBlur(3, sigma=0), "sigma must be above 0"),
+        (lambda: blur.GaussianBlur(3, sigma=0), "sigma must be a number above 0, or two in rising order"),
         (lambda: blur.GaussianBlur(3, sigma=(2, 1)), "sigma must be"),
         (lambda: blur.BoxBlur((3, 4)), "BoxBlur: kernel_size must be odd"),
         (lambda: blur.MedianBlur((5, 3)), "MedianBlur: kernel_size must be a whole number of at least 1"),
         (lambda: blur.MotionBlur(0), "kernel_size"),
-        (lambda: blur.MotionBlur(3, direction=1.5), r"direction must be within \[-1, 1\], got 1.5"),
-        (lambda: blur.Defocus(0), "Defocus: radius must be a whole number of at least 1"),
-        (lambda: blur.ZoomBlur(0.9), "max_factor must be at least 1"),
-        (lambda: blur.GlassBlur(max_delta=0), "max_delta must be a whole number"),
-        (lambda: blur.UnsharpMask(alpha=-1), "alpha must be"),
+        (lambda: blur.MotionBlur(3, direction=1.5), "direction must be one number of at least 0"),
+        (lambda: defocus.Defocus(0), "Defocus: radius must be a whole number of at least 1"),
+        (lambda: defocus.ZoomBlur(0.9), "max_factor must be a number of at least 1, or two in rising order"),
+        (lambda: defocus.GlassBlur(max_delta=0), "max_delta must be a whole number"),
+        (lambda: sharpen.UnsharpMask(alpha=-1), "alpha must be"),
         (lambda: blur.AdvancedBlur(beta=(2, 3)), "beta must be a range"),
-        (lambda: blur.Emboss(alpha=(0.5, 1.5)), "alpha must be within"),
-        (lambda: blur.RingingOvershoot(cutoff=4.0), "cutoff must be at most pi"),
+        (lambda: sharpen.Emboss(alpha=(0.5, 1.5)), r"alpha must be a number in \[0, 1\], or two in rising order"),
+        (
+            lambda: sharpen.RingingOvershoot(cutoff=4.0),
+            r"cutoff must be a number above 0 and at most 3\.14159, or two in rising order",
+        ),
         (lambda: blur.BoxBlur(3, p=2), "BoxBlur: p must be a chance"),
     ],
 )

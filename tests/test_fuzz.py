@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import zoo_volume
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from zoo import EVERY
@@ -61,6 +62,17 @@ def batches(draw: st.DrawFn) -> Batch:
     return Batch(image=image, size=size, mask=mask, boxes=boxes, keypoints=keypoints)
 
 
+@st.composite
+def volumes(draw: st.DrawFn) -> Batch:
+    """Small volumes of odd shapes."""
+    shape = (draw(st.sampled_from([0, 1, 2])), draw(st.sampled_from([1, 2])), *(draw(st.integers(1, 8)) for _ in "zyx"))
+    dtype = draw(st.sampled_from([torch.uint8, torch.float32, torch.bfloat16, torch.float64]))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**20)))
+    volume = torch.rand(shape, generator=generator) if draw(st.booleans()) else torch.ones(shape)
+    volume = (volume * 255).to(dtype) if dtype == torch.uint8 else volume.to(dtype)
+    return Batch(volume=volume, mask=torch.zeros_like(volume[:, :1], dtype=torch.int64))
+
+
 def says_who(error: Exception, names: set[str]) -> None:
     """An error that is meant for people names the transform."""
     if not any(name in str(error) for name in names):
@@ -74,30 +86,39 @@ def finite(transform: Layer, batch: Batch) -> None:
     except (ValueError, TypeError) as error:
         says_who(error, {type(leaf).__name__ for leaf in transform.leaves()} | {type(transform).__name__})
         return
-    assert torch.isfinite(out.image.float()).all()
+    pixels = out.volume if batch.image is None else out.image
+    assert torch.isfinite(pixels.float()).all()
     assert len(out) == len(batch)
 
 
-@pytest.mark.parametrize("transform", EVERY.values(), ids=EVERY)
+CASES = {name: (t, batches()) for name, t in EVERY.items()}
+CASES |= {f"volume_{name}": (t, volumes()) for name, t in zoo_volume.EVERY.items()}
+
+
+@pytest.mark.parametrize(("transform", "drawn"), CASES.values(), ids=CASES)
 @given(data=st.data())
 @settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-def test_odd_images_give_finite_images_or_a_clear_error(transform: Layer, data: st.DataObject) -> None:
-    finite(transform, data.draw(batches()))
+def test_odd_images_give_finite_images_or_a_clear_error(
+    transform: Layer, drawn: st.SearchStrategy[Batch], data: st.DataObject
+) -> None:
+    finite(transform, data.draw(drawn))
 
 
-SINGLES = {name: t for name, t in EVERY.items() if isinstance(t, Transform)}
+SINGLES = {name: case for name, case in CASES.items() if isinstance(case[0], Transform)}
 
 
-@pytest.mark.parametrize("transform", SINGLES.values(), ids=SINGLES)
+@pytest.mark.parametrize(("transform", "drawn"), SINGLES.values(), ids=SINGLES)
 @given(data=st.data())
 @settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-def test_odd_arguments_are_refused_clearly_or_work(transform: Transform, data: st.DataObject) -> None:
+def test_odd_arguments_are_refused_clearly_or_work(
+    transform: Transform, drawn: st.SearchStrategy[Batch], data: st.DataObject
+) -> None:
     try:
         made = remake(transform, data)
     except (ValueError, TypeError) as error:
         says_who(error, {kind.__name__ for kind in type(transform).__mro__ if issubclass(kind, Transform)})
         return
-    finite(made, data.draw(batches()))
+    finite(made, data.draw(drawn))
 
 
 def test_the_check_finds_a_planted_nan_and_a_planted_crash() -> None:

@@ -251,8 +251,8 @@ def test_dropped_keypoints_are_no_longer_visible() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: SanitizeBoundingBoxes(min_size=0.5), "min_size must be at least 1, got 0.5"),
-        (lambda: SanitizeBoundingBoxes(min_area=math.nan), "min_area must be at least 1, got nan"),
+        (lambda: SanitizeBoundingBoxes(min_size=0.5), "min_size must be a number of at least 1"),
+        (lambda: SanitizeBoundingBoxes(min_area=math.nan), "min_area must be a number of at least 1"),
         (lambda: ClampBoundingBoxes("firm"), "clamping_mode must be 'soft', 'hard' or None, got 'firm'"),
         (lambda: clamp_boxes(torch.zeros(1, 4), 8, 8, "auto"), "mode must be 'soft', 'hard' or None, got 'auto'"),
         (

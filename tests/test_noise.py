@@ -20,7 +20,7 @@ from zoo import images
 from zoo_noise import ZOO
 
 from torchaug import Batch, Compose, OneOf, Transform
-from torchaug.image import degrade, dropout, jpeg, pixels
+from torchaug.image import degrade, dropout, grids, jpeg, pixels
 from torchaug.image import noise as noises
 from torchaug.image.erasing import RandomErasing
 from torchaug.keys import noise, sample_keys, uniforms
@@ -128,9 +128,9 @@ MASKING = {
     "coarse_dropout": dropout.CoarseDropout((1, 8), fill_mask=7),
     "cutout": dropout.Cutout(12, fill_mask=7),
     "xy_masking": dropout.XYMasking(1, 1, 4, 0.2, fill_mask=7),
-    "grid_dropout": dropout.GridDropout(fill_mask=7),
-    "grid_mask": dropout.GridMask((8, 12), degrees=45, fill_mask=7),
-    "patch_dropout": dropout.RandomPatchDropout(5, fill_mask=7),
+    "grid_dropout": grids.GridDropout(fill_mask=7),
+    "grid_mask": grids.GridMask((8, 12), degrees=45, fill_mask=7),
+    "patch_dropout": grids.RandomPatchDropout(5, fill_mask=7),
     "pixel_dropout": dropout.PixelDropout(0.2, fill_mask=7),
 }
 
@@ -176,7 +176,7 @@ def test_few_and_many_holes_cover_alike() -> None:
 @pytest.mark.parametrize("ratio", [0.0, 0.3, 1.0])
 def test_patch_dropout_drops_an_exact_share_of_own_patches(ratio: float) -> None:
     batch = Batch.from_images([torch.ones(1, 40, 35), torch.ones(1, 20, 20)]).replace(key=keys(2))
-    out = dropout.RandomPatchDropout(5, ratio)(batch).image
+    out = grids.RandomPatchDropout(5, ratio)(batch).image
     assert (out[0, 0, :40:5, :35:5] == 0).sum() == int(ratio * 56)
     assert (out[1, 0, :20:5, :20:5] == 0).sum() == int(ratio * 16)
 
@@ -340,10 +340,10 @@ EXTREME = [
     dropout.CoarseDropout((40, 50), (0, 1000), (0.0, 1.0), fill="random_uniform", p=1.0),
     dropout.Cutout(1000),
     dropout.XYMasking(20, 20, 1000, 1.0, p=1.0),
-    dropout.GridDropout(1.0, unit_size_range=(2, 1000), p=1.0),
-    dropout.GridDropout(1e-9, False, holes_number_xy=(1000, 1000), shift_xy=(500, 500), p=1.0),
-    dropout.GridMask((0.001, 1.0), (0, 1), 360),
-    dropout.RandomPatchDropout(1000, 1.0),
+    grids.GridDropout(1.0, unit_size_range=(2, 1000), p=1.0),
+    grids.GridDropout(1e-9, False, holes_number_xy=(1000, 1000), shift_xy=(500, 500), p=1.0),
+    grids.GridMask((0.001, 1.0), (0, 1), 360),
+    grids.RandomPatchDropout(1000, 1.0),
     dropout.PixelDropout(1.0, p=1.0),
     degrade.JPEG((1, 100)),
     degrade.Downscale((1e-9, 1.0), "bilinear", p=1.0),
@@ -365,8 +365,8 @@ def test_extreme_parameters_make_no_nan(transform: Layer, shape: tuple[int, ...]
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: noises.SaltAndPepper(1.5), r"SaltAndPepper: amount must be within \[0, 1\], got 1.5"),
-        (lambda: noises.ShotNoise(0), "scale_range must be above 0"),
+        (lambda: noises.SaltAndPepper(1.5), r"SaltAndPepper: amount must be a number in \[0, 1\]"),
+        (lambda: noises.ShotNoise(0), "scale_range must be a number above 0, or two in rising order"),
         (lambda: noises.MultiplicativeNoise((2, 1)), "multiplier must be"),
         (lambda: RandomErasing(mode="noise"), "mode must be 'const', 'rand' or 'pixel'"),
         (lambda: RandomErasing(count=0), "count must be a whole number of at least 1"),
@@ -379,18 +379,18 @@ def test_extreme_parameters_make_no_nan(transform: Layer, shape: tuple[int, ...]
         (lambda: dropout.Cutout(4, fill=3), r"Cutout: fill must be in \[0, 1\]"),
         (lambda: dropout.Cutout(4, fill="inpaint"), "fill must be a number .* got 'inpaint'"),
         (lambda: dropout.XYMasking(), "num_masks_x or num_masks_y must be above 0"),
-        (lambda: dropout.GridDropout(0), "ratio must be above 0"),
-        (lambda: dropout.GridDropout(fill="random_uniform"), "or 'random', got 'random_uniform'"),
-        (lambda: dropout.GridDropout(unit_size_range=(1, 3)), "unit_size_range must be a whole number of at least 2"),
-        (lambda: dropout.GridMask(0), "unit_size must be above 0"),
-        (lambda: dropout.RandomPatchDropout(ratio=2), "ratio must be within"),
-        (lambda: dropout.PixelDropout(2.0), "dropout_prob must be within"),
+        (lambda: grids.GridDropout(0), "ratio must be a number above 0 and at most 1"),
+        (lambda: grids.GridDropout(fill="random_uniform"), "or 'random', got 'random_uniform'"),
+        (lambda: grids.GridDropout(unit_size_range=(1, 3)), "unit_size_range must be a whole number of at least 2"),
+        (lambda: grids.GridMask(0), "unit_size must be above 0"),
+        (lambda: grids.RandomPatchDropout(ratio=2), r"ratio must be a number in \[0, 1\], or two in rising order"),
+        (lambda: dropout.PixelDropout(2.0), r"dropout_prob must be a number in \[0, 1\], or two in rising order"),
         (lambda: dropout.PixelDropout(0.1, per_channel=True, fill_mask=0), "fill_mask needs per_channel=False"),
         (lambda: dropout.MaskDropout(0), "max_objects must be a whole number"),
-        (lambda: degrade.JPEG(0), "JPEG: quality must be a whole number of at least 1"),
-        (lambda: degrade.JPEG((50, 101)), "quality must be at most 100"),
+        (lambda: degrade.JPEG(0), r"JPEG: quality must be a whole number in \[1, 100\]"),
+        (lambda: degrade.JPEG((50, 101)), r"quality must be a whole number in \[1, 100\], or two in rising order"),
         (lambda: degrade.JPEG(50, mode="fast"), "mode must be"),
-        (lambda: degrade.Downscale(0), "scale_range must be above 0"),
+        (lambda: degrade.Downscale(0), "scale_range must be a number above 0 and at most 1, or two in rising order"),
         (lambda: degrade.Downscale(0.5, "cubic"), "interpolation must be"),
         (lambda: degrade.ChromaticAberration(mode="blue"), "mode must be"),
         (lambda: pixels.Denormalize([0.5], []), "Denormalize: mean and std must be equally many"),

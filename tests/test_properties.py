@@ -16,6 +16,7 @@ from zoo import CHAINS, EVERY, GEOMETRY, PIXELS, images
 import torchaug
 import torchaug.image
 from torchaug import Batch, Transform
+from torchaug.compose import Container
 from torchaug.keys import sample_keys
 from torchaug.transform import Layer, Params
 
@@ -223,17 +224,53 @@ def test_the_check_for_waiting_finds_a_planted_wait() -> None:
         test_nothing_waits_for_the_device(Waits())
 
 
-@every(EVERY)
-def test_the_graph_is_whole_and_equal_to_eager(transform: Layer) -> None:
-    """One full graph of the pure part; the tensor path of a GPU is traced too, through images that need a gradient."""
-    torch._dynamo.reset()
-    for batch in (labelled(), as_float(labelled())):
-        params = transform.draw(batch)
+@pytest.mark.parametrize(("name", "transform"), EVERY.items(), ids=EVERY)
+def test_the_graph_is_whole_equal_to_eager_and_made_once(name: str, transform: Layer) -> None:
+    """One full graph of the pure part, which serves other numbers too. Geometry differs between uint8 and float."""
+    if isinstance(transform, Container):
+        transform.runs()  # planned outside the graph, as compile() does
+    for batch in (labelled(), as_float(labelled()))[0 if name in GEOMETRY else 1 :]:
+        torch._dynamo.reset()
         compiled = torch.compile(transform.play, fullgraph=True, backend="eager")
-        result, expected = compiled(batch, params), transform.play(batch, params)
-        for name, value in expected.present().items():
-            tolerance = 1.0 if value.dtype == torch.uint8 else 1e-4
-            torch.testing.assert_close(result.present()[name].double(), value.double(), rtol=0, atol=tolerance)
+        for seed in range(3):
+            params = transform.draw(batch, keys=sample_keys(torch.arange(len(batch)), seed=seed))
+            with torch._dynamo.config.patch(error_on_recompile=seed > 0):
+                result, expected = compiled(batch, params), transform.play(batch, params)
+            for field, value in expected.present().items():
+                tolerance = 1.0 if value.dtype == torch.uint8 else 1e-4
+                got = result.present()[field].double()
+                torch.testing.assert_close(got, value.double(), rtol=0, atol=tolerance)
+
+
+@every({name: CHAINS[name] for name in ("simclr", "geometry_folded", "rand_augment")})
+def test_one_graph_serves_a_hundred_batches(transform: Layer) -> None:
+    torch._dynamo.reset()
+    compiled = torch.compile(transform.play, fullgraph=True, backend="eager")
+    compiled(labelled(), transform.draw(labelled()))
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for seed in range(100):
+            batch = labelled().replace(image=images(5, seed=seed), key=sample_keys(torch.arange(5), seed=seed))
+            compiled(batch, transform.draw(batch))
+
+
+@pytest.mark.gpu
+@every(EVERY)
+def test_a_captured_cuda_graph_replays_with_other_numbers(transform: Layer) -> None:
+    batch = as_float(labelled()).to("cuda")
+    transform.to("cuda")
+    params, others = (transform.draw(batch, keys=sample_keys(torch.arange(5), seed=seed)) for seed in (0, 1))
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        transform.play(batch, params)  # what is made once is made before the capture
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        result = transform.play(batch, params)
+    params.u.copy_(others.u)
+    graph.replay()
+    for name, value in transform.play(batch, others).present().items():
+        torch.testing.assert_close(result.present()[name].double(), value.double(), rtol=0, atol=1e-4)
 
 
 @every({**unguided(GEOMETRY), **PIXELS, "simclr": CHAINS["simclr"], "folded": CHAINS["geometry_folded"]})

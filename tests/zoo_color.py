@@ -1,16 +1,13 @@
 from __future__ import annotations
 
+from torchaug.image.channels import ChannelDropout, RandomChannelPermutation, RGBShift, ToSepia
 from torchaug.image.light import FancyPCA, ISONoise, PlanckianJitter
 from torchaug.image.tint import (
-    ChannelDropout,
     Desaturate,
     Grayscale,
     HueSaturationValue,
     RandomAdjustSaturation,
-    RandomChannelPermutation,
     RandomPhotometricDistort,
-    RGBShift,
-    ToSepia,
 )
 from torchaug.transform import Layer
 

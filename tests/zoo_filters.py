@@ -1,18 +1,8 @@
 from __future__ import annotations
 
-from torchaug.image.blur import (
-    AdvancedBlur,
-    BoxBlur,
-    Defocus,
-    Emboss,
-    GaussianBlur,
-    GlassBlur,
-    MedianBlur,
-    MotionBlur,
-    RingingOvershoot,
-    UnsharpMask,
-    ZoomBlur,
-)
+from torchaug.image.blur import AdvancedBlur, BoxBlur, GaussianBlur, MedianBlur, MotionBlur
+from torchaug.image.defocus import Defocus, GlassBlur, ZoomBlur
+from torchaug.image.sharpen import Emboss, RingingOvershoot, UnsharpMask
 from torchaug.transform import Layer
 
 ZOO: dict[str, Layer] = {

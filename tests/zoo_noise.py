@@ -1,17 +1,9 @@
 from __future__ import annotations
 
 from torchaug.image.degrade import JPEG, ChromaticAberration, Downscale, Pixelate
-from torchaug.image.dropout import (
-    CoarseDropout,
-    Cutout,
-    GridDropout,
-    GridMask,
-    MaskDropout,
-    PixelDropout,
-    RandomPatchDropout,
-    XYMasking,
-)
+from torchaug.image.dropout import CoarseDropout, Cutout, MaskDropout, PixelDropout, XYMasking
 from torchaug.image.erasing import RandomErasing
+from torchaug.image.grids import GridDropout, GridMask, RandomPatchDropout
 from torchaug.image.noise import MultiplicativeNoise, SaltAndPepper, ShotNoise, SpeckleNoise
 from torchaug.image.pixels import Denormalize, Identity, ToImage
 from torchaug.transform import Layer

@@ -9,10 +9,8 @@ from torchaug.image.illumination import (
     RandomGaussianIllumination,
     RandomLinearCornerIllumination,
     RandomLinearIllumination,
-    RandomPlasmaBrightness,
-    RandomPlasmaContrast,
-    RandomPlasmaShadow,
 )
+from torchaug.image.plasma import RandomPlasmaBrightness, RandomPlasmaContrast, RandomPlasmaShadow
 from torchaug.image.weather import RandomFog, RandomShadow, RandomSnow, RandomSunFlare
 from torchaug.transform import Layer
 

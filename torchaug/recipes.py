@@ -21,7 +21,6 @@ from torchaug.image.degrade import Downscale
 from torchaug.image.erasing import RandomErasing
 from torchaug.image.geometry import (
     CenterCrop,
-    RandomAffine,
     RandomCrop,
     RandomHorizontalFlip,
     RandomResizedCrop,
@@ -33,6 +32,7 @@ from torchaug.image.mixing import SwitchMix
 from torchaug.image.mosaic import Mosaic
 from torchaug.image.pixels import GaussianNoise, Normalize
 from torchaug.image.policies import ThreeAugment
+from torchaug.image.rotation import RandomAffine
 from torchaug.image.sizes import LongestMaxSize
 from torchaug.image.timm import timm_augment
 from torchaug.image.tone import RandomGamma, RandomInvert, RandomSolarize

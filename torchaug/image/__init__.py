@@ -1,56 +1,34 @@
 """Transforms of images, on whole batches, with masks, boxes, keypoints and labels that follow."""
 
-from torchaug.image.ada import ADA, AdaptiveP
+from torchaug.image.ada import ADA
+from torchaug.image.adaptive import AdaptiveP
 from torchaug.image.augmix import AugMix
-from torchaug.image.blur import (
-    AdvancedBlur,
-    BoxBlur,
-    Defocus,
-    Emboss,
-    GaussianBlur,
-    GlassBlur,
-    MedianBlur,
-    MotionBlur,
-    RingingOvershoot,
-    UnsharpMask,
-    ZoomBlur,
-)
+from torchaug.image.blur import AdvancedBlur, BoxBlur, GaussianBlur, MedianBlur, MotionBlur
+from torchaug.image.channels import ChannelDropout, RandomChannelPermutation, RGBShift, ToSepia
 from torchaug.image.clahe import CLAHE
 from torchaug.image.color import ColorJitter, RandomGrayscale
 from torchaug.image.crops import AtLeastOneBBoxRandomCrop, BBoxSafeRandomCrop, CropNonEmptyMaskIfExists, RandomIoUCrop
+from torchaug.image.defocus import Defocus, GlassBlur, ZoomBlur
 from torchaug.image.degrade import JPEG, ChromaticAberration, Downscale, Pixelate
 from torchaug.image.detection_mix import CopyPaste, DetectionMixUp, RandomTransplantation
 from torchaug.image.diffaugment import DiffAugment
 from torchaug.image.distortion import ElasticTransform, GridDistortion, PiecewiseAffine, ThinPlateSpline
-from torchaug.image.dropout import (
-    CoarseDropout,
-    Cutout,
-    GridDropout,
-    GridMask,
-    MaskDropout,
-    PixelDropout,
-    RandomPatchDropout,
-    XYMasking,
-)
+from torchaug.image.dropout import CoarseDropout, Cutout, MaskDropout, PixelDropout, XYMasking
 from torchaug.image.drops import RandomRain, RandomSpatter
 from torchaug.image.erasing import RandomErasing
 from torchaug.image.geometry import (
     CenterCrop,
-    RandomAffine,
     RandomCrop,
     RandomHorizontalFlip,
     RandomResizedCrop,
-    RandomRotation,
     RandomVerticalFlip,
     Resize,
 )
+from torchaug.image.grids import GridDropout, GridMask, RandomPatchDropout
 from torchaug.image.illumination import (
     RandomGaussianIllumination,
     RandomLinearCornerIllumination,
     RandomLinearIllumination,
-    RandomPlasmaBrightness,
-    RandomPlasmaContrast,
-    RandomPlasmaShadow,
 )
 from torchaug.image.labels import ClampBoundingBoxes, ClampKeyPoints, SanitizeBoundingBoxes, SanitizeKeyPoints
 from torchaug.image.lenses import Fisheye, OpticalDistortion
@@ -71,23 +49,22 @@ from torchaug.image.pixels import (
     ToDtype,
     ToImage,
 )
+from torchaug.image.plasma import RandomPlasmaBrightness, RandomPlasmaContrast, RandomPlasmaShadow
 from torchaug.image.pointwise import Color, Pixels, Pointwise
 from torchaug.image.policies import AutoAugment, RandAugment, ThreeAugment, TrivialAugmentWide
+from torchaug.image.rotation import RandomAffine, RandomRotation
+from torchaug.image.sharpen import Emboss, RingingOvershoot, UnsharpMask
 from torchaug.image.shuffle import RandomGridShuffle
 from torchaug.image.sizes import LongestMaxSize, RandomResize, RandomShortestSize, ScaleJitter, SmallestMaxSize
 from torchaug.image.survival import LabelSurvival, label_survival
 from torchaug.image.symmetry import RandomD4, RandomRotation90, RandomTranspose
 from torchaug.image.timm import TimmAugMix, TimmAutoAugment, TimmRandAugment, timm_augment
 from torchaug.image.tint import (
-    ChannelDropout,
     Desaturate,
     Grayscale,
     HueSaturationValue,
     RandomAdjustSaturation,
-    RandomChannelPermutation,
     RandomPhotometricDistort,
-    RGBShift,
-    ToSepia,
 )
 from torchaug.image.tone import (
     RandomAdjustSharpness,

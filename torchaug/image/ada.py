@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from torchaug.batch import Batch
-from torchaug.image import matrices
+from torchaug.image import arguments, matrices
 from torchaug.image.filters import blurred
 from torchaug.image.pointwise import apply_matrix, pick
 from torchaug.image.resample import any_of, as_dtype, as_float, in_chunks
@@ -92,14 +92,12 @@ class ADA(Transform):
             raise ValueError(f"ADA: policy must be one of {[*POLICIES]}, got {policy!r}")
         if unknown := sorted(set(strengths or {}) - set(SWITCHES)):
             raise ValueError(f"ADA: strengths must name switches among {[*SWITCHES]}, got {unknown}")
-        if not -math.inf < value_range[0] < value_range[1] < math.inf:
-            raise ValueError(f"ADA: value_range must be (low, high) in rising order, got {value_range!r}")
         self.policy, self.strengths = policy, dict(strengths or {})
-        self.value_range = float(value_range[0]), float(value_range[1])
+        self.value_range = arguments.rising(value_range, "ADA", "value_range")
         self.multipliers = {name: 1.0 for name in POLICIES[policy]}
         self.multipliers |= {name: probability(m, f"ADA: strengths[{name!r}]") for name, m in self.strengths.items()}
         del self.p
-        self.register_buffer("p", torch.tensor(probability(float(p), "ADA")))
+        self.register_buffer("p", torch.tensor(probability(float(p) if isinstance(p, Tensor) else p, "ADA")))
 
     def route(self, u: Tensor, chosen: Tensor) -> list[Call]:
         """All samples: p is the chance of each switch, not of the whole."""
@@ -324,59 +322,3 @@ _PARAMETERS = {
     "noise": _noise,
     "cutout": _cutout,
 }
-
-
-class AdaptiveP(nn.Module):
-    """Sets the p of an `ADA` during training so that the discriminator overfits neither more nor less than wanted.
-
-    Its sign on real training images, r = E[sign(D(real))], tells how far it overfits: 0 not at all, 1 wholly (section 3 of
-    the paper). Every few minibatches p goes up a step where r is above the target, else down, within [0, 1].
-
-    Args:
-        augment: the transform whose p is set, in place: on its device, without a wait.
-        target: of r, in [-1, 1].
-        kimg: thousands of real images after which p would come from 0 to 1.
-        interval: minibatches between two steps.
-
-    Over several processes, pass `update` the signs of all of them, so that all have the same p.
-
-    >>> augment = ADA("bgc", p=0.0)
-    >>> control = AdaptiveP(augment, kimg=1, interval=1)
-    >>> control.update(torch.ones(100))  # the discriminator's outputs for 100 real images, or their signs
-    >>> round(augment.p.item(), 3)
-    0.1
-    """
-
-    total: Tensor
-    count: Tensor
-
-    def __init__(self, augment: ADA, target: float = 0.6, kimg: float = 500.0, interval: int = 4) -> None:
-        super().__init__()
-        if not -1 <= target <= 1 or not 0 < kimg < math.inf or interval < 1:
-            raise ValueError(
-                "AdaptiveP: target must be in [-1, 1], kimg above 0 and interval at least 1, "
-                f"got {target!r}, {kimg!r} and {interval!r}"
-            )
-        self.augment = augment
-        self.target, self.kimg, self.interval = float(target), float(kimg), interval
-        self.register_buffer("total", torch.zeros(()))
-        self.register_buffer("count", torch.zeros(()))
-        self.batches = 0
-
-    @torch.no_grad()
-    def update(self, signs: Tensor) -> None:
-        """Take in a minibatch.
-
-        Args:
-            signs: the discriminator's outputs for (augmented) real images, any shape, positive for real; or their signs.
-        """
-        signs = signs.detach().sign().to(self.total.dtype)
-        self.total += signs.sum()
-        self.count += signs.numel()
-        self.batches += 1
-        if self.batches % self.interval == 0:
-            step = torch.sign(self.total - self.target * self.count) * self.count / (1000 * self.kimg)
-            p = self.augment.p
-            p.add_(step.to(p.dtype)).clamp_(0, 1)
-            self.total.zero_()
-            self.count.zero_()

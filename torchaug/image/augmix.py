@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from torchaug.batch import Batch
+from torchaug.image import arguments
 from torchaug.image.pointwise import pick
 from torchaug.image.policies import Choice, Policy, bin_level, border_of, without
 from torchaug.image.policy_tables import MIX
@@ -46,11 +47,9 @@ class Mixture(Transform):
     def __init__(self, operations: Mapping[str, Transform], width: int, depth: int, alpha: float, p: float) -> None:
         super().__init__(p)
         who = type(self).__name__
-        if width < 1:
-            raise ValueError(f"{who}: mixture_width must be at least 1, got {width}")
-        if not 0 < alpha < math.inf:
-            raise ValueError(f"{who}: alpha must be a number above 0, got {alpha}")
-        self.width, self.depth, self.alpha = width, depth, float(alpha)
+        self.width = arguments.whole(width, who, "mixture_width", 1)
+        self.depth = arguments.whole(depth, who, "chain_depth")
+        self.alpha = arguments.number(alpha, who, "alpha", 0, above=True)
         self.chain = Chain(operations, depth if depth > 0 else MAX_DEPTH, 1.0)
         self.uniforms = 2 + width * (2 + 3 * self.chain.slots)
 
@@ -166,12 +165,11 @@ class AugMix(Mixture):
         p: float = 1.0,
     ) -> None:
         border = border_of(interpolation, fill, "AugMix")
-        if not 1 <= severity <= self.bins:
-            raise ValueError(f"AugMix: severity must be from 1 to {self.bins}, got {severity}")
         operations = MIX.operations(self.bins, border)
         left_out = ("Invert",) if all_ops else ("Invert", "Brightness", "Color", "Contrast", "Sharpness")
         super().__init__(without(operations, *left_out), mixture_width, chain_depth, alpha, p)
-        self.severity, self.mixture_width, self.chain_depth = severity, mixture_width, chain_depth
+        self.severity = arguments.whole(severity, "AugMix", "severity", 1, self.bins)
+        self.mixture_width, self.chain_depth = mixture_width, chain_depth
         self.all_ops = all_ops
         self.interpolation, self.fill = border
 

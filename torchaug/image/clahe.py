@@ -11,7 +11,7 @@ from torch import Tensor
 from torchaug.image import arguments
 from torchaug.image.levels import from_levels, level_index, to_levels
 from torchaug.image.pointwise import Frame, Planes
-from torchaug.image.tone import Adjustment, within
+from torchaug.image.tone import Adjustment
 from torchaug.keys import uniform
 from torchaug.transform import Sizes
 
@@ -44,7 +44,7 @@ class CLAHE(Adjustment):
         p: float = 0.5,
     ) -> None:
         super().__init__(p)
-        self.clip_limit = within(clip_limit, "CLAHE", "clip_limit", 1)
+        self.clip_limit = arguments.within(clip_limit, "CLAHE", "clip_limit", 1)
         self.tile_grid_size = arguments.pair(tile_grid_size, "CLAHE", "tile_grid_size")
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:

@@ -46,9 +46,7 @@ class ColorJitter(Color):
         self.brightness = arguments.factor(brightness, "ColorJitter", "brightness")
         self.contrast = arguments.factor(contrast, "ColorJitter", "contrast")
         self.saturation = arguments.factor(saturation, "ColorJitter", "saturation")
-        self.hue = None if hue is None or hue == 0 else arguments.symmetric(hue, "ColorJitter", "hue")
-        if self.hue is not None and not -0.5 <= self.hue[0] <= self.hue[1] <= 0.5:
-            raise ValueError(f"ColorJitter: hue must be within [-0.5, 0.5], got {hue!r}")
+        self.hue = None if hue is None or hue == 0 else arguments.symmetric(hue, "ColorJitter", "hue", 0.5)
 
     def _ops(self) -> dict[str, tuple[float, float]]:
         """The steps that do something, with their ranges."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -106,15 +105,15 @@ class RandomIoUCrop(_RaggedCrop):
         super().__init__(p)
         who = "RandomIoUCrop"
         self.min_scale, self.max_scale = arguments.between((min_scale, max_scale), who, "scales", 0, 1)
-        ratios = arguments.between((min_aspect_ratio, max_aspect_ratio), who, "aspect ratios", 0, math.inf)
+        ratios = arguments.between((min_aspect_ratio, max_aspect_ratio), who, "aspect ratios", 0)
         self.min_aspect_ratio, self.max_aspect_ratio = ratios
-        options = [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0] if sampler_options is None else list(sampler_options)
-        if not options or min(options) < 0 or trials < 1:
+        usual = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
+        self.sampler_options = arguments.finite(usual if sampler_options is None else sampler_options)
+        if not self.sampler_options or min(self.sampler_options) < 0:
             raise ValueError(
-                f"{who}: sampler_options must be overlaps of at least 0, one or more, and trials at least 1, got "
-                f"{options} and {trials}"
+                f"{who}: sampler_options must be overlaps of at least 0, one or more, got {sampler_options!r}"
             )
-        self.sampler_options, self.trials = options, trials
+        self.trials = arguments.whole(trials, who, "trials", 1)
         self.uniforms = 1 + 4 * trials
 
     def guide(self, batch: Batch, u: Tensor, chosen: Tensor, size: Sizes) -> Tensor:
@@ -175,7 +174,7 @@ class BBoxSafeRandomCrop(_RaggedCrop):
 
     def __init__(self, erosion_rate: float = 0.0, p: float = 1.0) -> None:
         super().__init__(p)
-        self.erosion_rate = _share(erosion_rate, "BBoxSafeRandomCrop", "erosion_rate")
+        self.erosion_rate = arguments.number(erosion_rate, "BBoxSafeRandomCrop", "erosion_rate", 0, 1)
 
     def guide(self, batch: Batch, u: Tensor, chosen: Tensor, size: Sizes) -> Tensor:
         boxes, there = _boxes(batch, "BBoxSafeRandomCrop")
@@ -222,7 +221,7 @@ class AtLeastOneBBoxRandomCrop(_FixedCrop):
 
     def __init__(self, height: int, width: int, erosion_factor: float = 0.0, p: float = 1.0) -> None:
         super().__init__(height, width, p)
-        self.erosion_factor = _share(erosion_factor, "AtLeastOneBBoxRandomCrop", "erosion_factor")
+        self.erosion_factor = arguments.number(erosion_factor, "AtLeastOneBBoxRandomCrop", "erosion_factor", 0, 1)
 
     def guide(self, batch: Batch, u: Tensor, chosen: Tensor, size: Sizes) -> Tensor:
         boxes, there = _boxes(batch, "AtLeastOneBBoxRandomCrop")
@@ -342,9 +341,3 @@ def _pick(u: Tensor, there: Tensor) -> Tensor:
     wanted = (u[:, None] * so_far[:, -1:]).floor() + 1
     place = (so_far < wanted).sum(1)
     return torch.where(place < there.shape[1], place, 0)
-
-
-def _share(value: float, who: str, name: str) -> float:
-    if not 0 <= value <= 1:
-        raise ValueError(f"{who}: {name} must be in [0, 1], got {value!r}")
-    return float(value)

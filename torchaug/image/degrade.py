@@ -12,7 +12,6 @@ from PIL import Image as PILImage
 from torch import Tensor
 
 from torchaug.image import arguments
-from torchaug.image.erasing import count_range
 from torchaug.image.filters import bilinear
 from torchaug.image.jpeg import compressed
 from torchaug.image.pointwise import Frame, Pixels, pick
@@ -47,12 +46,8 @@ class JPEG(Pixels):
         p: float = 1.0,
     ) -> None:
         super().__init__(p)
-        self.quality = count_range(quality, 1, "JPEG", "quality")
-        if self.quality[1] > 100:
-            raise ValueError(f"JPEG: quality must be at most 100, got {quality!r}")
-        if mode not in ("differentiable", "codec"):
-            raise ValueError(f"JPEG: mode must be 'differentiable' or 'codec', got {mode!r}")
-        self.mode = mode
+        self.quality = arguments.whole_range(quality, "JPEG", "quality", 1, 100)
+        self.mode = arguments.one_of(mode, "JPEG", "mode", ("differentiable", "codec"))
         self.differentiable = 2 if mode == "differentiable" else 0
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
@@ -125,12 +120,8 @@ class Downscale(Pixels):
         p: float = 0.5,
     ) -> None:
         super().__init__(p)
-        self.scale_range = arguments.range_from(scale_range, "Downscale", "scale_range")
-        if not 0 < self.scale_range[0] <= self.scale_range[1] <= 1:
-            raise ValueError(f"Downscale: scale_range must be above 0 and at most 1, got {scale_range!r}")
-        if interpolation not in ("nearest", "bilinear"):
-            raise ValueError(f"Downscale: interpolation must be 'nearest' or 'bilinear', got {interpolation!r}")
-        self.interpolation = interpolation
+        self.scale_range = arguments.within(scale_range, "Downscale", "scale_range", 0, 1, above=True)
+        self.interpolation = arguments.one_of(interpolation, "Downscale", "interpolation", ("nearest", "bilinear"))
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         """The small image's height and width."""
@@ -178,7 +169,7 @@ class Pixelate(Pixels):
 
     def __init__(self, block_size: int | Sequence[int] = (4, 16), p: float = 1.0) -> None:
         super().__init__(p)
-        self.block_size = count_range(block_size, 1, "Pixelate", "block_size")
+        self.block_size = arguments.whole_range(block_size, "Pixelate", "block_size", 1)
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {"block_size": integers(u[:, 0], self.block_size[0], self.block_size[1] + 1)}
@@ -226,9 +217,7 @@ class ChromaticAberration(Pixels):
         self.secondary_distortion_limit = arguments.symmetric(
             secondary_distortion_limit, who, "secondary_distortion_limit"
         )
-        if mode not in ("green_purple", "red_blue", "random"):
-            raise ValueError(f"{who}: mode must be 'green_purple', 'red_blue' or 'random', got {mode!r}")
-        self.mode = mode
+        self.mode = arguments.one_of(mode, who, "mode", ("green_purple", "red_blue", "random"))
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         """(B, 2) each, of red and blue."""

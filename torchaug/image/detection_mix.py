@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from torchaug.batch import Batch
-from torchaug.image import mix_labels
-from torchaug.image.mix import Mixture, PairMix, above_zero, beta, limits, share_of, sizes_of
+from torchaug.image import arguments, mix_labels
+from torchaug.image.mix import Mixture, PairMix, beta, limits, sizes_of
 from torchaug.keys import beta_quantiles, noise
 from torchaug.transform import Sizes
 
@@ -37,7 +37,7 @@ class DetectionMixUp(PairMix):
 
     def __init__(self, alpha: float = 32.0, num_classes: int | None = None, p: float = 1.0) -> None:
         super().__init__(num_classes, p)
-        self.alpha = above_zero(alpha, "DetectionMixUp")
+        self.alpha = arguments.number(alpha, "DetectionMixUp", "alpha", 0, above=True)
         self.register_buffer("quantiles", beta_quantiles(self.alpha, self.alpha), persistent=False)
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
@@ -76,7 +76,7 @@ class CopyPaste(PairMix):
 
     def __init__(self, chance: float = 0.5, min_area: float = 1.0, min_visibility: float = 0.1, p: float = 1.0) -> None:
         super().__init__(p=p)
-        self.chance = share_of(chance, "CopyPaste", "chance")
+        self.chance = arguments.number(chance, "CopyPaste", "chance", 0, 1)
         self.min_area, self.min_visibility = limits(min_area, min_visibility, "CopyPaste")
 
     def instances(self, u: Tensor, count: int) -> Tensor:
@@ -158,8 +158,10 @@ class RandomTransplantation(PairMix):
     def __init__(self, num_classes: int, excluded_labels: Sequence[int] = (), p: float = 0.5) -> None:
         super().__init__(num_classes, p)
         self.num_classes: int = num_classes
-        self.excluded_labels = tuple(excluded_labels)
-        if not all(isinstance(label, int) and 0 <= label < num_classes for label in self.excluded_labels):
+        self.excluded_labels = tuple(arguments.whole_numbers(excluded_labels))
+        if len(self.excluded_labels) != len(excluded_labels) or not all(
+            0 <= label < num_classes for label in self.excluded_labels
+        ):
             raise ValueError(
                 f"RandomTransplantation: excluded_labels must be class numbers below {num_classes}, got {excluded_labels!r}"
             )

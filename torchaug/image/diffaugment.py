@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from torchaug.batch import Batch
+from torchaug.image import arguments
 from torchaug.image.ada import refuse_labels
 from torchaug.image.pointwise import pick
 from torchaug.image.resample import as_dtype, as_float, in_chunks, own_pixels
@@ -52,10 +51,7 @@ class DiffAugment(Transform):
         self.parts = tuple(part.strip() for part in policy.split(","))
         if not set(self.parts) <= set(PARTS) or len(set(self.parts)) < len(self.parts):
             raise ValueError(f"DiffAugment: policy must be some of {','.join(PARTS)} once each, got {policy!r}")
-        low, high = map(float, value_range)
-        if not -math.inf < low < high < math.inf:
-            raise ValueError(f"DiffAugment: value_range must be (low, high) in rising order, got {value_range!r}")
-        self.policy, self.value_range = policy, (low, high)
+        self.policy, self.value_range = policy, arguments.rising(value_range, "DiffAugment", "value_range")
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         full = torch.stack([size.width, size.height], 1)

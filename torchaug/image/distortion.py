@@ -52,8 +52,8 @@ class ElasticTransform(Warp):
         p: float = 1.0,
     ) -> None:
         super().__init__(p)
-        self.alpha = _two(alpha, "ElasticTransform", "alpha")
-        self.sigma = _two(sigma, "ElasticTransform", "sigma")
+        self.alpha = arguments.two(alpha, "ElasticTransform", "alpha")
+        self.sigma = arguments.two(sigma, "ElasticTransform", "sigma")
         self.interpolation = arguments.interpolation(interpolation, "ElasticTransform")
         self.fill = arguments.fill(fill, "ElasticTransform")
 
@@ -112,12 +112,10 @@ class GridDistortion(Warp):
     ) -> None:
         super().__init__(p)
         self.distort_limit = arguments.symmetric(distort_limit, "GridDistortion", "distort_limit")
-        if num_steps < 1 or max(map(abs, self.distort_limit)) >= 1:
-            raise ValueError(
-                "GridDistortion: num_steps must be at least 1 and distort_limit between -1 and 1, got "
-                f"{num_steps} and {distort_limit!r}"
-            )
-        self.num_steps, self.normalized, self.uniforms = num_steps, normalized, 2 * num_steps
+        if max(map(abs, self.distort_limit)) >= 1:
+            raise ValueError(f"GridDistortion: distort_limit must be between -1 and 1, got {distort_limit!r}")
+        self.num_steps = arguments.whole(num_steps, "GridDistortion", "num_steps", 1)
+        self.normalized, self.uniforms = normalized, 2 * num_steps
         self.interpolation = arguments.interpolation(interpolation, "GridDistortion")
         self.fill = arguments.fill(fill, "GridDistortion")
 
@@ -185,10 +183,10 @@ class PiecewiseAffine(Warp):
         p: float = 0.5,
     ) -> None:
         super().__init__(p)
-        if nb_rows < 2 or nb_cols < 2:
-            raise ValueError(f"PiecewiseAffine: nb_rows and nb_cols must be at least 2, got {nb_rows} and {nb_cols}")
-        self.scale = arguments.range_from(scale, "PiecewiseAffine", "scale")
-        self.nb_rows, self.nb_cols, self.absolute_scale = nb_rows, nb_cols, absolute_scale
+        self.scale = arguments.within(scale, "PiecewiseAffine", "scale", 0)
+        self.nb_rows = arguments.whole(nb_rows, "PiecewiseAffine", "nb_rows", 2)
+        self.nb_cols = arguments.whole(nb_cols, "PiecewiseAffine", "nb_cols", 2)
+        self.absolute_scale = absolute_scale
         self.uniforms = 1 + 2 * nb_rows * nb_cols
         self.interpolation = arguments.interpolation(interpolation, "PiecewiseAffine")
         self.fill = arguments.fill(fill, "PiecewiseAffine")
@@ -260,9 +258,7 @@ class ThinPlateSpline(Warp):
         p: float = 0.5,
     ) -> None:
         super().__init__(p)
-        if not 0 <= scale < math.inf:
-            raise ValueError(f"ThinPlateSpline: scale must be a number of at least 0, got {scale!r}")
-        self.scale = float(scale)
+        self.scale = arguments.number(scale, "ThinPlateSpline", "scale", 0)
         self.interpolation = arguments.interpolation(interpolation, "ThinPlateSpline")
         self.fill = arguments.fill(fill, "ThinPlateSpline")
 
@@ -299,13 +295,6 @@ class ThinPlateSpline(Warp):
             kernel = _thin_plate((at_x - pin_x).square() + (at_y - pin_y).square())
             in_x, in_y = in_x + weights[:, i, 0] * kernel, in_y + weights[:, i, 1] * kernel
         return (in_x - at_x) * half_x, (in_y - at_y) * half_y
-
-
-def _two(value: float | Sequence[float], who: str, name: str) -> tuple[float, float]:
-    values = (value, value) if isinstance(value, (int, float)) else tuple(value)
-    if len(values) != 2 or not all(0 <= v < math.inf for v in values):
-        raise ValueError(f"{who}: {name} must be one number of at least 0, or two (x, y), got {value!r}")
-    return float(values[0]), float(values[1])
 
 
 def _inside(at: Tensor, length: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Dropout of image parts: holes, grids, strips, patches, pixels, and objects of a mask."""
+"""Dropout of image parts: holes, strips, pixels, and objects of a mask."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from torchaug.batch import Batch
 from torchaug.image import arguments
-from torchaug.image.erasing import Erasing, Fill, Holes, count_range
+from torchaug.image.erasing import Erasing, Fill, Holes
 from torchaug.image.resample import per_channel
 from torchaug.keys import integers, noise, uniform
 from torchaug.transform import Sizes, Transform
@@ -46,17 +46,17 @@ class CoarseDropout(Holes):
         p: float = 0.5,
     ) -> None:
         super().__init__(fill_mask, p)
-        self.num_holes_range = count_range(num_holes_range, 1, "CoarseDropout", "num_holes_range")
-        self.hole_height_range = _span(hole_height_range, "CoarseDropout", "hole_height_range")
-        self.hole_width_range = _span(hole_width_range, "CoarseDropout", "hole_width_range")
+        self.num_holes_range = arguments.whole_range(num_holes_range, "CoarseDropout", "num_holes_range", 1)
+        self.hole_height_range = span(hole_height_range, "CoarseDropout", "hole_height_range")
+        self.hole_width_range = span(hole_width_range, "CoarseDropout", "hole_width_range")
         self._set_fill(fill)
         self.uniforms = 4 * self.num_holes_range[1] + 3
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         tall, wide, down, right = u[:, :-3].chunk(4, 1)
         holes = _kept(u[:, -3], self.num_holes_range)
-        height = _length(tall, self.hole_height_range, size.height) * holes
-        width = _length(wide, self.hole_width_range, size.width) * holes
+        height = lengths(tall, self.hole_height_range, size.height) * holes
+        width = lengths(wide, self.hole_width_range, size.width) * holes
         return {
             "top": (down * (size.height[:, None] - height + 1)).floor(),
             "left": (right * (size.width[:, None] - width + 1)).floor(),
@@ -126,10 +126,10 @@ class XYMasking(Holes):
         p: float = 0.5,
     ) -> None:
         super().__init__(fill_mask, p)
-        self.num_masks_x = count_range(num_masks_x, 0, "XYMasking", "num_masks_x")
-        self.num_masks_y = count_range(num_masks_y, 0, "XYMasking", "num_masks_y")
-        self.mask_x_length = _span(mask_x_length, "XYMasking", "mask_x_length")
-        self.mask_y_length = _span(mask_y_length, "XYMasking", "mask_y_length")
+        self.num_masks_x = arguments.whole_range(num_masks_x, "XYMasking", "num_masks_x", 0)
+        self.num_masks_y = arguments.whole_range(num_masks_y, "XYMasking", "num_masks_y", 0)
+        self.mask_x_length = span(mask_x_length, "XYMasking", "mask_x_length")
+        self.mask_y_length = span(mask_y_length, "XYMasking", "mask_y_length")
         if self.num_masks_x[1] + self.num_masks_y[1] == 0:
             raise ValueError("XYMasking: num_masks_x or num_masks_y must be above 0")
         self._set_fill(fill)
@@ -139,8 +139,8 @@ class XYMasking(Holes):
         across, down = self.num_masks_x[1], self.num_masks_y[1]
         wide, right, tall, below = u[:, :-4].split([across, across, down, down], 1)
         kept = _kept(u[:, -4], self.num_masks_x), _kept(u[:, -3], self.num_masks_y)
-        width = _length(wide, self.mask_x_length, size.width) * kept[0]
-        height = _length(tall, self.mask_y_length, size.height) * kept[1]
+        width = lengths(wide, self.mask_x_length, size.width) * kept[0]
+        height = lengths(tall, self.mask_y_length, size.height) * kept[1]
         left = (right * (size.width[:, None] - width + 1)).floor()
         top = (below * (size.height[:, None] - height + 1)).floor()
         full_height, full_width = size.height[:, None].expand_as(width), size.width[:, None].expand_as(height)
@@ -150,193 +150,6 @@ class XYMasking(Holes):
             "height": torch.cat([full_height, height], 1),
             "width": torch.cat([width, full_width], 1),
         }
-
-
-class GridDropout(Erasing):
-    """Replace one rectangle in each cell of a grid, as albumentations' transform of this name.
-
-    Args:
-        ratio: side of the holes over that of the cells, above 0 and at most 1.
-        random_offset: whether the holes' place in their cells is drawn per sample; else it is `shift_xy`.
-        unit_size_range: (low, high) side of the cells in pixels, each as likely; None for a tenth of the image's sides.
-        holes_number_xy: cells per row and per column instead.
-        shift_xy: place of the holes in their cells, (x, y) pixels, without random_offset.
-        fill: a value in [0, 1], or one per channel; "random" for another per pixel.
-        fill_mask: class number that the masks get there; None leaves them as they are.
-        p: chance per sample.
-
-    A hole has at least one pixel, and leaves at least one of its cell, which has at least two.
-
-    >>> GridDropout(0.5, unit_size_range=(4, 4), p=1.0)(torch.ones(2, 1, 8, 8)).sum((1, 2, 3))
-    tensor([48., 48.])
-    """
-
-    uniforms = 5
-
-    def __init__(
-        self,
-        ratio: float = 0.5,
-        random_offset: bool = True,
-        unit_size_range: tuple[int, int] | None = None,
-        holes_number_xy: tuple[int, int] | None = None,
-        shift_xy: tuple[int, int] = (0, 0),
-        fill: Fill = 0.0,
-        fill_mask: int | None = None,
-        p: float = 0.5,
-    ) -> None:
-        super().__init__(fill_mask, p)
-        if not 0 < ratio <= 1:
-            raise ValueError(f"GridDropout: ratio must be above 0 and at most 1, got {ratio!r}")
-        self.ratio, self.random_offset = float(ratio), random_offset
-        self.unit_size_range, self.holes_number_xy = None, None
-        if unit_size_range is not None:
-            self.unit_size_range = count_range(unit_size_range, 2, "GridDropout", "unit_size_range")
-        if holes_number_xy is not None:
-            x, y = (count_range(n, 1, "GridDropout", "holes_number_xy")[0] for n in holes_number_xy)
-            self.holes_number_xy = (x, y)
-        x, y = (count_range(n, 0, "GridDropout", "shift_xy")[0] for n in shift_xy)
-        self.shift_xy = (x, y)
-        self._set_fill(_no_holes(fill, "GridDropout"))
-
-    def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
-        unit = self._units(u[:, 0], size)
-        hole = torch.minimum((self.ratio * unit).floor().clamp(min=1), unit - 1)
-        shift = torch.stack([torch.full_like(u[:, 0], s) for s in self.shift_xy[::-1]], 1)
-        offset = (u[:, 1:3] * (unit - hole + 1)).floor() if self.random_offset else torch.minimum(shift, unit - hole)
-        return {"unit": unit, "hole": hole, "offset": offset}
-
-    def _units(self, u: Tensor, size: Sizes) -> Tensor:
-        """(B, 2) height and width of the cells."""
-        sides = size.stacked()
-        if self.holes_number_xy is not None:
-            numbers = torch.stack([torch.full_like(u, n) for n in self.holes_number_xy[::-1]], 1)
-            return (sides / numbers).floor().clamp(min=2)
-        if self.unit_size_range is not None:
-            low, high = self.unit_size_range
-            return integers(u, low, high + 1).to(u.dtype)[:, None].expand(-1, 2)
-        return (sides / 10).floor().clamp(min=2)
-
-    def hidden(self, numbers: dict[str, Tensor], shape: tuple[int, int, int]) -> Tensor:
-        sides = []
-        for axis, length in enumerate(shape[1:]):
-            unit, hole, offset = (numbers[name][:, axis, None] for name in ("unit", "hole", "offset"))
-            at = torch.arange(length, device=unit.device).remainder(unit)
-            sides.append((at >= offset) & (at < offset + hole))
-        return (sides[0][:, :, None] & sides[1][:, None, :])[:, None]
-
-
-class GridMask(Erasing):
-    """Replace the squares of a turned grid (Chen et al., "GridMask Data Augmentation", 2020).
-
-    Args:
-        unit_size: (low, high) distance between squares: whole pixels, or shares of the image's shorter side.
-        ratio: share of the distance that stays between squares: (low, high), or one number.
-        degrees: the grid is turned about the image's middle, uniform in [-v, v] or (low, high).
-        fill: a value in [0, 1], or one per channel; "random" for another per pixel.
-        fill_mask: class number that the masks get there; None leaves them as they are.
-        p: chance per sample.
-
-    >>> GridMask((4, 4), 0.5)(torch.ones(2, 1, 8, 8)).sum((1, 2, 3))
-    tensor([48., 48.])
-    """
-
-    uniforms = 7
-
-    def __init__(
-        self,
-        unit_size: Span = (0.4, 1.0),
-        ratio: float | Sequence[float] = 0.6,
-        degrees: float | Sequence[float] = 0.0,
-        fill: Fill = 0.0,
-        fill_mask: int | None = None,
-        p: float = 1.0,
-    ) -> None:
-        super().__init__(fill_mask, p)
-        self.unit_size = _span(unit_size, "GridMask", "unit_size")
-        if self.unit_size[0] <= 0:
-            raise ValueError(f"GridMask: unit_size must be above 0, got {unit_size!r}")
-        self.ratio = arguments.range_from(ratio, "GridMask", "ratio")
-        if self.ratio[1] > 1:
-            raise ValueError(f"GridMask: ratio must be within [0, 1], got {ratio!r}")
-        self.degrees = arguments.symmetric(degrees, "GridMask", "degrees")
-        self._set_fill(_no_holes(fill, "GridMask"))
-
-    def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
-        shorter = torch.minimum(size.height, size.width)
-        unit = _length(u[:, :1], self.unit_size, shorter)[:, 0].clamp(min=1)
-        kept = torch.minimum((unit * uniform(u[:, 1], *self.ratio)).ceil(), unit)
-        return {
-            "unit": unit,
-            "hole": unit - kept,
-            "offset": (u[:, 2:4] * unit[:, None]).floor(),
-            "angle": uniform(u[:, 4], *self.degrees),
-            "middle": (size.stacked() - 1) / 2,
-        }
-
-    def hidden(self, numbers: dict[str, Tensor], shape: tuple[int, int, int]) -> Tensor:
-        angle = torch.deg2rad(numbers["angle"])[:, None, None]
-        rows, columns = (torch.arange(n, device=angle.device) for n in shape[1:])
-        middle_y, middle_x = numbers["middle"][:, :, None, None].unbind(1)
-        y, x = rows[:, None] - middle_y, columns - middle_x
-        turned_y = torch.sin(angle) * x + torch.cos(angle) * y + middle_y
-        turned_x = torch.cos(angle) * x - torch.sin(angle) * y + middle_x
-        unit, hole = (numbers[name][:, None, None] for name in ("unit", "hole"))
-        offset_y, offset_x = numbers["offset"][:, :, None, None].unbind(1)
-        # rounded to whole pixels, so that a grid that is not turned is exact
-        down, across = (torch.round(t + o).remainder(unit) for t, o in ((turned_y, offset_y), (turned_x, offset_x)))
-        return ((down < hole) & (across < hole))[:, None]
-
-
-class RandomPatchDropout(Erasing):
-    """Replace a share of the square patches that tile an image, as masked autoencoders do (He et al., 2022).
-
-    Args:
-        patch_size: (height, width) of a patch in pixels, or one number for both.
-        ratio: share of the patches that are replaced, rounded down to whole ones; (low, high), or one number.
-        fill: a value in [0, 1], or one per channel; "random" for another per pixel.
-        fill_mask: class number that the masks get there; None leaves them as they are.
-        p: chance per sample.
-
-    Patches at the right and the bottom may be cut off by the border.
-
-    >>> RandomPatchDropout(4, 0.5)(torch.ones(2, 1, 8, 8)).sum((1, 2, 3))
-    tensor([32., 32.])
-    """
-
-    uniforms = 5
-
-    def __init__(
-        self,
-        patch_size: int | Sequence[int] = 16,
-        ratio: float | Sequence[float] = 0.5,
-        fill: Fill = 0.0,
-        fill_mask: int | None = None,
-        p: float = 1.0,
-    ) -> None:
-        super().__init__(fill_mask, p)
-        self.patch_size = arguments.pair(patch_size, "RandomPatchDropout", "patch_size")
-        self.ratio = arguments.range_from(ratio, "RandomPatchDropout", "ratio")
-        if self.ratio[1] > 1:
-            raise ValueError(f"RandomPatchDropout: ratio must be within [0, 1], got {ratio!r}")
-        self._set_fill(_no_holes(fill, "RandomPatchDropout"))
-
-    def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
-        """Which patches (B, rows, columns) bool: those with the smallest of random scores."""
-        counts = [-(-side // patch) for side, patch in zip(size.canvas, self.patch_size, strict=True)]
-        rows, columns = ((s / p).ceil() for s, p in zip(size[:2], self.patch_size, strict=True))
-        scores = noise(u[:, 1:3], counts)
-        across = torch.arange(counts[1], device=u.device) < columns[:, None, None]
-        own = (torch.arange(counts[0], device=u.device)[:, None] < rows[:, None, None]) & across
-        scores = torch.where(own, scores, math.inf)
-        number = (uniform(u[:, 0], *self.ratio) * rows * columns).floor().to(torch.int64)
-        ranked = torch.nn.functional.pad(scores.flatten(1).sort(1).values, (0, 1), value=math.inf)
-        return {"dropped": scores < ranked.gather(1, number[:, None])[:, :, None]}
-
-    def hidden(self, numbers: dict[str, Tensor], shape: tuple[int, int, int]) -> Tensor:
-        dropped = numbers["dropped"]
-        tall, wide = self.patch_size
-        dropped = dropped.repeat_interleave(tall, 1)[:, : shape[1]].repeat_interleave(wide, 2)[:, :, : shape[2]]
-        return dropped[:, None]
 
 
 class PixelDropout(Erasing):
@@ -364,13 +177,11 @@ class PixelDropout(Erasing):
         p: float = 0.5,
     ) -> None:
         super().__init__(fill_mask, p)
-        self.dropout_prob = arguments.range_from(dropout_prob, "PixelDropout", "dropout_prob")
-        if self.dropout_prob[1] > 1:
-            raise ValueError(f"PixelDropout: dropout_prob must be within [0, 1], got {dropout_prob!r}")
+        self.dropout_prob = arguments.within(dropout_prob, "PixelDropout", "dropout_prob", 0, 1)
         if per_channel and fill_mask is not None:
             raise ValueError("PixelDropout: fill_mask needs per_channel=False: a mask has no channels")
         self.per_channel = per_channel
-        self._set_fill(_no_holes(fill, "PixelDropout"))
+        self._set_fill(without_holes(fill, "PixelDropout"))
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {"dropout_prob": uniform(u[:, 0], *self.dropout_prob), "places": u[:, 1:3]}
@@ -409,9 +220,10 @@ class MaskDropout(Transform):
         p: float = 0.5,
     ) -> None:
         super().__init__(p)
-        self.max_objects = count_range(max_objects, 1, "MaskDropout", "max_objects")
-        self.num_objects = count_range(num_objects, 1, "MaskDropout", "num_objects")[0]
-        self.fill, self.fill_mask = arguments.fill(fill, "MaskDropout"), fill_mask
+        self.max_objects = arguments.whole_range(max_objects, "MaskDropout", "max_objects", 1)
+        self.num_objects = arguments.whole(num_objects, "MaskDropout", "num_objects", 1)
+        self.fill = arguments.fill(fill, "MaskDropout")
+        self.fill_mask = arguments.optional_whole(fill_mask, "MaskDropout", "fill_mask")
         self.uniforms = 1 + self.num_objects
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
@@ -436,10 +248,8 @@ class MaskDropout(Transform):
         return batch.replace(image=image, mask=mask)
 
     def _value(self, image: Tensor) -> Tensor:
-        if len(self.fill) not in (1, image.shape[1]):
-            raise ValueError(f"MaskDropout: fill has {len(self.fill)} numbers, the image {image.shape[1]} channels")
-        whole = image.dtype == torch.uint8
-        return per_channel([round(v * 255) for v in self.fill] if whole else self.fill, image)
+        fill = arguments.colored(self.fill, image.shape[1], "MaskDropout")
+        return per_channel([round(v * 255) for v in fill] if image.dtype == torch.uint8 else fill, image)
 
 
 def below(field: Tensor, chance: Tensor) -> Tensor:
@@ -454,7 +264,7 @@ def _kept(u: Tensor, bounds: tuple[int, int]) -> Tensor:
     return (torch.arange(bounds[1], device=u.device) < count[:, None]).to(u.dtype)
 
 
-def _length(u: Tensor, bounds: tuple[float, float], side: Tensor) -> Tensor:
+def lengths(u: Tensor, bounds: tuple[float, float], side: Tensor) -> Tensor:
     """Whole lengths (B, N), at most the image's `side` (B,)."""
     low, high = bounds
     if isinstance(high, int):
@@ -464,9 +274,10 @@ def _length(u: Tensor, bounds: tuple[float, float], side: Tensor) -> Tensor:
     return torch.minimum(length, side[:, None])
 
 
-def _span(value: Span, who: str, name: str) -> tuple[float, float]:
+def span(value: Span, who: str, name: str) -> tuple[float, float]:
     """(low, high), both whole pixels or both shares of a side."""
-    values = [value, value] if isinstance(value, (int, float)) else list(value)
+    values = arguments.finite(value)
+    values = values * 2 if arguments.is_one(value) else values
     whole = all(isinstance(v, int) for v in values)
     if len(values) != 2 or not 0 <= values[0] <= values[1] or (not whole and values[1] > 1):
         raise ValueError(
@@ -475,7 +286,8 @@ def _span(value: Span, who: str, name: str) -> tuple[float, float]:
     return (values[0], values[1]) if whole else (float(values[0]), float(values[1]))
 
 
-def _no_holes(fill: Fill, who: str) -> Fill:
+def without_holes(fill: Fill, who: str) -> Fill:
+    """A fill that needs no holes to be counted, which a colour for each would."""
     if fill == "random_uniform":
         raise ValueError(f"{who}: fill must be a number, one per channel, or 'random', got 'random_uniform'")
     return fill

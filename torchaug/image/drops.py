@@ -11,10 +11,8 @@ from torch import Tensor
 
 from torchaug.image import arguments
 from torchaug.image.filters import convolve_separable, gaussian
-from torchaug.image.illumination import within
 from torchaug.image.pointwise import Frame, Pixels, pick
 from torchaug.image.resample import per_channel
-from torchaug.image.weather import at_least, levels, paint
 from torchaug.keys import noise, uniform
 from torchaug.transform import Sizes
 
@@ -58,24 +56,23 @@ class RandomRain(Pixels):
         p: float = 0.5,
     ) -> None:
         super().__init__(p)
-        slants = (slant_range, slant_range) if isinstance(slant_range, (int, float)) else slant_range
-        self.slant_range = arguments.symmetric(slants, "RandomRain", "slant_range")
-        self.drop_color = paint(drop_color, "RandomRain", "drop_color")
-        self.brightness_coefficient = at_least(brightness_coefficient, "RandomRain", "brightness_coefficient", 0.0)
-        if min(drop_width, 1 if drop_length is None else drop_length) < 1:
-            raise ValueError(f"RandomRain: drop_length and drop_width must be >= 1, got {drop_length}, {drop_width}")
-        if blur_value < 1 or blur_value % 2 == 0:
-            raise ValueError(f"RandomRain: blur_value must be odd and at least 1, got {blur_value!r}")
-        if rain_type not in DROPS_PER_ROW:
-            raise ValueError(f"RandomRain: rain_type must be one of {[*DROPS_PER_ROW]}, got {rain_type!r}")
-        self.drop_length, self.drop_width = drop_length, drop_width
-        self.blur_value, self.rain_type = blur_value, rain_type
+        self.slant_range = arguments.within(slant_range, "RandomRain", "slant_range")
+        self.drop_color = arguments.fill(drop_color, "RandomRain", "drop_color")
+        self.brightness_coefficient = arguments.number(
+            brightness_coefficient, "RandomRain", "brightness_coefficient", 0.0
+        )
+        self.drop_length = arguments.optional_whole(drop_length, "RandomRain", "drop_length", 1)
+        self.drop_width = arguments.whole(drop_width, "RandomRain", "drop_width", 1)
+        self.blur_value, _ = arguments.odd_range(
+            arguments.whole(blur_value, "RandomRain", "blur_value", 1), "RandomRain", "blur_value"
+        )
+        self.rain_type = arguments.one_of(rain_type, "RandomRain", "rain_type", [*DROPS_PER_ROW])
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {"slant": uniform(u[:, 0], *self.slant_range), "seeds": u[:, 1:]}
 
     def pixels(self, image: Tensor, numbers: dict[str, Tensor], frame: Frame) -> Tensor:
-        color = per_channel(levels(self.drop_color, image.shape[1], "RandomRain"), image)
+        color = per_channel(arguments.colored(self.drop_color, image.shape[1], "RandomRain", "drop_color"), image)
         streaks = self._streaks(numbers, frame).to(image.dtype) * color
         return pick(numbers["chosen"], (image + streaks).clamp(0, 1) * self.brightness_coefficient, image)
 
@@ -153,15 +150,13 @@ class RandomSpatter(Pixels):
     ) -> None:
         super().__init__(p)
         self.mean, self.std, self.cutout_threshold = (
-            within(value, "RandomSpatter", name, 0.0, math.inf)
+            arguments.within(value, "RandomSpatter", name, 0.0)
             for name, value in (("mean", mean), ("std", std), ("cutout_threshold", cutout_threshold))
         )
-        self.intensity = within(intensity, "RandomSpatter", "intensity")
-        self.gauss_sigma = within(gauss_sigma, "RandomSpatter", "gauss_sigma", 1e-3, math.inf)
-        if mode not in SPATTER_COLORS:
-            raise ValueError(f"RandomSpatter: mode must be 'rain' or 'mud', got {mode!r}")
-        self.mode = mode
-        self.color = None if color is None else paint(color, "RandomSpatter", "color")
+        self.intensity = arguments.within(intensity, "RandomSpatter", "intensity", 0, 1)
+        self.gauss_sigma = arguments.within(gauss_sigma, "RandomSpatter", "gauss_sigma", 1e-3)
+        self.mode = arguments.one_of(mode, "RandomSpatter", "mode", [*SPATTER_COLORS])
+        self.color = None if color is None else arguments.fill(color, "RandomSpatter", "color")
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         ranges = {
@@ -183,7 +178,7 @@ class RandomSpatter(Pixels):
 
     def _levels(self, channels: int) -> tuple[float, ...]:
         if self.color is not None:
-            return levels(self.color, channels, "RandomSpatter")
+            return arguments.colored(self.color, channels, "RandomSpatter", "color")
         color = SPATTER_COLORS[self.mode]
         return color if channels == 3 else (sum(color) / 3,) * channels
 

@@ -33,9 +33,7 @@ class Erasing(Pointwise):
 
     def __init__(self, fill_mask: int | None, p: float) -> None:
         super().__init__(p)
-        if fill_mask is not None and not isinstance(fill_mask, int):
-            raise TypeError(f"{type(self).__name__}: fill_mask must be a class number or None, got {fill_mask!r}")
-        self.fill_mask = fill_mask
+        self.fill_mask = arguments.optional_whole(fill_mask, type(self).__name__, "fill_mask")
         self._on_masks = None if fill_mask is None else EraseMasks(self, fill_mask)
 
     @abstractmethod
@@ -58,11 +56,7 @@ class Erasing(Pointwise):
         """What each channel's pixels get where they are replaced."""
         if self.paint == "pixel":
             return self.spread(noise(numbers["seeds"], shape)).unbind(1)
-        if len(self.values) not in (1, shape[0]):
-            raise ValueError(
-                f"{type(self).__name__}: {self._called} has {len(self.values)} numbers, the image {shape[0]} channels"
-            )
-        return self.values * (shape[0] // len(self.values))
+        return arguments.colored(self.values, shape[0], type(self).__name__, self._called)
 
     _called = "fill"
     """How the constructor calls the values."""
@@ -198,16 +192,15 @@ class RandomErasing(Holes):
     ) -> None:
         super().__init__(fill_mask, p)
         self.scale = arguments.between(scale, "RandomErasing", "scale", 0, 1)
-        self.ratio = arguments.between(ratio, "RandomErasing", "ratio", 0, math.inf)
-        if isinstance(value, str) and value != "random":
+        self.ratio = arguments.between(ratio, "RandomErasing", "ratio", 0)
+        if value != "random" and not arguments.finite(value):
             raise ValueError(f"RandomErasing: value must be a number, one per channel, or 'random', got {value!r}")
-        if mode not in ("const", "rand", "pixel"):
-            raise ValueError(f"RandomErasing: mode must be 'const', 'rand' or 'pixel', got {mode!r}")
-        self.value = value if isinstance(value, (str, int, float)) else tuple(map(float, value))
-        self.mode, self.paint = mode, "pixel" if value == "random" else mode
+        self.mode = arguments.one_of(mode, "RandomErasing", "mode", ("const", "rand", "pixel"))
+        self.paint = "pixel" if value == "random" else mode
+        self.value: tuple[float, ...] | str = value if isinstance(value, str) else tuple(arguments.finite(value))
         if not isinstance(self.value, str):
-            self.values = self.value if isinstance(self.value, tuple) else (float(self.value),)
-        self.count = count_range(count, 1, "RandomErasing", "count")
+            self.values = self.value
+        self.count = arguments.whole_range(count, "RandomErasing", "count", 1)
         self.uniforms = self.count[1] * (2 * self.tries + 2) + 3
 
     def spread(self, field: Tensor) -> Tensor:
@@ -230,13 +223,3 @@ class RandomErasing(Holes):
         left = (lefts * (full_width[:, 0] - width + 1)).floor()
         drawn = {"top": top, "left": left, "height": height, "width": width}
         return drawn if most > 1 else {name: value[:, 0] for name, value in drawn.items()}
-
-
-def count_range(value: int | Sequence[int], least: int, who: str, name: str) -> tuple[int, int]:
-    """(low, high) whole numbers of at least `least`, from a pair in order or one number for both."""
-    values = [value, value] if isinstance(value, int) else list(value)
-    if len(values) != 2 or not all(isinstance(v, int) for v in values) or not least <= values[0] <= values[1]:
-        raise ValueError(
-            f"{who}: {name} must be a whole number of at least {least}, or two in rising order, got {value!r}"
-        )
-    return values[0], values[1]

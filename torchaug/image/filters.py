@@ -110,10 +110,16 @@ def convolve(image: Tensor, kernels: Tensor) -> Tensor:
 
 def convolve_separable(image: Tensor, down: Tensor, across: Tensor) -> Tensor:
     """`convolve` with the kernel `down` (B, h) times `across` (B, w), one axis after the other."""
-    along = _tapped if torch.compiler.is_compiling() and max(down.shape[1], across.shape[1]) <= MAX_TAPS else _banded
+    down, across = down.to(image.dtype), across.to(image.dtype)
+    if _fuses(down, across):
+        return _tapped(_tapped(image, down, 2), across, 3)
     with torch.autocast(image.device.type, enabled=False):
-        rows = along(image, down.to(image.dtype))
-        return along(rows.mT, across.to(image.dtype)).mT
+        return _banded(_banded(image, down).mT, across).mT
+
+
+def _fuses(*kernels: Tensor) -> bool:
+    """Whether they are short enough to be written out in compiled code."""
+    return torch.compiler.is_compiling() and all(kernel.shape[1] <= MAX_TAPS for kernel in kernels)
 
 
 MAX_TAPS = 31
@@ -122,13 +128,13 @@ BLOCK = 32
 """Rows that one banded matrix makes: measured best of 16, 32, 56 and all rows; a fifth of a grouped convolution's time."""
 
 
-def _tapped(image: Tensor, kernels: Tensor) -> Tensor:
-    """Correlation along the rows' axis as a sum of shifted images."""
+def _tapped(image: Tensor, kernels: Tensor, axis: int) -> Tensor:
+    """Correlation along an axis as a sum of shifted images."""
     taps = kernels.shape[1]
-    length = image.shape[2] - taps + 1
-    total = kernels[:, 0, None, None, None] * image[:, :, :length]
+    length = image.shape[axis] - taps + 1
+    total = kernels[:, 0, None, None, None] * image.narrow(axis, 0, length)
     for tap in range(1, taps):
-        total = total + kernels[:, tap, None, None, None] * image[:, :, tap : tap + length]
+        total = total + kernels[:, tap, None, None, None] * image.narrow(axis, tap, length)
     return total
 
 
@@ -155,8 +161,43 @@ def gaussian(sigma: Tensor, taps: int) -> Tensor:
 
 def blurred(image: Tensor, size: Sizes | None, down: Tensor, across: Tensor, mode: Border = "reflect") -> Tensor:
     """Images convolved with odd kernels `down` (B, h) and `across` (B, w), with a border: (B, C, H, W)."""
+    if image.device.type != "cpu" and not torch.compiler.is_compiling() and mode != "constant":
+        return _dense(image, size, down, across, mode)
     margins = down.shape[1] // 2, across.shape[1] // 2
+    if mode != "constant" and _fuses(down, across):
+        rows = _tapped_inside(image, down.to(image.dtype), None if size is None else size.height, mode)
+        return _tapped(bordered(rows, size, 0, margins[1], mode), across.to(image.dtype), 3)
     return convolve_separable(bordered(image, size, *margins, mode), down, across)
+
+
+def _tapped_inside(image: Tensor, kernels: Tensor, own: Tensor | None, mode: Border) -> Tensor:
+    """`_tapped` of images without a border: rows beyond it are read where it says, and no larger image is written."""
+    taps, length = kernels.shape[1], image.shape[2]
+    own = kernels.new_full((1,), length) if own is None else own
+    places = border_indices(length, taps // 2, own, mode)[0]
+    total = torch.zeros_like(image)
+    for tap in range(taps):
+        total = total + kernels[:, tap, None, None, None] * _take(image, places[:, tap : tap + length], 2)
+    return total
+
+
+def _dense(image: Tensor, size: Sizes | None, down: Tensor, across: Tensor, mode: Border) -> Tensor:
+    """`blurred` as two matrix products that hold the border too: on a GPU the fewest kernels and passes over memory."""
+    sizes = (None, None) if size is None else (size.height, size.width)
+    rows, columns = (
+        _band(kernel.to(image.dtype), length, own, mode)
+        for kernel, length, own in zip((down, across), image.shape[2:], sizes, strict=True)
+    )
+    with torch.autocast(image.device.type, enabled=False):
+        return torch.matmul(rows[:, None], torch.matmul(image, columns[:, None].mT))
+
+
+def _band(kernels: Tensor, length: int, own: Tensor | None, mode: Border) -> Tensor:
+    """(B, length, length): what each output pixel reads of an axis, its border folded in."""
+    count, taps = kernels.shape
+    own = kernels.new_full((1,), length) if own is None else own
+    places = border_indices(length, taps // 2, own, mode)[0].unfold(1, taps, 1).expand(count, -1, -1)
+    return kernels.new_zeros(count, length, length).scatter_add(2, places, kernels[:, None].expand_as(places))
 
 
 def filtered(image: Tensor, size: Sizes | None, kernels: Tensor, mode: Border = "reflect") -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from torchaug.batch import Batch
 from torchaug.boxes import Clamping, clamp_boxes, sides
+from torchaug.image import arguments
 from torchaug.transform import Transform, canvas_of
 
 
@@ -29,9 +30,9 @@ class ClampBoundingBoxes(Transform):
 
     def __init__(self, clamping_mode: Clamping = "soft") -> None:
         super().__init__()
-        if clamping_mode not in ("soft", "hard", None):
-            raise ValueError(f"ClampBoundingBoxes: clamping_mode must be 'soft', 'hard' or None, got {clamping_mode!r}")
-        self.clamping_mode = clamping_mode
+        self.clamping_mode = arguments.one_of(
+            clamping_mode, "ClampBoundingBoxes", "clamping_mode", ("soft", "hard", None)
+        )
 
     def transform(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
         if batch.boxes is None:
@@ -88,10 +89,8 @@ class SanitizeBoundingBoxes(Transform):
         self, min_size: float = 1.0, min_area: float = 1.0, compact: bool = False, instance_masks: bool = False
     ) -> None:
         super().__init__()
-        for name, value in (("min_size", min_size), ("min_area", min_area)):
-            if not value >= 1:
-                raise ValueError(f"SanitizeBoundingBoxes: {name} must be at least 1, got {value!r}")
-        self.min_size, self.min_area = float(min_size), float(min_area)
+        self.min_size = arguments.number(min_size, "SanitizeBoundingBoxes", "min_size", 1)
+        self.min_area = arguments.number(min_area, "SanitizeBoundingBoxes", "min_area", 1)
         self.compact, self.instance_masks = compact, instance_masks
 
     def transform(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:

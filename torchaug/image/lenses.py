@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -52,9 +51,9 @@ class OpticalDistortion(Warp):
     ) -> None:
         super().__init__(p)
         self.distort_limit = arguments.symmetric(distort_limit, "OpticalDistortion", "distort_limit")
-        if mode not in ("camera", "fisheye"):
-            raise ValueError(f"OpticalDistortion: mode must be 'camera' or 'fisheye', got {mode!r}")
-        self.mode: Literal["camera", "fisheye"] = mode
+        self.mode: Literal["camera", "fisheye"] = arguments.one_of(
+            mode, "OpticalDistortion", "mode", ("camera", "fisheye")
+        )
         self.interpolation = arguments.interpolation(interpolation, "OpticalDistortion")
         self.fill = arguments.fill(fill, "OpticalDistortion")
 
@@ -122,8 +121,7 @@ class Fisheye(Warp):
         super().__init__(p)
         self.center_x = arguments.symmetric(center_x, "Fisheye", "center_x")
         self.center_y = arguments.symmetric(center_y, "Fisheye", "center_y")
-        ends = (gamma, gamma) if isinstance(gamma, (int, float)) else gamma
-        self.gamma = arguments.between(ends, "Fisheye", "gamma", 0, math.inf)
+        self.gamma = arguments.within(gamma, "Fisheye", "gamma", 0, above=True)
         self.interpolation = arguments.interpolation(interpolation, "Fisheye")
         self.fill = arguments.fill(fill, "Fisheye")
 
@@ -149,7 +147,7 @@ class Fisheye(Warp):
     @staticmethod
     def _grown(x: Tensor, y: Tensor, numbers: Numbers) -> Tensor:
         center_x, center_y, gamma = (numbers[name][:, None].to(x.dtype) for name in ("center_x", "center_y", "gamma"))
-        return torch.hypot(x - center_x, y - center_y) ** gamma
+        return (torch.hypot(x - center_x, y - center_y) ** gamma).clamp(max=1e6)  # infinity times 0 is none
 
     @staticmethod
     def _normalized(x: Tensor, y: Tensor, size: Sizes) -> tuple[Tensor, Tensor, Tensor, Tensor]:

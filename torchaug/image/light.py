@@ -9,10 +9,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from torchaug.image import arguments
+from torchaug.image.channels import affine, three
 from torchaug.image.color import from_hue, hue_of
 from torchaug.image.pointwise import Color, Frame, Planes, channel_means, pick_planes
-from torchaug.image.tint import affine, three
-from torchaug.image.tone import Adjustment, within
+from torchaug.image.tone import Adjustment
 from torchaug.keys import noise, normal, uniform
 from torchaug.transform import Sizes
 
@@ -67,12 +68,10 @@ class PlanckianJitter(Color):
         p: float = 0.5,
     ) -> None:
         super().__init__(p)
-        if mode not in _ILLUMINANTS:
-            raise ValueError(f"PlanckianJitter: mode must be 'blackbody' or 'cied', got {mode!r}")
-        self.mode = mode
+        self.mode = arguments.one_of(mode, "PlanckianJitter", "mode", [*_ILLUMINANTS])
         lowest = _ILLUMINANTS[mode][0]
         limit = (lowest, 15000.0) if temperature_limit is None else temperature_limit
-        self.temperature_limit = within(limit, "PlanckianJitter", "temperature_limit", lowest, 15000.0)
+        self.temperature_limit = arguments.within(limit, "PlanckianJitter", "temperature_limit", lowest, 15000.0)
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         lowest, table = _ILLUMINANTS[self.mode]
@@ -132,14 +131,17 @@ class FancyPCA(Color):
         p: float = 0.5,
     ) -> None:
         super().__init__(p)
-        self.alpha, _ = within(alpha, "FancyPCA", "alpha", 0)
-        self.eigenvalues = tuple(map(float, eigenvalues))
-        self.eigenvectors = tuple(tuple(map(float, row)) for row in eigenvectors)
+        self.alpha = arguments.number(alpha, "FancyPCA", "alpha", 0)
+        self.eigenvalues = tuple(arguments.finite(eigenvalues))
+        self.eigenvectors = tuple(
+            tuple(arguments.finite(row)) for row in (() if eigenvectors is None else eigenvectors)
+        )
         self.uniforms = len(self.eigenvalues)
-        if len(self.eigenvectors) != self.uniforms or len({len(row) for row in self.eigenvectors}) != 1:
+        widths = {len(row) for row in self.eigenvectors}
+        if not self.uniforms or len(self.eigenvectors) != self.uniforms or len(widths) != 1 or 0 in widths:
             raise ValueError(
-                f"FancyPCA: eigenvectors must be {self.uniforms} rows of equal length, one for each of the eigenvalues, "
-                f"got {eigenvectors!r}"
+                "FancyPCA: eigenvalues must be numbers, and eigenvectors one row for each of them, of equal length, got "
+                f"{eigenvalues!r} and {eigenvectors!r}"
             )
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
@@ -193,8 +195,8 @@ class ISONoise(Adjustment):
         p: float = 0.5,
     ) -> None:
         super().__init__(p)
-        self.color_shift = within(color_shift, "ISONoise", "color_shift", 0)
-        self.intensity = within(intensity, "ISONoise", "intensity", 0, 1)
+        self.color_shift = arguments.within(color_shift, "ISONoise", "color_shift", 0)
+        self.intensity = arguments.within(intensity, "ISONoise", "intensity", 0, 1)
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from torchaug.batch import Batch
-from torchaug.image import mix_labels
+from torchaug.image import arguments, mix_labels
 from torchaug.image.resample import as_dtype, as_float, in_chunks
 from torchaug.keys import quantile
 from torchaug.transform import Alone, Call, Sizes, Transform
@@ -69,7 +69,7 @@ class Mix(Transform):
 
     def __init__(self, num_classes: int | None = None, p: float = 1.0) -> None:
         super().__init__(p)
-        self.num_classes = class_count(num_classes, type(self).__name__)
+        self.num_classes = arguments.optional_whole(num_classes, type(self).__name__, "num_classes", 1)
 
     def partners(self, u: Tensor) -> Tensor:
         """(B,) int64: with which sample each one is joined. The first two columns of `u` order the batch."""
@@ -208,34 +208,9 @@ def beta(u: Tensor, table: Tensor) -> Tensor:
     return quantile(u, table.to(u.device, u.dtype, non_blocking=True))
 
 
-def above_zero(alpha: float, who: str, name: str = "alpha") -> float:
-    """A parameter of a Beta distribution."""
-    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 < alpha < float("inf"):
-        raise ValueError(f"{who}: {name} must be a number above 0, got {alpha!r}")
-    return float(alpha)
-
-
-def class_count(num_classes: int | None, who: str) -> int | None:
-    """A number of classes, or None."""
-    if num_classes is not None and (
-        isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1
-    ):
-        raise ValueError(f"{who}: num_classes must be a whole number above 0, got {num_classes!r}")
-    return num_classes
-
-
-def share_of(value: float, who: str, name: str) -> float:
-    """A number in [0, 1]."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise ValueError(f"{who}: {name} must be in [0, 1], got {value!r}")
-    return float(value)
-
-
 def limits(min_area: float, min_visibility: float, who: str) -> tuple[float, float]:
     """What is left at least of a box that is kept: pixels, and a share."""
-    if not 0 <= min_area < float("inf"):
-        raise ValueError(f"{who}: min_area must be at least 0, got {min_area!r}")
-    return float(min_area), share_of(min_visibility, who, "min_visibility")
+    return arguments.number(min_area, who, "min_area", 0), arguments.number(min_visibility, who, "min_visibility", 0, 1)
 
 
 def sizes_of(batch: Batch, like: Tensor) -> Sizes:

@@ -8,18 +8,15 @@ import torch
 from torch import Tensor
 
 from torchaug.batch import Batch
-from torchaug.image import mix_labels
+from torchaug.image import arguments, mix_labels
 from torchaug.image.mix import (
     Mixture,
     PairMix,
-    above_zero,
     behind,
     beta,
-    class_count,
     limits,
     ranked,
     rectangle,
-    share_of,
     sizes_of,
 )
 from torchaug.keys import beta_quantiles
@@ -49,7 +46,7 @@ class MixUp(PairMix):
 
     def __init__(self, alpha: float = 1.0, num_classes: int | None = None, p: float = 1.0) -> None:
         super().__init__(num_classes, p)
-        self.alpha = above_zero(alpha, "MixUp")
+        self.alpha = arguments.number(alpha, "MixUp", "alpha", 0, above=True)
         self.register_buffer("quantiles", beta_quantiles(self.alpha, self.alpha), persistent=False)
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
@@ -117,7 +114,7 @@ class CutMix(PairMix):
         p: float = 1.0,
     ) -> None:
         super().__init__(num_classes, p)
-        self.alpha = above_zero(alpha, "CutMix")
+        self.alpha = arguments.number(alpha, "CutMix", "alpha", 0, above=True)
         self.min_area, self.min_visibility = limits(min_area, min_visibility, "CutMix")
         self.register_buffer("quantiles", beta_quantiles(self.alpha, self.alpha), persistent=False)
 
@@ -174,16 +171,15 @@ class SwitchMix(PairMix):
         num_classes: int | None = None,
     ) -> None:
         super().__init__(num_classes)
-        if mode not in ("elem", "pair", "batch"):
-            raise ValueError(f"SwitchMix: mode must be 'elem', 'pair' or 'batch', got {mode!r}")
         if mixup_alpha == 0 and cutmix_alpha == 0:
             raise ValueError("SwitchMix: mixup_alpha or cutmix_alpha must be above 0, got 0 for both")
-        self.mixup_alpha = above_zero(mixup_alpha, "SwitchMix", "mixup_alpha") if mixup_alpha else 0.0
-        self.cutmix_alpha = above_zero(cutmix_alpha, "SwitchMix", "cutmix_alpha") if cutmix_alpha else 0.0
-        self.prob = share_of(prob, "SwitchMix", "prob")
-        self.switch_prob = share_of(switch_prob, "SwitchMix", "switch_prob")
-        self.mode, self.correct_lam = mode, correct_lam
-        self.label_smoothing = self.smoothing = share_of(label_smoothing, "SwitchMix", "label_smoothing")
+        self.mixup_alpha = arguments.number(mixup_alpha, "SwitchMix", "mixup_alpha", 0)
+        self.cutmix_alpha = arguments.number(cutmix_alpha, "SwitchMix", "cutmix_alpha", 0)
+        self.prob = arguments.number(prob, "SwitchMix", "prob", 0, 1)
+        self.switch_prob = arguments.number(switch_prob, "SwitchMix", "switch_prob", 0, 1)
+        self.mode = arguments.one_of(mode, "SwitchMix", "mode", ("elem", "pair", "batch"))
+        self.correct_lam = correct_lam
+        self.label_smoothing = self.smoothing = arguments.number(label_smoothing, "SwitchMix", "label_smoothing", 0, 1)
         for name, alpha in (("mixup_quantiles", self.mixup_alpha), ("cutmix_quantiles", self.cutmix_alpha)):
             self.register_buffer(name, beta_quantiles(alpha or 1.0, alpha or 1.0), persistent=False)
 
@@ -239,8 +235,8 @@ class LabelSmoothing(Transform):
 
     def __init__(self, smoothing: float = 0.1, num_classes: int | None = None, p: float = 1.0) -> None:
         super().__init__(p)
-        self.smoothing = share_of(smoothing, "LabelSmoothing", "smoothing")
-        self.num_classes = class_count(num_classes, "LabelSmoothing")
+        self.smoothing = arguments.number(smoothing, "LabelSmoothing", "smoothing", 0, 1)
+        self.num_classes = arguments.optional_whole(num_classes, "LabelSmoothing", "num_classes", 1)
 
     def transform(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
         if not self.training:

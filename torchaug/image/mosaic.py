@@ -74,9 +74,7 @@ class Mosaic(Mix):
     ) -> None:
         super().__init__(num_classes, p)
         self.size = arguments.pair(size, "Mosaic", "size")
-        if len(center_range) != 2 or not 0 <= center_range[0] <= center_range[1] <= 1:
-            raise ValueError(f"Mosaic: center_range must be two shares in rising order in [0, 1], got {center_range!r}")
-        self.center_range = (float(center_range[0]), float(center_range[1]))
+        self.center_range = arguments.within(center_range, "Mosaic", "center_range", 0, 1)
         self.fill = arguments.fill(fill, "Mosaic")
         self.min_area, self.min_visibility = limits(min_area, min_visibility, "Mosaic")
 

@@ -38,8 +38,8 @@ class SaltAndPepper(Pointwise):
         p: float = 0.5,
     ) -> None:
         super().__init__(p)
-        self.amount = _share(amount, "SaltAndPepper", "amount")
-        self.salt_vs_pepper = _share(salt_vs_pepper, "SaltAndPepper", "salt_vs_pepper")
+        self.amount = arguments.within(amount, "SaltAndPepper", "amount", 0, 1)
+        self.salt_vs_pepper = arguments.within(salt_vs_pepper, "SaltAndPepper", "salt_vs_pepper", 0, 1)
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         amount, salt = uniform(u[:, 0], *self.amount), uniform(u[:, 1], *self.salt_vs_pepper)
@@ -75,9 +75,7 @@ class ShotNoise(Pointwise):
 
     def __init__(self, scale_range: float | Sequence[float] = (0.1, 0.3), p: float = 0.5) -> None:
         super().__init__(p)
-        self.scale_range = arguments.range_from(scale_range, "ShotNoise", "scale_range")
-        if self.scale_range[0] <= 0:
-            raise ValueError(f"ShotNoise: scale_range must be above 0, got {scale_range!r}")
+        self.scale_range = arguments.within(scale_range, "ShotNoise", "scale_range", 0, above=True)
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {"scale": uniform(u[:, 0], *self.scale_range), "seeds": u[:, 1:]}
@@ -117,7 +115,7 @@ class MultiplicativeNoise(Pointwise):
         p: float = 0.5,
     ) -> None:
         super().__init__(p)
-        self.multiplier = arguments.range_from(multiplier, "MultiplicativeNoise", "multiplier")
+        self.multiplier = arguments.within(multiplier, "MultiplicativeNoise", "multiplier", 0)
         self.per_channel, self.elementwise = per_channel, elementwise
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
@@ -151,8 +149,8 @@ class SpeckleNoise(Pointwise):
         self, mean: float = 0.0, sigma: float | Sequence[float] = 0.1, clip: bool = True, p: float = 1.0
     ) -> None:
         super().__init__(p)
-        self.mean, self.clip = float(mean), clip
-        self.sigma = arguments.range_from(sigma, "SpeckleNoise", "sigma")
+        self.mean, self.clip = arguments.number(mean, "SpeckleNoise", "mean"), clip
+        self.sigma = arguments.within(sigma, "SpeckleNoise", "sigma", 0)
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {"sigma": uniform(u[:, 0], *self.sigma), "seeds": u[:, 1:]}
@@ -186,10 +184,3 @@ def poisson(rate: Tensor, field: Tensor) -> Tensor:
     expansion = large + spread * w + (2 + w.square()) / 6 - (2 * w + w.pow(3)) / (72 * spread)
     expansion = expansion + (-16 + 7 * w.square() + 3 * w.pow(4)) / (810 * large)
     return torch.where(rate <= SUMMED, count, expansion.floor().clamp(min=0))
-
-
-def _share(value: float | Sequence[float], who: str, name: str) -> tuple[float, float]:
-    low, high = arguments.range_from(value, who, name)
-    if high > 1:
-        raise ValueError(f"{who}: {name} must be within [0, 1], got {value!r}")
-    return low, high

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal, TypeVar, get_args
 
@@ -13,9 +12,8 @@ from torchaug.image import arguments, matrices
 from torchaug.image.resample import PaddingMode
 from torchaug.image.warp import Geometric
 from torchaug.keys import uniform
-from torchaug.transform import Sizes
+from torchaug.transform import Canvas, Sizes
 
-Canvas = tuple[int, int]
 Side = TypeVar("Side", int, Tensor)
 Position = Literal["center", "top_left", "top_right", "bottom_left", "bottom_right"]
 EPSILON = 1e-6
@@ -94,16 +92,15 @@ class PadIfNeeded(Geometric):
             ("height", min_height, pad_height_divisor),
             ("width", min_width, pad_width_divisor),
         ):
-            if (least is None) == (divisor is None) or (least or divisor or 0) < 1:
+            given = [n for n in (least, divisor) if n is not None]
+            if len(given) != 1 or not arguments.whole_numbers(given[0]) or given[0] < 1:
                 raise ValueError(
-                    f"PadIfNeeded: one of min_{axis} and pad_{axis}_divisor must be given, at least 1, got {least} and "
-                    f"{divisor}; set the other to None"
+                    f"PadIfNeeded: one of min_{axis} and pad_{axis}_divisor must be a whole number of at least 1, got "
+                    f"{least!r} and {divisor!r}; set the other to None"
                 )
-        if position not in get_args(Position):
-            raise ValueError(f"PadIfNeeded: position must be one of {get_args(Position)}, got {position!r}")
         self.min_height, self.min_width = min_height, min_width
         self.pad_height_divisor, self.pad_width_divisor = pad_height_divisor, pad_width_divisor
-        self.position: Position = position
+        self.position: Position = arguments.one_of(position, "PadIfNeeded", "position", get_args(Position))
         self.fill = arguments.fill(fill, "PadIfNeeded")
         self.padding_mode = arguments.padding_mode(padding_mode, "PadIfNeeded")
 
@@ -184,9 +181,7 @@ class RandomZoomOut(Geometric):
     ) -> None:
         super().__init__(p)
         self.fill = arguments.fill(fill, "RandomZoomOut")
-        self.side_range = arguments.between(side_range, "RandomZoomOut", "side_range", 0, math.inf)
-        if self.side_range[0] < 1:
-            raise ValueError(f"RandomZoomOut: side_range must be at least 1, got {side_range!r}")
+        self.side_range = arguments.within(side_range, "RandomZoomOut", "side_range", 1)
 
     def canvas_after(self, canvas: Canvas) -> Canvas:
         height, width = (int(side * self.side_range[1] + EPSILON) for side in canvas)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torchaug.batch import Batch
 from torchaug.foreign import select
 from torchaug.image import arguments
-from torchaug.image.mix import Irreversible, Mixture, PairMix, above_zero, beta, limits, sizes_of
+from torchaug.image.mix import Irreversible, Mixture, PairMix, beta, limits, sizes_of
 from torchaug.image.resample import in_chunks
 from torchaug.keys import beta_quantiles, permutation
 from torchaug.transform import Folding, Run, Sizes, Transform
@@ -47,7 +47,7 @@ class PatchMix(PairMix):
     ) -> None:
         super().__init__(num_classes, p)
         self.grid = arguments.pair(grid, "PatchMix", "grid")
-        self.alpha = above_zero(alpha, "PatchMix")
+        self.alpha = arguments.number(alpha, "PatchMix", "alpha", 0, above=True)
         self.min_area, self.min_visibility = limits(min_area, min_visibility, "PatchMix")
         self.uniforms = 3 + self.grid[0] * self.grid[1]
         self.register_buffer("quantiles", beta_quantiles(self.alpha, self.alpha), persistent=False)

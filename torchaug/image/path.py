@@ -14,7 +14,7 @@ from torchaug.transform import Sizes
 Numbers = dict[str, Tensor]
 Displacement = Callable[[Tensor, Tensor, Numbers, Sizes], tuple[Tensor, Tensor]]
 
-ROUNDS = 12
+ROUNDS = 16
 """Of the fixed-point iteration that inverts a displacement; each shrinks the error by the displacement's slope."""
 
 

@@ -40,15 +40,7 @@ class RandomShear(Geometric):
         p: float = 1.0,
     ) -> None:
         super().__init__(p)
-        ranges = list(shear) if isinstance(shear, Sequence) else [-shear, shear]
-        if len(ranges) not in (2, 4):
-            raise ValueError(f"RandomShear: shear must be one, two or four numbers, got {shear!r}")
-        along_x, along_y = ranges[:2], ranges[2:] or [0.0, 0.0]
-        low_x, high_x = arguments.symmetric(along_x, "RandomShear", "shear")
-        low_y, high_y = arguments.symmetric(along_y, "RandomShear", "shear")
-        self.shear = (low_x, high_x, low_y, high_y)
-        if max(map(abs, self.shear)) >= 90:
-            raise ValueError(f"RandomShear: shear must be between -90 and 90 degrees, got {shear!r}")
+        self.shear = arguments.shears(shear, "RandomShear")
         self.interpolation = arguments.interpolation(interpolation, "RandomShear")
         self.fill = arguments.fill(fill, "RandomShear")
 
@@ -81,9 +73,7 @@ class RandomTranslate(Geometric):
 
     def __init__(self, translate: tuple[float, float], fill: float | Sequence[float] = 0.0, p: float = 1.0) -> None:
         super().__init__(p)
-        self.translate = tuple(map(float, translate))
-        if len(self.translate) != 2 or not all(0 <= t <= 1 for t in self.translate):
-            raise ValueError(f"RandomTranslate: translate must be two shares in [0, 1], got {translate!r}")
+        self.translate = arguments.two(translate, "RandomTranslate", "translate", 1)
         self.fill = arguments.fill(fill, "RandomTranslate")
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
@@ -235,9 +225,7 @@ class RandomPerspective(Geometric):
         fill: float | Sequence[float] = 0.0,
     ) -> None:
         super().__init__(p)
-        if not 0 <= distortion_scale <= 1:
-            raise ValueError(f"RandomPerspective: distortion_scale must be in [0, 1], got {distortion_scale!r}")
-        self.distortion_scale = float(distortion_scale)
+        self.distortion_scale = arguments.number(distortion_scale, "RandomPerspective", "distortion_scale", 0, 1)
         self.interpolation = arguments.interpolation(interpolation, "RandomPerspective")
         self.fill = arguments.fill(fill, "RandomPerspective")
 

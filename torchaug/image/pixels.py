@@ -13,7 +13,7 @@ from torch.utils import _pytree
 
 from torchaug.batch import Batch
 from torchaug.image import arguments
-from torchaug.image.pointwise import Frame, Pixels, Planes, Pointwise, pick_planes
+from torchaug.image.pointwise import Frame, Pixels, Planes, Pointwise, levels_of, pick_planes
 from torchaug.keys import noise, uniform
 from torchaug.transform import Sizes, Transform
 
@@ -39,8 +39,8 @@ class GaussianNoise(Pointwise):
         self, mean: float = 0.0, sigma: float | tuple[float, float] = 0.1, clip: bool = True, p: float = 1.0
     ) -> None:
         super().__init__(p)
-        self.sigma = arguments.range_from(sigma, "GaussianNoise", "sigma")
-        self.mean, self.clip = float(mean), clip
+        self.sigma = arguments.within(sigma, "GaussianNoise", "sigma", 0)
+        self.mean, self.clip = arguments.number(mean, "GaussianNoise", "mean"), clip
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {"sigma": uniform(u[:, 0], *self.sigma), "seeds": u[:, 1:]}
@@ -54,7 +54,28 @@ class GaussianNoise(Pointwise):
         return pick_planes(numbers["chosen"], noisy, planes)
 
 
-class Normalize(Pointwise):
+class _Scaled(Pointwise):
+    """One factor and one shift for each channel, from a mean and a standard deviation."""
+
+    always = True
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        means, stds = arguments.finite(mean), arguments.finite(std)
+        if not means or len(means) != len(stds) or min(stds) <= 0:
+            who = type(self).__name__
+            raise ValueError(f"{who}: mean and std must be equally many numbers, std above 0, got {mean!r} and {std!r}")
+        self.mean, self.std = [*map(float, means)], [*map(float, stds)]
+
+    def dtype_after(self, dtype: torch.dtype) -> torch.dtype:
+        return torch.float32 if dtype == torch.uint8 else dtype
+
+    def map(self, planes: Planes, numbers: dict[str, Tensor], frame: Frame) -> Planes:
+        scale, shift = levels_of(self, len(planes)) or ((), ())
+        return [plane * a + b for plane, a, b in zip(planes, scale, shift, strict=True)]
+
+
+class Normalize(_Scaled):
     """Subtract the mean and divide by the standard deviation of each channel, as torchvision's transform of this name.
 
     uint8 images are scaled to [0, 1] first and come out as float32.
@@ -67,30 +88,11 @@ class Normalize(Pointwise):
     1.0
     """
 
-    always = True
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        mean, std = [float(m) for m in mean], [float(s) for s in std]
-        if not mean or len(mean) != len(std) or min(std) <= 0:
-            raise ValueError(f"Normalize: mean and std must be equally many, std above 0, got {mean} and {std}")
-        self.mean, self.std = mean, std
-
-    def dtype_after(self, dtype: torch.dtype) -> torch.dtype:
-        return torch.float32 if dtype == torch.uint8 else dtype
-
     def levels(self) -> tuple[Sequence[float], Sequence[float]]:
         return [1 / s for s in self.std], [-m / s for m, s in zip(self.mean, self.std, strict=True)]
 
-    def map(self, planes: Planes, numbers: dict[str, Tensor], frame: Frame) -> Planes:
-        if len(self.mean) not in (1, len(planes)):
-            raise ValueError(f"Normalize: mean has {len(self.mean)} values, the image {len(planes)} channels")
-        repeat = len(planes) // len(self.mean)
-        scale, shift = (list(values) * repeat for values in self.levels())
-        return [plane * a + b for plane, a, b in zip(planes, scale, shift, strict=True)]
 
-
-class Denormalize(Pointwise):
+class Denormalize(_Scaled):
     """Multiply by the standard deviation of each channel and add the mean: what `Normalize` did, undone.
 
     Args:
@@ -101,26 +103,8 @@ class Denormalize(Pointwise):
     0.75
     """
 
-    always = True
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        mean, std = [float(m) for m in mean], [float(s) for s in std]
-        if not mean or len(mean) != len(std) or min(std) <= 0:
-            raise ValueError(f"Denormalize: mean and std must be equally many, std above 0, got {mean} and {std}")
-        self.mean, self.std = mean, std
-
-    def dtype_after(self, dtype: torch.dtype) -> torch.dtype:
-        return torch.float32 if dtype == torch.uint8 else dtype
-
     def levels(self) -> tuple[Sequence[float], Sequence[float]]:
         return self.std, self.mean
-
-    def map(self, planes: Planes, numbers: dict[str, Tensor], frame: Frame) -> Planes:
-        if len(self.mean) not in (1, len(planes)):
-            raise ValueError(f"Denormalize: mean has {len(self.mean)} values, the image {len(planes)} channels")
-        repeat = len(planes) // len(self.mean)
-        return [plane * a + b for plane, a, b in zip(planes, self.std * repeat, self.mean * repeat, strict=True)]
 
 
 class ToDtype(Pointwise):
@@ -138,7 +122,7 @@ class ToDtype(Pointwise):
 
     def __init__(self, dtype: torch.dtype, scale: bool = True) -> None:
         super().__init__()
-        if dtype != torch.uint8 and not dtype.is_floating_point:
+        if dtype != torch.uint8 and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
             raise ValueError(f"ToDtype: dtype must be torch.uint8 or a floating point one, got {dtype}")
         if not scale:
             raise ValueError("ToDtype: scale must be True: floating point images are in [0, 1], uint8 in [0, 255]")

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torchaug.batch import Batch
-from torchaug.image.resample import any_of, as_dtype, as_float, in_chunks, own_pixels, per_channel
+from torchaug.image import arguments
+from torchaug.image.resample import all_of, any_of, as_dtype, as_float, in_chunks, own_pixels, per_channel
 from torchaug.transform import Call, Folding, Run, Sizes, Transform
 
 LUMA = (0.2989, 0.587, 0.114)
@@ -92,11 +93,15 @@ class Pointwise(Pixels):
 
 def pick(chosen: Tensor, new: Tensor, old: Tensor) -> Tensor:
     """The samples of `new` (B, ...) where `chosen` (B,), else those of `old`."""
+    if all_of(chosen):
+        return new
     return torch.where(chosen.view(-1, *[1] * (new.ndim - 1)), new, old)
 
 
 def pick_planes(chosen: Tensor, new: Planes, old: Planes) -> Planes:
     """`pick` for each channel."""
+    if all_of(chosen):
+        return new
     return [pick(chosen, *planes) for planes in zip(new, old, strict=True)]
 
 
@@ -136,7 +141,7 @@ class PixelRun(Run):
 
     def refuses(self, step: Transform) -> str | None:
         if not isinstance(step, Pixels):
-            return f"{type(step).__name__} does more than change pixel values"
+            return f"{type(step).__name__} is no step on pixel values"
         if isinstance(step, Color) and self.folding.color == "folded" and not isinstance(self.steps[-1], Color):
             return f"{type(step).__name__} becomes a matrix"
         last = self.pixelwise[-1]
@@ -148,10 +153,12 @@ class PixelRun(Run):
         head, steps = self.head, self.steps
         if head == len(steps):
             return "1 pass, one matrix, clamped once"
-        looking = [type(step).__name__ for step in steps if not isinstance(step, Pointwise)]
+        looking = list(dict.fromkeys(type(step).__name__ for step in steps if not isinstance(step, Pointwise)))
         colors = sum(isinstance(step, Color) for step in steps)
-        folded = f"{head} steps in one matrix" if head else f"{colors} colour steps, clamped between"
-        return "1 pass when compiled" + (f" and those of {', '.join(looking)}" if looking else "") + f", {folded}"
+        text = "1 pass when compiled" + (f", besides those of {', '.join(looking)}" if looking else "")
+        if head:
+            return f"{text}, {head} steps in one matrix"
+        return text + (f", {colors} colour step{'s' * (colors > 1)}, clamped after each" if colors else "")
 
     def apply(self, batch: Batch, calls: Sequence[Call]) -> Batch:
         image, own, size = _image_of(batch, self.steps[0], calls[0].u)
@@ -165,7 +172,7 @@ class PixelRun(Run):
             real = as_float(image[rows])
             if matrix is not None:
                 total, low, high = matrix
-                real = apply_matrix(real, total[rows]).clamp(low, high)
+                real = apply_matrix(real, total[rows]).clamp_(low, high)
             planes: Tensor | Planes = real
             for step, values, dtype in zip(tail, numbers, dtypes[:-1], strict=True):
                 frame = Frame(part, mine, dtype == torch.uint8)
@@ -180,7 +187,7 @@ class PixelRun(Run):
         The mean of an affine map is the affine map of the mean, so one reduction serves all steps.
         """
         mine: Callable[[slice], Tensor | None] = (lambda rows: None) if own is None else own.__getitem__
-        mean = in_chunks(image, lambda rows: channel_means(as_float(image[rows]), mine(rows)))
+        mean = in_chunks(image, lambda rows: channel_means(image[rows], mine(rows)))
         count, channels = mean.shape
         eye = torch.eye(channels + 1, device=mean.device).expand(count, -1, -1)
         total = eye
@@ -189,8 +196,8 @@ class PixelRun(Run):
             if isinstance(step, Color):
                 m = torch.where(chosen[:, None, None], step.matrix(u, mean), eye)
                 mean = (m[:, :-1, :-1] @ mean[:, :, None] + m[:, :-1, -1:])[:, :, 0]
-            elif (levels := step.levels()) is not None:
-                scale, shift = (per_channel(v, mean).expand(1, channels, 1, 1) for v in levels)
+            elif (levels := levels_of(step, channels)) is not None:
+                scale, shift = (per_channel(values, mean) for values in levels)
                 low, high = low * scale + shift, high * scale + shift
                 m = torch.diag(F.pad(scale.flatten(), (0, 1), value=1.0))
                 m = m + F.pad(shift.reshape(-1, 1), (channels, 0, 0, 1))
@@ -198,10 +205,22 @@ class PixelRun(Run):
         return total, low, high
 
 
+def levels_of(step: Pixels, channels: int) -> tuple[Sequence[float], ...] | None:
+    """A step's `levels`, one for each channel."""
+    levels = step.levels()
+    if levels is None:
+        return None
+    return tuple(arguments.colored(values, channels, type(step).__name__, "mean") for values in levels)
+
+
 def _step(step: Pixels, planes: Tensor | Planes, numbers: dict[str, Tensor], frame: Frame) -> Tensor | Planes:
     """One step of a run; channels stay apart between pointwise steps."""
     if "chosen" in numbers and not any_of(numbers["chosen"]):
         return planes
+    levels = levels_of(step, planes.shape[1]) if isinstance(planes, Tensor) else None
+    if isinstance(planes, Tensor) and levels is not None:
+        scale, shift = (per_channel(values, planes) for values in levels)
+        return torch.addcmul(shift, planes, scale)  # one pass, where channels apart would be three
     if isinstance(step, Pointwise):
         return step.map(list(planes.unbind(1)) if isinstance(planes, Tensor) else planes, numbers, frame)
     return step.pixels(_stacked(planes), numbers, frame)
@@ -237,9 +256,12 @@ def apply_matrix(image: Tensor, matrix: Tensor) -> Tensor:
 
 
 def channel_means(image: Tensor, own: Tensor | None) -> Tensor:
-    """(B, C) float32 means over each image's own pixels."""
+    """(B, C) float32 means over each image's own pixels, on [0, 1] for uint8."""
+    if own is None and image.dtype == torch.uint8:
+        return image.mean((2, 3), dtype=torch.float32) * (1 / 255)
     if own is None:
         return image.mean((2, 3)).to(torch.float32)
+    image = as_float(image)
     return ((image * own[:, None]).sum((2, 3)) / own.sum((1, 2)).clamp(min=1)[:, None]).to(torch.float32)
 
 

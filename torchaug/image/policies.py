@@ -107,11 +107,9 @@ class RandAugment(Policy):
         p: float = 1.0,
     ) -> None:
         border = border_of(interpolation, fill, "RandAugment")
-        bins = bins_of(num_magnitude_bins, "RandAugment")
-        if num_ops < 1:
-            raise ValueError(f"RandAugment: num_ops must be at least 1, got {num_ops}")
-        if not 0 <= magnitude < bins:
-            raise ValueError(f"RandAugment: magnitude must be from 0 to {bins - 1}, a bin, got {magnitude}")
+        bins = arguments.whole(num_magnitude_bins, "RandAugment", "num_magnitude_bins", 2)
+        arguments.whole(num_ops, "RandAugment", "num_ops", 1)
+        arguments.whole(magnitude, "RandAugment", "magnitude", 0, bins - 1)
         super().__init__(without(RAND.operations(bins, border), "Invert"), num_ops, p)
         self.num_ops, self.magnitude, self.num_magnitude_bins = num_ops, magnitude, bins
         self.interpolation, self.fill = border
@@ -151,7 +149,7 @@ class TrivialAugmentWide(Policy):
         p: float = 1.0,
     ) -> None:
         border = border_of(interpolation, fill, "TrivialAugmentWide")
-        self.num_magnitude_bins = bins_of(num_magnitude_bins, "TrivialAugmentWide")
+        self.num_magnitude_bins = arguments.whole(num_magnitude_bins, "TrivialAugmentWide", "num_magnitude_bins", 2)
         super().__init__(without(WIDE.operations(num_magnitude_bins, border), "Invert"), 1, p)
         self.interpolation, self.fill = border
 
@@ -284,10 +282,3 @@ class ThreeAugment(Container):
 def border_of(interpolation: Interpolation, fill: float | Sequence[float], who: str) -> Border:
     """Checked."""
     return Border(arguments.interpolation(interpolation, who), arguments.fill(fill, who))
-
-
-def bins_of(count: int, who: str) -> int:
-    """Checked."""
-    if count < 2:
-        raise ValueError(f"{who}: num_magnitude_bins must be at least 2, got {count}")
-    return count

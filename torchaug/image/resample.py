@@ -60,6 +60,26 @@ def sharpness(antialias: bool) -> float:
 
 
 @dataclass(frozen=True)
+class Filter:
+    """How values between pixels are made, and how much an axis may shrink at most, which bounds what is read."""
+
+    interpolation: Interpolation
+    antialias: bool
+    shrinks: float = math.inf
+
+    @property
+    def radius(self) -> float:
+        """How far it reaches, in input pixels where nothing shrinks."""
+        return 2.0 if self.interpolation == "bicubic" else 1.0
+
+    @property
+    def taps(self) -> int | None:
+        """How many input pixels an output pixel reads along an axis; None where too many or unknown."""
+        wide = max(1.0, self.shrinks) if self.antialias else 1.0
+        return math.ceil(2 * wide * self.radius) + 1 if wide <= MAX_TAPS else None
+
+
+@dataclass(frozen=True)
 class Axis:
     """One axis of an aligned geometry, per sample: `in = scale * out + shift`, seeing only inputs in [low, high].
 
@@ -86,14 +106,15 @@ class Axis:
         at = folded(self.centres(length), self.low[:, None], self.high[:, None], padding)
         return at.floor().clamp(0, limit - 1).to(torch.int64)
 
-    def weights(self, length: int, limit: int, interpolation: Interpolation, antialias: bool) -> Tensor:
+    def weights(self, length: int, limit: int, how: Filter) -> Tensor:
         """(B, length, limit) of PIL's and torchvision's filters, rows that sum to 1."""
-        if not antialias:
-            pixels, weights = self.taps(length, int(2 * _radius(interpolation)) + 1, interpolation, antialias)
-            dense = weights.new_zeros(len(weights), length, limit)
-            return dense.scatter_add(2, pixels.clamp(0, limit - 1).to(torch.int64), weights)
-        pixels = torch.arange(limit, device=self.scale.device, dtype=self.scale.dtype)
-        return self._antialiased(length, pixels, interpolation)
+        count = how.taps
+        if count is None or (how.antialias and count > limit):
+            pixels = torch.arange(limit, device=self.scale.device, dtype=self.scale.dtype)
+            return self._antialiased(length, pixels, how.interpolation)
+        pixels, weights = self.taps(length, count, how)
+        dense = weights.new_zeros(len(weights), length, limit)
+        return dense.scatter_add(2, pixels.clamp(0, limit - 1).to(torch.int64), weights)
 
     def _antialiased(self, length: int, pixels: Tensor, interpolation: Interpolation) -> Tensor:
         """Weights of input pixels (..., n) for each output pixel: (B, length, n).
@@ -109,24 +130,20 @@ class Axis:
         total = weights.sum(-1, keepdim=True)
         return weights / torch.where(total.abs() < 1e-6, 1, total)
 
-    def taps(self, length: int, count: int, interpolation: Interpolation, antialias: bool) -> tuple[Tensor, Tensor]:
+    def taps(self, length: int, count: int, how: Filter) -> tuple[Tensor, Tensor]:
         """The `count` input pixels that each output pixel reads, as (B, length, count) numbers and weights.
 
         Numbers may lie outside the image where the weight is 0.
         """
-        scale = self.scale.abs().clamp(min=1.0) if antialias else torch.ones_like(self.scale)
-        centres, radius = self.centres(length), _radius(interpolation) * scale
+        scale = self.scale.abs().clamp(min=1.0) if how.antialias else torch.ones_like(self.scale)
+        centres, radius = self.centres(length), how.radius * scale
         first = (centres - radius[:, None] - 0.5).ceil()
         pixels = first[:, :, None] + torch.arange(count, device=first.device, dtype=first.dtype)
-        if antialias:
-            return pixels, self._antialiased(length, pixels, interpolation)
-        weights = kernel(pixels + 0.5 - centres[:, :, None], interpolation, sharpness(antialias=False))
+        if how.antialias:
+            return pixels, self._antialiased(length, pixels, how.interpolation)
+        weights = kernel(pixels + 0.5 - centres[:, :, None], how.interpolation, sharpness(antialias=False))
         low, high = (self.low - 0.5).ceil()[:, None, None], (self.high - 0.5).ceil()[:, None, None] - 1
         return torch.minimum(torch.maximum(pixels, low), high), weights  # beyond the last pixel that is seen, that one
-
-
-def _radius(interpolation: Interpolation) -> float:
-    return 2.0 if interpolation == "bicubic" else 1.0
 
 
 _pytree.register_dataclass(Axis, field_names=["scale", "shift", "low", "high"])
@@ -144,42 +161,24 @@ def move_pixels(
     return _filled(out, y, x, canvas, fill) if padding == "constant" else out
 
 
-@dataclass(frozen=True)
-class Filter:
-    """How values between pixels are made, and how much one axis may shrink at most, which bounds what is read."""
-
-    interpolation: Interpolation
-    antialias: bool
-    shrinks: float = math.inf
-
-
 def resize(image: Tensor, y: Axis, x: Axis, canvas: tuple[int, int], fill: Tensor, how: Filter) -> Tensor:
     """Separable resampling of float images: two batched matrix products, or compiled, two fused sums of few pixels."""
-    taps = _taps(how)
+    taps = how.taps
     with torch.autocast(image.device.type, enabled=False):  # half precision would cost three levels of 255
-        if taps is not None and torch.compiler.is_compiling() and not image.requires_grad:
+        if taps is not None and taps <= MAX_TAPS and torch.compiler.is_compiling() and not image.requires_grad:
             out = _read(image, y, canvas[0], taps, how, -2)
             out = _read(out, x, canvas[1], taps, how, -1)
         else:
-            down = y.weights(canvas[0], image.shape[-2], how.interpolation, how.antialias).to(image.dtype)
-            across = x.weights(canvas[1], image.shape[-1], how.interpolation, how.antialias).to(image.dtype)
+            down = y.weights(canvas[0], image.shape[-2], how).to(image.dtype)
+            across = x.weights(canvas[1], image.shape[-1], how).to(image.dtype)
             out = torch.matmul(torch.matmul(down[:, None], image), across[:, None].mT)
     return _filled(out, y, x, canvas, fill)
-
-
-def _taps(how: Filter) -> int | None:
-    """How many input pixels an output pixel reads along an axis; None where too many or unknown."""
-    if how.shrinks > MAX_TAPS:
-        return None
-    wide = max(1.0, how.shrinks) if how.antialias else 1.0
-    taps = math.ceil(2 * wide * _radius(how.interpolation)) + 1
-    return taps if taps <= MAX_TAPS else None
 
 
 def _read(image: Tensor, axis: Axis, length: int, taps: int, how: Filter, dim: int) -> Tensor:
     """The resampling of one axis as a sum over taps."""
     limit = image.shape[dim]
-    pixels, weights = axis.taps(length, taps, how.interpolation, how.antialias)
+    pixels, weights = axis.taps(length, taps, how)
     shape = list(image.shape)
     shape[dim] = length
     along = (slice(None), None, slice(None), None) if dim == -2 else (slice(None), None, None, slice(None))
@@ -386,6 +385,13 @@ def any_of(values: Tensor) -> bool:
     return bool(values.any())
 
 
+def all_of(values: Tensor) -> bool:
+    """Whether all are true. Read where that waits for nothing, on a CPU outside a graph; False elsewhere."""
+    if values.device.type != "cpu" or torch.compiler.is_compiling():
+        return False
+    return bool(values.all())
+
+
 CHUNK_BYTES = 1 << 20
 """On a CPU pixels are taken so many bytes of float image at a time: a chunk stays in a core's cache between steps.
 Measured in docs/decisions/0005-work-in-cache-sized-chunks.md."""
@@ -411,7 +417,7 @@ def in_chunks(image: Tensor, function: Callable[[slice], Tensor]) -> Tensor:
 def as_float(image: Tensor) -> Tensor:
     """float32 (or float64 as it is) images in [0, 1]."""
     if image.dtype == torch.uint8:
-        return image.to(torch.float32) * (1 / 255)
+        return torch.mul(image, 1 / 255) if torch.get_default_dtype() == torch.float32 else image.float() * (1 / 255)
     return image if image.dtype == torch.float64 else image.to(torch.float32)
 
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from torchaug.image import arguments, matrices
-from torchaug.image.pads import EPSILON, Canvas
+from torchaug.image.pads import EPSILON
 from torchaug.image.resample import Interpolation
 from torchaug.image.warp import Geometric
 from torchaug.keys import integers, uniform
-from torchaug.transform import Sizes
+from torchaug.transform import Canvas, Sizes
 
 
 class _Rescaled(Geometric):
@@ -103,7 +103,7 @@ class LongestMaxSize(_Rescaled):
 
     def __init__(self, max_size: int, interpolation: Interpolation = "bilinear", antialias: bool = True) -> None:
         super().__init__(interpolation, antialias)
-        self.max_size = _length(max_size, "LongestMaxSize", "max_size")
+        self.max_size = arguments.whole(max_size, "LongestMaxSize", "max_size", 1)
 
     def resting(self, size: Sizes) -> Tensor:
         return self.max_size / torch.maximum(size.height, size.width).double()
@@ -130,7 +130,7 @@ class SmallestMaxSize(_Rescaled):
 
     def __init__(self, max_size: int, interpolation: Interpolation = "bilinear", antialias: bool = True) -> None:
         super().__init__(interpolation, antialias)
-        self.max_size = _length(max_size, "SmallestMaxSize", "max_size")
+        self.max_size = arguments.whole(max_size, "SmallestMaxSize", "max_size", 1)
 
     def resting(self, size: Sizes) -> Tensor:
         return self.max_size / torch.minimum(size.height, size.width).double()
@@ -167,11 +167,12 @@ class RandomShortestSize(_Rescaled):
         antialias: bool = True,
     ) -> None:
         super().__init__(interpolation, antialias)
-        lengths = [min_size] if isinstance(min_size, int) else list(min_size)
-        self.min_size = [_length(length, "RandomShortestSize", "min_size") for length in lengths]
-        if not self.min_size:
-            raise ValueError("RandomShortestSize: min_size must have at least one length, got none")
-        self.max_size = None if max_size is None else _length(max_size, "RandomShortestSize", "max_size")
+        self.min_size = arguments.whole_numbers(min_size)
+        if not self.min_size or min(self.min_size) < 1:
+            raise ValueError(
+                f"RandomShortestSize: min_size must be one whole number of at least 1, or several, got {min_size!r}"
+            )
+        self.max_size = arguments.optional_whole(max_size, "RandomShortestSize", "max_size", 1)
 
     def factor(self, u: Tensor, size: Sizes) -> Tensor:
         options = torch.stack([size.height.new_full((), length) for length in self.min_size])
@@ -216,8 +217,8 @@ class RandomResize(_Rescaled):
         self, min_size: int, max_size: int, interpolation: Interpolation = "bilinear", antialias: bool = True
     ) -> None:
         super().__init__(interpolation, antialias)
-        self.min_size = _length(min_size, "RandomResize", "min_size")
-        self.max_size = _length(max_size, "RandomResize", "max_size")
+        self.min_size = arguments.whole(min_size, "RandomResize", "min_size", 1)
+        self.max_size = arguments.whole(max_size, "RandomResize", "max_size", 1)
         if self.min_size >= self.max_size:
             raise ValueError(f"RandomResize: max_size must be above min_size, got {max_size} and {min_size}")
 
@@ -261,7 +262,7 @@ class ScaleJitter(_Rescaled):
     ) -> None:
         super().__init__(interpolation, antialias)
         self.target_size = arguments.pair(target_size, "ScaleJitter", "target_size")
-        self.scale_range = arguments.between(scale_range, "ScaleJitter", "scale_range", 0, math.inf)
+        self.scale_range = arguments.between(scale_range, "ScaleJitter", "scale_range", 0)
 
     def check(self, size: Sizes, ragged: bool) -> None:
         """Images of any sizes fit."""
@@ -284,12 +285,6 @@ class ScaleJitter(_Rescaled):
     def canvas_after(self, canvas: Canvas) -> Canvas:
         width, height = (self._whole(side * self.scale_range[1]) for side in self.target_size)
         return height, width
-
-
-def _length(value: int, who: str, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{who}: {name} must be a whole number of at least 1, got {value!r}")
-    return value
 
 
 def _resized(size: Sizes, height: Tensor, width: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from torchaug.image import matrices
+from torchaug.image import arguments, matrices
 from torchaug.image.warp import Geometric
 from torchaug.keys import choice, integers
 from torchaug.transform import Sizes
@@ -88,8 +88,8 @@ class RandomRotation90(_Symmetry):
 
     def __init__(self, times: Sequence[int] = (0, 1, 2, 3), p: float = 0.5) -> None:
         super().__init__(p)
-        self.times = tuple(times)
-        if not self.times or not all(isinstance(t, int) for t in self.times):
+        self.times = tuple(arguments.whole_numbers(times))
+        if not self.times:
             raise ValueError(f"RandomRotation90: times must be whole numbers, at least one, got {times!r}")
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:

@@ -78,7 +78,7 @@ class TimmRandAugment(Policy):
         p: float = 1.0,
     ) -> None:
         parsers: Parsers = {"m": _number, "n": _count, "p": _chance, "mstd": _std, "mmax": _number, "inc": _flag}
-        found = sections(config, ("rand",), {**parsers, "t": _operations})
+        found = sections(config, ("rand",), {**parsers, "t": _operations}, "TimmRandAugment")
         border = border_of(interpolation, fill, "TimmRandAugment")
         names = found.get("t", tables.TIMM_INCREASING if found.get("inc") else tables.TIMM_RAND)
         count = found.get("n", 2)
@@ -140,7 +140,7 @@ class TimmAutoAugment(SubPolicyChoice):
         fill: float | Sequence[float] = GREY,
         p: float = 1.0,
     ) -> None:
-        found = sections(config, tuple(tables.TIMM_POLICIES), {"mstd": _std})
+        found = sections(config, tuple(tables.TIMM_POLICIES), {"mstd": _std}, "TimmAutoAugment")
         border = border_of(interpolation, fill, "TimmAutoAugment")
         policy = tables.subpolicies(tables.TIMM_POLICIES[config.split("-")[0]])
         super().__init__(tables.timm_operations(border), policy, p)
@@ -175,7 +175,7 @@ class TimmAugMix(Mixture):
         p: float = 1.0,
     ) -> None:
         parsers: Parsers = {"m": _number, "w": _count, "d": _count, "a": _number, "mstd": _std, "b": _flag}
-        found = sections(config, ("augmix",), parsers)
+        found = sections(config, ("augmix",), parsers, "TimmAugMix")
         border = border_of(interpolation, fill, "TimmAugMix")
         everything = tables.timm_operations(border)
         operations = {name: everything[name] for name in tables.TIMM_AUGMIX}
@@ -188,23 +188,23 @@ class TimmAugMix(Mixture):
         return self._strength.level(self._magnitude, u)
 
 
-def sections(config: str, heads: Sequence[str], parsers: Parsers) -> dict[str, Any]:
+def sections(config: str, heads: Sequence[str], parsers: Parsers, who: str) -> dict[str, Any]:
     """The values of a configuration string's sections by key; errors name the section."""
     head, *rest = config.split("-")
     if head not in heads:
-        raise ValueError(f"timm: config must start with one of {', '.join(heads)}, got {head!r} in {config!r}")
+        raise ValueError(f"{who}: config must start with one of {', '.join(heads)}, got {head!r} in {config!r}")
     found: dict[str, Any] = {}
     for section in rest:
         key = max((key for key in parsers if section.startswith(key)), key=len, default=None)
         if key is None:
             known = ", ".join(parsers)
-            raise ValueError(f"timm: a section must start with one of {known}, got {section!r} in {config!r}")
+            raise ValueError(f"{who}: a section must start with one of {known}, got {section!r} in {config!r}")
         if key in found:
-            raise ValueError(f"timm: a section may come once, got a second {section!r} in {config!r}")
+            raise ValueError(f"{who}: a section may come once, got a second {section!r} in {config!r}")
         try:
             found[key] = parsers[key](section.removeprefix(key))
         except ValueError as error:
-            raise ValueError(f"timm: {key!r} {error}, got {section!r} in {config!r}") from None
+            raise ValueError(f"{who}: {key!r} {error}, got {section!r} in {config!r}") from None
     return found
 
 

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from torchaug.image import levels
+from torchaug.image import arguments, levels
 from torchaug.image.pointwise import Frame, Pixels, Planes, Pointwise, pick, pick_planes
 from torchaug.keys import integers, noise, uniform
 from torchaug.transform import Sizes
-
-
-def within(
-    value: float | Sequence[float], who: str, name: str, low: float, high: float = math.inf
-) -> tuple[float, float]:
-    """(least, greatest) in [low, high], from a pair in rising order or one number for both."""
-    values = [value, value] if isinstance(value, (int, float)) else list(value)
-    if len(values) != 2 or not low <= values[0] <= values[1] <= high or math.isinf(values[1]):
-        bound = f"at least {low:g}" if math.isinf(high) else f"in [{low:g}, {high:g}]"
-        raise ValueError(f"{who}: {name} must be one number or two in rising order, {bound}, got {value!r}")
-    return float(values[0]), float(values[1])
-
-
-def unit_range(value: float | Sequence[float], who: str, name: str) -> tuple[float, float]:
-    """`within` [0, 1], the values of images of every dtype."""
-    try:
-        return within(value, who, name, 0, 1)
-    except ValueError as error:
-        raise ValueError(f"{error}; divide levels of uint8 by 255") from None
 
 
 class Adjustment(Pointwise):
@@ -83,10 +63,7 @@ class RandomPosterize(Adjustment):
 
     def __init__(self, bits: int | Sequence[int], p: float = 0.5) -> None:
         super().__init__(p)
-        low, high = within(bits, "RandomPosterize", "bits", 0, 8)
-        if low != int(low) or high != int(high):
-            raise ValueError(f"RandomPosterize: bits must be whole numbers, got {bits!r}")
-        self.bits = (int(low), int(high))
+        self.bits = arguments.whole_range(bits, "RandomPosterize", "bits", 0, 8)
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {"bits": integers(u[:, 0], self.bits[0], self.bits[1] + 1)}
@@ -113,7 +90,7 @@ class RandomSolarize(Adjustment):
 
     def __init__(self, threshold: float | Sequence[float], p: float = 0.5) -> None:
         super().__init__(p)
-        self.threshold = unit_range(threshold, "RandomSolarize", "threshold")
+        self.threshold = arguments.unit_range(threshold, "RandomSolarize", "threshold")
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {"threshold": uniform(u[:, 0], *self.threshold)}
@@ -145,8 +122,8 @@ class SolarizeAdd(Adjustment):
         p: float = 1.0,
     ) -> None:
         super().__init__(p)
-        self.addition = unit_range(addition, "SolarizeAdd", "addition")
-        self.threshold = unit_range(threshold, "SolarizeAdd", "threshold")
+        self.addition = arguments.unit_range(addition, "SolarizeAdd", "addition")
+        self.threshold = arguments.unit_range(threshold, "SolarizeAdd", "threshold")
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {"addition": uniform(u[:, 0], *self.addition), "threshold": uniform(u[:, 1], *self.threshold)}
@@ -213,7 +190,7 @@ class RandomAdjustSharpness(Pixels):
 
     def __init__(self, sharpness_factor: float | Sequence[float], p: float = 0.5) -> None:
         super().__init__(p)
-        self.sharpness_factor = within(sharpness_factor, "RandomAdjustSharpness", "sharpness_factor", 0)
+        self.sharpness_factor = arguments.within(sharpness_factor, "RandomAdjustSharpness", "sharpness_factor", 0)
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {"sharpness_factor": uniform(u[:, 0], *self.sharpness_factor)}
@@ -245,8 +222,8 @@ class RandomGamma(Adjustment):
         p: float = 0.5,
     ) -> None:
         super().__init__(p)
-        self.gamma = within(gamma, "RandomGamma", "gamma", 1e-3)
-        self.gain = within(gain, "RandomGamma", "gain", 0)
+        self.gamma = arguments.within(gamma, "RandomGamma", "gamma", 1e-3)
+        self.gain = arguments.within(gain, "RandomGamma", "gain", 0)
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {"gamma": uniform(u[:, 0], *self.gamma), "gain": uniform(u[:, 1], *self.gain)}
@@ -275,7 +252,7 @@ class RandomToneCurve(Adjustment):
 
     def __init__(self, scale: float = 0.1, per_channel: bool = False, p: float = 0.5) -> None:
         super().__init__(p)
-        self.scale, _ = within(scale, "RandomToneCurve", "scale", 0)
+        self.scale = arguments.number(scale, "RandomToneCurve", "scale", 0)
         self.per_channel = per_channel
 
     def _points(self, seeds: Tensor, channels: int) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ class FiveCrop(nn.Module):
     Args:
         size: (height, width), or one number for both, at most the image's.
 
+    >>> import torch
     >>> [tuple(crop.shape) for crop in FiveCrop(4)(torch.rand(2, 3, 6, 8))][:2]
     [(2, 3, 4, 4), (2, 3, 4, 4)]
     """
@@ -40,6 +41,7 @@ class TenCrop(nn.Module):
         size: (height, width), or one number for both, at most the image's.
         vertical_flip: mirror top and bottom instead of left and right.
 
+    >>> import torch
     >>> len(TenCrop(4)(torch.rand(2, 3, 6, 8)))
     10
     """

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from torchaug.image import arguments
 from torchaug.image.color import unit
-from torchaug.image.illumination import plasma, within
+from torchaug.image.plasma import plasma
 from torchaug.image.pointwise import Frame, Planes, Pointwise, pick_planes
 from torchaug.keys import integers, uniform
 from torchaug.transform import Sizes
@@ -23,40 +24,10 @@ Region = tuple[float, float, float, float]
 
 def _region(value: Sequence[float], who: str, name: str) -> Region:
     """(x_min, y_min, x_max, y_max) as shares of the image."""
-    values = tuple(map(float, value))
+    values = arguments.finite(value)
     if len(values) != 4 or not (0 <= values[0] < values[2] <= 1 and 0 <= values[1] < values[3] <= 1):
         raise ValueError(f"{who}: {name} must be (x_min, y_min, x_max, y_max) in rising order in [0, 1], got {value!r}")
-    return values[0], values[1], values[2], values[3]
-
-
-def _counts(value: tuple[int, int], who: str, name: str) -> tuple[int, int]:
-    low, high = value
-    if not (isinstance(low, int) and isinstance(high, int) and 1 <= low <= high):
-        raise ValueError(f"{who}: {name} must be two whole numbers of at least 1 in rising order, got {value!r}")
-    return low, high
-
-
-def at_least(value: float, who: str, name: str, low: float) -> float:
-    """A finite number of at least `low`."""
-    if not low <= value < math.inf:
-        raise ValueError(f"{who}: {name} must be a number of at least {low:g}, got {value!r}")
-    return float(value)
-
-
-def paint(value: float | Sequence[float], who: str, name: str) -> float | tuple[float, ...]:
-    """A level for all channels, or one for each."""
-    values = tuple(map(float, [value] if isinstance(value, (int, float)) else value))
-    if not values or not all(0 <= v <= 1 for v in values):
-        raise ValueError(f"{who}: {name} must be in [0, 1], one value or one per channel, got {value!r}")
-    return values[0] if isinstance(value, (int, float)) else values
-
-
-def levels(value: float | tuple[float, ...], channels: int, who: str) -> tuple[float, ...]:
-    """A level for each of the channels, from what `paint` returned."""
-    values = value if isinstance(value, tuple) else (value,) * channels
-    if len(values) != channels:
-        raise ValueError(f"{who}: the colour has {len(values)} values, the image {channels} channels")
-    return values
+    return float(values[0]), float(values[1]), float(values[2]), float(values[3])
 
 
 def _grid(size: Sizes) -> tuple[Tensor, Tensor]:
@@ -93,11 +64,11 @@ class RandomShadow(Pointwise):
     ) -> None:
         super().__init__(p)
         self.shadow_roi = _region(shadow_roi, "RandomShadow", "shadow_roi")
-        self.num_shadows_limit = _counts(num_shadows_limit, "RandomShadow", "num_shadows_limit")
-        if shadow_dimension < 3:
-            raise ValueError(f"RandomShadow: shadow_dimension must be at least 3, got {shadow_dimension!r}")
-        self.shadow_dimension = shadow_dimension
-        self.shadow_intensity_range = within(shadow_intensity_range, "RandomShadow", "shadow_intensity_range")
+        self.num_shadows_limit = arguments.whole_range(num_shadows_limit, "RandomShadow", "num_shadows_limit", 1)
+        self.shadow_dimension = arguments.whole(shadow_dimension, "RandomShadow", "shadow_dimension", 3)
+        self.shadow_intensity_range = arguments.within(
+            shadow_intensity_range, "RandomShadow", "shadow_intensity_range", 0, 1
+        )
         self.uniforms = 1 + self.num_shadows_limit[1] * (2 * shadow_dimension + 1)
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
@@ -165,9 +136,9 @@ class RandomFog(Pointwise):
         p: float = 0.5,
     ) -> None:
         super().__init__(p)
-        self.fog_coef_range = within(fog_coef_range, "RandomFog", "fog_coef_range")
-        self.roughness = within(roughness, "RandomFog", "roughness")
-        self.fog_color = paint(fog_color, "RandomFog", "fog_color")
+        self.fog_coef_range = arguments.within(fog_coef_range, "RandomFog", "fog_coef_range", 0, 1)
+        self.roughness = arguments.within(roughness, "RandomFog", "roughness", 0, 1)
+        self.fog_color = arguments.fill(fog_color, "RandomFog", "fog_color")
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         coefficient, roughness = uniform(u[:, 2], *self.fog_coef_range), uniform(u[:, 3], *self.roughness)
@@ -176,7 +147,7 @@ class RandomFog(Pointwise):
     def map(self, planes: Planes, numbers: dict[str, Tensor], frame: Frame) -> Planes:
         field = plasma(numbers["seeds"], numbers["roughness"], frame.size, 1)[:, 0]
         density = (field * numbers["fog_coef"][:, None, None]).to(planes[0].dtype)
-        colors = levels(self.fog_color, len(planes), "RandomFog")
+        colors = arguments.colored(self.fog_color, len(planes), "RandomFog", "fog_color")
         foggy = [plane + (color - plane) * density for plane, color in zip(planes, colors, strict=True)]
         return pick_planes(numbers["chosen"], foggy, planes)
 
@@ -206,8 +177,8 @@ class RandomSnow(Pointwise):
         p: float = 0.5,
     ) -> None:
         super().__init__(p)
-        self.brightness_coeff = at_least(brightness_coeff, "RandomSnow", "brightness_coeff", 1.0)
-        self.snow_point_range = within(snow_point_range, "RandomSnow", "snow_point_range")
+        self.brightness_coeff = arguments.number(brightness_coeff, "RandomSnow", "brightness_coeff", 1.0)
+        self.snow_point_range = arguments.within(snow_point_range, "RandomSnow", "snow_point_range", 0, 1)
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {"snow_point": uniform(u[:, 0], *self.snow_point_range)}
@@ -259,12 +230,12 @@ class RandomSunFlare(Pointwise):
     ) -> None:
         super().__init__(p)
         self.flare_roi = _region(flare_roi, "RandomSunFlare", "flare_roi")
-        if src_radius < 1:
-            raise ValueError(f"RandomSunFlare: src_radius must be at least 1, got {src_radius!r}")
-        self.src_radius = src_radius
-        self.src_color = paint(src_color, "RandomSunFlare", "src_color")
-        self.angle_range = within(angle_range, "RandomSunFlare", "angle_range")
-        self.num_flare_circles_range = _counts(num_flare_circles_range, "RandomSunFlare", "num_flare_circles_range")
+        self.src_radius = arguments.whole(src_radius, "RandomSunFlare", "src_radius", 1)
+        self.src_color = arguments.fill(src_color, "RandomSunFlare", "src_color")
+        self.angle_range = arguments.within(angle_range, "RandomSunFlare", "angle_range", 0, 1)
+        self.num_flare_circles_range = arguments.whole_range(
+            num_flare_circles_range, "RandomSunFlare", "num_flare_circles_range", 1
+        )
         self.uniforms = 4 + 4 * self.num_flare_circles_range[1]
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
@@ -286,7 +257,7 @@ class RandomSunFlare(Pointwise):
         }
 
     def map(self, planes: Planes, numbers: dict[str, Tensor], frame: Frame) -> Planes:
-        colors = levels(self.src_color, len(planes), "RandomSunFlare")
+        colors = arguments.colored(self.src_color, len(planes), "RandomSunFlare", "src_color")
         flared = planes
         for i in range(self.num_flare_circles_range[1]):
             cover = self._disc(numbers, i, frame.size).to(planes[0].dtype)

@@ -41,7 +41,7 @@ class RandomMotion(Intensity):
         super().__init__(p)
         self.degrees = arguments.ranges(degrees, "RandomMotion", "degrees")
         self.translation = arguments.ranges(translation, "RandomMotion", "translation")
-        self.num_transforms = arguments.whole(num_transforms, "RandomMotion", "num_transforms", lowest=1)[0]
+        self.num_transforms = arguments.whole(num_transforms, "RandomMotion", "num_transforms", 1)
         self.uniforms = 7 * self.num_transforms
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
@@ -56,7 +56,7 @@ class RandomMotion(Intensity):
     def values(self, volume: Tensor, numbers: dict[str, Tensor]) -> Tensor:
         shape = spatial(volume)
         source = _pose_of_planes(numbers["times"], shape[0])
-        fill = fill_of(volume, "minimum")
+        fill = fill_of(volume, "minimum", "RandomMotion")
         total = volume.new_zeros((), dtype=torch.complex64)
         for pose in range(self.num_transforms + 1):
             seen = volume
@@ -107,11 +107,10 @@ class RandomGhosting(Intensity):
     ) -> None:
         super().__init__(p)
         who = "RandomGhosting"
-        self.num_ghosts = arguments.whole(num_ghosts, who, "num_ghosts", lowest=0)
+        self.num_ghosts = arguments.whole_range(num_ghosts, who, "num_ghosts", 0)
         self.axes = arguments.axes(axes, who)
-        self.intensity = arguments.pair(intensity, who, "intensity", lowest=0)
-        arguments.share(self.intensity[1], who, "intensity")
-        self.restore = arguments.share(restore, who, "restore")
+        self.intensity = arguments.within(intensity, who, "intensity", 0, 1)
+        self.restore = arguments.number(restore, who, "restore", 0, 1)
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         low, high = self.num_ghosts
@@ -162,8 +161,8 @@ class RandomSpike(Intensity):
         p: float = 1.0,
     ) -> None:
         super().__init__(p)
-        self.num_spikes = arguments.whole(num_spikes, "RandomSpike", "num_spikes", lowest=0)
-        self.intensity = arguments.pair(intensity, "RandomSpike", "intensity")
+        self.num_spikes = arguments.whole_range(num_spikes, "RandomSpike", "num_spikes", 0)
+        self.intensity = arguments.within(intensity, "RandomSpike", "intensity")
         self.uniforms = 2 + 3 * self.num_spikes[1]
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
@@ -219,7 +218,7 @@ class RandomAnisotropy(Intensity):
     ) -> None:
         super().__init__(p)
         self.axes = arguments.axes(axes, "RandomAnisotropy")
-        self.downsampling = arguments.pair(downsampling, "RandomAnisotropy", "downsampling", lowest=1)
+        self.downsampling = arguments.within(downsampling, "RandomAnisotropy", "downsampling", 1)
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {"axis": _one_of(self.axes, u[:, 0]), "downsampling": uniform(u[:, 1], *self.downsampling)}
@@ -267,7 +266,7 @@ class RandomSwap(Intensity):
     def __init__(self, patch_size: int | Sequence[int] = 15, num_iterations: int = 100, p: float = 1.0) -> None:
         super().__init__(p)
         self.patch_size = arguments.shape(patch_size, "RandomSwap", "patch_size")
-        self.num_iterations = arguments.whole(num_iterations, "RandomSwap", "num_iterations", lowest=1)[0]
+        self.num_iterations = arguments.whole(num_iterations, "RandomSwap", "num_iterations", 1)
         self.uniforms = 6 * self.num_iterations
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:

@@ -36,7 +36,7 @@ class RandomFlip(Geometric):
     def __init__(self, axes: int | Sequence[int] = (0, 1, 2), flip_probability: float = 0.5, p: float = 1.0) -> None:
         super().__init__(p)
         self.axes = arguments.axes(axes, "RandomFlip")
-        self.flip_probability = arguments.share(flip_probability, "RandomFlip", "flip_probability")
+        self.flip_probability = arguments.number(flip_probability, "RandomFlip", "flip_probability", 0, 1)
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         flips = [(u[:, a] < self.flip_probability) & (a in self.axes) for a in range(3)]
@@ -178,14 +178,13 @@ class RandomElasticDeformation(Geometric):
         who = "RandomElasticDeformation"
         self.num_control_points = arguments.shape(num_control_points, who, "num_control_points")
         self.max_displacement = arguments.three(max_displacement, who, "max_displacement")
-        if locked_borders not in (0, 1, 2):
-            raise ValueError(f"{who}: locked_borders must be 0, 1 or 2, got {locked_borders!r}")
+        self.locked_borders = arguments.whole(locked_borders, who, "locked_borders", 0, 2)
         if min(self.num_control_points) < max(4, 2 * locked_borders + 1):
             raise ValueError(
                 f"{who}: num_control_points must be at least {max(4, 2 * locked_borders + 1)} with "
                 f"locked_borders={locked_borders}, got {num_control_points!r}"
             )
-        self.locked_borders, self.fill = locked_borders, arguments.fill(fill, who)
+        self.fill = arguments.fill(fill, who)
 
     @property
     def uniforms(self) -> int:  # type: ignore[override]

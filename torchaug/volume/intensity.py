@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchaug.image import arguments as image_arguments
 from torchaug.keys import noise, uniform
 from torchaug.transform import Sizes
 from torchaug.volume import arguments, matrices, resample
@@ -35,7 +34,7 @@ class RandomGamma(Intensity):
 
     def __init__(self, log_gamma: float | Sequence[float] = (-0.3, 0.3), p: float = 1.0) -> None:
         super().__init__(p)
-        self.log_gamma = image_arguments.symmetric(log_gamma, "RandomGamma", "log_gamma")
+        self.log_gamma = arguments.symmetric(log_gamma, "RandomGamma", "log_gamma")
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {"gamma": torch.exp(uniform(u[:, 0], *self.log_gamma))}
@@ -67,8 +66,8 @@ class RandomNoise(Intensity):
         self, mean: float | Sequence[float] = 0.0, std: float | Sequence[float] = (0.0, 0.25), p: float = 1.0
     ) -> None:
         super().__init__(p)
-        self.mean = arguments.pair(mean, "RandomNoise", "mean")
-        self.std = arguments.pair(std, "RandomNoise", "std", lowest=0)
+        self.mean = arguments.within(mean, "RandomNoise", "mean")
+        self.std = arguments.within(std, "RandomNoise", "std", 0)
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {"mean": uniform(u[:, 0], *self.mean), "std": uniform(u[:, 1], *self.std)}
@@ -146,8 +145,8 @@ class RandomBiasField(Intensity):
 
     def __init__(self, coefficients: float | Sequence[float] = 0.5, order: int = 3, p: float = 1.0) -> None:
         super().__init__(p)
-        self.coefficients = image_arguments.symmetric(coefficients, "RandomBiasField", "coefficients")
-        self.order = arguments.whole(order, "RandomBiasField", "order", lowest=0)[0]
+        self.coefficients = arguments.symmetric(coefficients, "RandomBiasField", "coefficients")
+        self.order = arguments.whole(order, "RandomBiasField", "order", 0)
         self.powers = [powers for powers in product(range(self.order + 1), repeat=3) if sum(powers) <= self.order]
         self.uniforms = len(self.powers)
 
@@ -162,7 +161,7 @@ class RandomBiasField(Intensity):
         for axis, length in enumerate(spatial(volume)):
             at = torch.linspace(-1, 1, length, device=volume.device, dtype=volume.dtype) * (length > 1)
             field = resample.along(field, torch.stack([at**power for power in range(terms)], 1), axis)
-        return volume * field.exp()
+        return volume * field.clamp(max=80).exp()  # above it float32 ends
 
 
 class ZNormalize(Intensity):
@@ -217,8 +216,8 @@ class RescaleIntensity(Intensity):
         self, out_min_max: tuple[float, float] = (0.0, 1.0), percentiles: tuple[float, float] = (0.0, 100.0)
     ) -> None:
         super().__init__()
-        self.out_min_max = arguments.pair(out_min_max, "RescaleIntensity", "out_min_max")
-        self.percentiles = arguments.pair(percentiles, "RescaleIntensity", "percentiles", lowest=0)
+        self.out_min_max = arguments.within(out_min_max, "RescaleIntensity", "out_min_max")
+        self.percentiles = arguments.within(percentiles, "RescaleIntensity", "percentiles", 0)
         if not self.percentiles[0] < self.percentiles[1] <= 100:
             raise ValueError(f"RescaleIntensity: percentiles must rise and be in [0, 100], got {percentiles!r}")
 

@@ -234,20 +234,26 @@ class GeometryRun(Run):
                 low, high = _seen(total, shape, low, high)
         return _Traced(total, bent, low, high, shape)
 
+    @property
+    def _names(self) -> str:
+        return ", ".join(type(step).__name__ for step in self.steps)
+
     def _move(self, batch: Batch, traced: _Traced, fill: Fill | None) -> Batch:
         """Whole voxels to whole voxels."""
         volume, mask = volume_of(batch, self.steps[0]), batch.mask
         m, shape, low, high = traced.matrix, traced.shape, traced.low, traced.high
         if mask is not None:
             mask = resample.move(mask, m, shape, mask.new_zeros(()), low, high)
-        return batch.replace(volume=resample.move(volume, m, shape, fill_of(volume, fill), low, high), mask=mask)
+        return batch.replace(
+            volume=resample.move(volume, m, shape, fill_of(volume, fill, self._names), low, high), mask=mask
+        )
 
     def _sample(self, batch: Batch, at: Tensor, traced: _Traced, fill: Fill | None) -> Batch:
         """The batch at the places `at` (B, 3, D, H, W)."""
         volume, mask = volume_of(batch, self.steps[0]), batch.mask
         if mask is not None:
             mask = resample.nearest(mask, at, mask.new_zeros(()), traced.low, traced.high)
-        outside = fill_of(volume, fill)
+        outside = fill_of(volume, fill, self._names)
         out = as_dtype(resample.sample(as_float(volume), at, as_float(outside)), volume.dtype)
         if traced.shape == spatial(volume):
             out = pick(traced.still(), volume, out)  # bit-equal where nothing moves
@@ -262,13 +268,13 @@ def _unbent(at: Tensor, displacement: Tensor) -> Tensor:
     return place
 
 
-def fill_of(volume: Tensor, fill: Fill | None) -> Tensor:
+def fill_of(volume: Tensor, fill: Fill | None, who: str) -> Tensor:
     """The value outside of a volume, (B or 1, C or 1, 1, 1, 1) in its dtype and range."""
     if fill == "minimum":
         return volume.amin((2, 3, 4), keepdim=True)
     value = 0.0 if fill is None else fill
     if volume.dtype == torch.uint8 and not 0 <= value <= 1:
-        raise ValueError(f"fill must be in [0, 1] for a uint8 volume, got {value}; divide levels by 255")
+        raise ValueError(f"{who}: fill must be in [0, 1] for a uint8 volume, got {value}; divide levels by 255")
     return volume.new_full((1, 1, 1, 1, 1), round(value * 255) if volume.dtype == torch.uint8 else value)
 
 
