@@ -95,7 +95,7 @@ def test_the_augmentations_load_nothing_of_what_trains(tmp_path: Path) -> None:
 
 def test_the_scripts_are_executable_and_have_valid_syntax() -> None:
     scripts = [path for path in (ROOT / "scripts").iterdir() if not path.suffix] + [ROOT / ".ci" / "run"]
-    assert len(scripts) == 7
+    assert len(scripts) == 8
     for path in scripts:
         assert os.access(path, os.X_OK), path
         shell = "bash" if "bash" in path.read_text().splitlines()[0] else "sh"

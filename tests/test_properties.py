@@ -16,7 +16,7 @@ from zoo import CHAINS, EVERY, GEOMETRY, PIXELS, images
 import torchaug
 import torchaug.image
 from torchaug import Batch, Transform
-from torchaug.compose import Container
+from torchaug.compose import Compose
 from torchaug.keys import sample_keys
 from torchaug.transform import Layer, Params
 
@@ -227,8 +227,7 @@ def test_the_check_for_waiting_finds_a_planted_wait() -> None:
 @pytest.mark.parametrize(("name", "transform"), EVERY.items(), ids=EVERY)
 def test_the_graph_is_whole_equal_to_eager_and_made_once(name: str, transform: Layer) -> None:
     """One full graph of the pure part, which serves other numbers too. Geometry differs between uint8 and float."""
-    if isinstance(transform, Container):
-        transform.runs()  # planned outside the graph, as compile() does
+    Compose([transform]).plan()  # outside the graph, as compile() does
     for batch in (labelled(), as_float(labelled()))[0 if name in GEOMETRY else 1 :]:
         torch._dynamo.reset()
         compiled = torch.compile(transform.play, fullgraph=True, backend="eager")
@@ -244,6 +243,7 @@ def test_the_graph_is_whole_equal_to_eager_and_made_once(name: str, transform: L
 
 @every({name: CHAINS[name] for name in ("simclr", "geometry_folded", "rand_augment")})
 def test_one_graph_serves_a_hundred_batches(transform: Layer) -> None:
+    Compose([transform]).plan()
     torch._dynamo.reset()
     compiled = torch.compile(transform.play, fullgraph=True, backend="eager")
     compiled(labelled(), transform.draw(labelled()))

@@ -50,6 +50,15 @@ class Container(Layer):
             self._runs = leaves, plan(leaves, self.folding)
         return self._runs[1]
 
+    def plan(self) -> None:
+        """Plan its own runs and those of containers inside its steps (AugMix has one).
+
+        Called before a graph is made: a plan made inside it would hold for the first call alone.
+        """
+        for module in self.modules():
+            if isinstance(module, Container):
+                module.runs()
+
     def play(self, batch: Batch, params: Params) -> Batch:
         if self._compiled is not None:
             return self._compiled(batch, params)
@@ -135,7 +144,7 @@ class Container(Layer):
         compiled: Callable[[Batch, Tensor], Batch] = torch.compile(_own_code(self._play), **settings)
 
         def play(batch: Batch, params: Params) -> Batch:
-            self.runs()  # planned outside the graph, which would be made again for its first call alone
+            self.plan()
             try:
                 return compiled(batch, params.u)
             except Exception as error:
