@@ -128,22 +128,23 @@ if find_spec("kornia"):
     CASES += against(Fisheye(p=1.0), fisheye, "kornia RandomFisheye", float_tolerance=2e-5)
     CASES += against(ThinPlateSpline(p=1.0), spline, "kornia warp_image_tps", float_tolerance=1e-4)
 
-if find_spec("matplotlib"):
 
-    def triangles(record: Record, height: int, width: int) -> Any:
-        from matplotlib.tri import LinearTriInterpolator, Triangulation
+def triangles(record: Record, height: int, width: int) -> Any:
+    """Linear on the two triangles of each cell of a grid, by barycentric coordinates."""
+    points = np.array(record["points"])  # (2, rows, columns)
+    rows, columns = points.shape[1:]
+    x, y = np.meshgrid(
+        (np.arange(width) + 0.5) / width * (columns - 1), (np.arange(height) + 0.5) / height * (rows - 1)
+    )
+    j, i = np.minimum(x.astype(int), columns - 2), np.minimum(y.astype(int), rows - 2)
+    a, b = x - j, y - i
+    here, right, below, beyond = (points[:, i + di, j + dj] for di, dj in ((0, 0), (0, 1), (1, 0), (1, 1)))
+    first = here + a * (right - here) + b * (below - here)
+    second = beyond + (1 - a) * (below - beyond) + (1 - b) * (right - beyond)
+    return np.where(a + b <= 1, first, second) - 0.5
 
-        points = np.array(record["points"])
-        rows, columns = points.shape[1:]
-        x, y = np.meshgrid(np.linspace(0, width, columns), np.linspace(0, height, rows))
-        at = np.arange(rows * columns).reshape(rows, columns)
-        corners = at[:-1, :-1].ravel(), at[:-1, 1:].ravel(), at[1:, :-1].ravel(), at[1:, 1:].ravel()
-        cells = np.concatenate([np.stack(corners[:3], 1), np.stack(corners[1:], 1)])
-        grid = Triangulation(x.ravel(), y.ravel(), cells)
-        pixels = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-        return np.stack([LinearTriInterpolator(grid, plane.ravel())(*pixels).data - 0.5 for plane in points])
 
-    CASES += mapped(PiecewiseAffine((0.1, 0.3), 3, 5, p=1.0), triangles, "Matplotlib LinearTriInterpolator")
+CASES += mapped(PiecewiseAffine((0.1, 0.3), 3, 5, p=1.0), triangles, "barycentric coordinates, by hand")
 
 if find_spec("albumentations"):
 
