@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from torchvision import tv_tensors
+from torchvision.transforms.v2 import functional as tvf
 from zoo import images
 
 from torchaug import Batch, Compose
@@ -192,7 +193,8 @@ def test_two_images_of_one_sample_are_refused() -> None:
 def test_images_of_other_sizes_than_they_came_in_lose_their_padding() -> None:
     turn = T.RandomRotation((30, 30), expand=True)
     images = [torch.rand(3, 20, 30), torch.rand(3, 20, 10)]
-    assert [tuple(image.shape) for image in turn(images)] == [(3, 34, 36), (3, 24, 28)]
-    assert turn(images[1]).shape == (3, 24, 28)
+    expected = [tvf.rotate(image, 30, expand=True).shape for image in images]
+    assert [image.shape for image in turn(images)] == expected
+    assert turn(images[1]).shape == expected[1]
     batched = turn(Batch(image=torch.stack([images[0], images[0]])))
     assert batched.size.tolist() == [[34, 36], [34, 36]]
