@@ -20,6 +20,7 @@ from zoo_filters import ZOO
 from torchaug import Batch, Transform
 from torchaug.image import blur, defocus, filters, sharpen
 from torchaug.image.filters import bilinear, blurred, bordered, convolve, convolve_separable, gaussian
+from torchaug.image.resample import PaddingMode
 from torchaug.keys import sample_keys, uniforms
 from torchaug.transform import Layer, Sizes
 
@@ -44,7 +45,7 @@ def test_a_border_is_that_of_numpy_however_wide(mode: Any, height: int, width: i
 @pytest.mark.parametrize("mode", MODES)
 @given(height=st.integers(1, 6), width=st.integers(1, 8), margin=st.integers(0, 9))
 @settings(max_examples=30, deadline=None)
-def test_the_border_of_a_padded_image_is_its_own(mode: filters.Border, height: int, width: int, margin: int) -> None:
+def test_the_border_of_a_padded_image_is_its_own(mode: PaddingMode, height: int, width: int, margin: int) -> None:
     image = torch.rand(2, 1, 6, 8, generator=torch.Generator().manual_seed(0))
     image[1, :, height:], image[1, :, :, width:] = 9, 9
     out = bordered(image, sizes((6, 8), (height, width)), margin, margin, mode)
@@ -80,7 +81,7 @@ def test_kernels_written_out_for_a_compiler_equal_banded_matrices() -> None:
 
 
 @pytest.mark.parametrize("mode", ["reflect", "edge", "symmetric"])
-def test_a_border_folded_into_the_matrix_equals_one_that_is_written(mode: filters.Border) -> None:
+def test_a_border_folded_into_the_matrix_equals_one_that_is_written(mode: PaddingMode) -> None:
     """The way of a GPU, for images that fill the canvas and for smaller ones."""
     image = torch.rand(4, 3, 30, 25)
     down, across = (filters.gaussian(torch.tensor([0.3, 1.0, 2.0, 5.0]), taps) for taps in (9, 13))

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from torchaug.image.pointwise import Frame
+from torchaug.image.resample import PaddingMode, folded, take, take_along
 from torchaug.transform import Sizes
 
-Border = Literal["reflect", "edge", "constant", "symmetric"]
 _PAD_MODE = {"reflect": "reflect", "edge": "replicate", "constant": "constant"}
 
 
 def bordered(
-    image: Tensor, size: Sizes | None, margin_y: int, margin_x: int, mode: Border = "reflect", value: float = 0.0
+    image: Tensor, size: Sizes | None, margin_y: int, margin_x: int, mode: PaddingMode = "reflect", value: float = 0.0
 ) -> Tensor:
     """Images with a margin around them; where images are padded, the border follows their own last row and column.
 
@@ -54,7 +52,7 @@ def ragged(frame: Frame) -> Sizes | None:
     return None if frame.own is None else frame.size
 
 
-def border_indices(length: int, margin: int, own: Tensor, mode: Border) -> tuple[Tensor, Tensor]:
+def border_indices(length: int, margin: int, own: Tensor, mode: PaddingMode) -> tuple[Tensor, Tensor]:
     """What each of `length + 2 margin` places reads of an axis: (B, places) indices, and whether it lies inside.
 
     Args:
@@ -63,30 +61,11 @@ def border_indices(length: int, margin: int, own: Tensor, mode: Border) -> tuple
         own: (B,) lengths of the images.
         mode: of the border.
     """
-    limit = own.to(torch.int64)[:, None]
-    place = torch.arange(-margin, length + margin, device=own.device)[None]
-    inside = (place >= 0) & (place < limit)
-    if mode == "reflect":
-        period = (2 * limit - 2).clamp(min=1)
-        place = place.remainder(period)
-        place = torch.minimum(place, period - place)
-    elif mode == "symmetric":
-        place = place.remainder(2 * limit)
-        place = torch.minimum(place, 2 * limit - 1 - place)
-    return torch.minimum(place.clamp(min=0), limit - 1).clamp(min=0), inside
-
-
-def take(image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """The rows and columns (B or 1, places) int64 of each image (B, C, H, W)."""
-    return _take(_take(image, rows, 2), columns, 3)
-
-
-def _take(image: Tensor, places: Tensor, axis: int) -> Tensor:
-    if len(places) == 1:
-        return image.index_select(axis, places[0])
-    shape = list(image.shape)
-    shape[axis] = places.shape[1]
-    return image.gather(axis, places.view(len(places), 1, *((-1, 1) if axis == 2 else (1, -1))).expand(shape))
+    limit = own.to(torch.float32)[:, None]
+    centres = torch.arange(-margin, length + margin, device=own.device)[None] + 0.5
+    inside = (centres > 0) & (centres < limit)
+    at = folded(centres, torch.zeros_like(limit), limit, "edge" if mode == "constant" else mode)
+    return at.floor().clamp(min=0).to(torch.int64), inside
 
 
 def convolve(image: Tensor, kernels: Tensor) -> Tensor:
@@ -159,7 +138,7 @@ def gaussian(sigma: Tensor, taps: int) -> Tensor:
     return torch.softmax(-0.5 * (at / sigma[:, None]).square(), 1)
 
 
-def blurred(image: Tensor, size: Sizes | None, down: Tensor, across: Tensor, mode: Border = "reflect") -> Tensor:
+def blurred(image: Tensor, size: Sizes | None, down: Tensor, across: Tensor, mode: PaddingMode = "reflect") -> Tensor:
     """Images convolved with odd kernels `down` (B, h) and `across` (B, w), with a border: (B, C, H, W)."""
     if image.device.type != "cpu" and not torch.compiler.is_compiling() and mode != "constant":
         return _dense(image, size, down, across, mode)
@@ -170,18 +149,18 @@ def blurred(image: Tensor, size: Sizes | None, down: Tensor, across: Tensor, mod
     return convolve_separable(bordered(image, size, *margins, mode), down, across)
 
 
-def _tapped_inside(image: Tensor, kernels: Tensor, own: Tensor | None, mode: Border) -> Tensor:
+def _tapped_inside(image: Tensor, kernels: Tensor, own: Tensor | None, mode: PaddingMode) -> Tensor:
     """`_tapped` of images without a border: rows beyond it are read where it says, and no larger image is written."""
     taps, length = kernels.shape[1], image.shape[2]
     own = kernels.new_full((1,), length) if own is None else own
     places = border_indices(length, taps // 2, own, mode)[0]
     total = torch.zeros_like(image)
     for tap in range(taps):
-        total = total + kernels[:, tap, None, None, None] * _take(image, places[:, tap : tap + length], 2)
+        total = total + kernels[:, tap, None, None, None] * take_along(image, places[:, tap : tap + length], 2)
     return total
 
 
-def _dense(image: Tensor, size: Sizes | None, down: Tensor, across: Tensor, mode: Border) -> Tensor:
+def _dense(image: Tensor, size: Sizes | None, down: Tensor, across: Tensor, mode: PaddingMode) -> Tensor:
     """`blurred` as two matrix products that hold the border too: on a GPU the fewest kernels and passes over memory."""
     sizes = (None, None) if size is None else (size.height, size.width)
     rows, columns = (
@@ -192,7 +171,7 @@ def _dense(image: Tensor, size: Sizes | None, down: Tensor, across: Tensor, mode
         return torch.matmul(rows[:, None], torch.matmul(image, columns[:, None].mT))
 
 
-def _band(kernels: Tensor, length: int, own: Tensor | None, mode: Border) -> Tensor:
+def _band(kernels: Tensor, length: int, own: Tensor | None, mode: PaddingMode) -> Tensor:
     """(B, length, length): what each output pixel reads of an axis, its border folded in."""
     count, taps = kernels.shape
     own = kernels.new_full((1,), length) if own is None else own
@@ -200,7 +179,7 @@ def _band(kernels: Tensor, length: int, own: Tensor | None, mode: Border) -> Ten
     return kernels.new_zeros(count, length, length).scatter_add(2, places, kernels[:, None].expand_as(places))
 
 
-def filtered(image: Tensor, size: Sizes | None, kernels: Tensor, mode: Border = "reflect") -> Tensor:
+def filtered(image: Tensor, size: Sizes | None, kernels: Tensor, mode: PaddingMode = "reflect") -> Tensor:
     """Images correlated with odd kernels (B, h, w), with a border: (B, C, H, W)."""
     margins = kernels.shape[1] // 2, kernels.shape[2] // 2
     return convolve(bordered(image, size, *margins, mode), kernels)

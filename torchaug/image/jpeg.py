@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from torchaug.image.filters import take
+from torchaug.image.resample import take
 from torchaug.transform import Sizes
 
 

@@ -155,10 +155,22 @@ def move_pixels(
     """The input pixel under each output pixel, unchanged, for any dtype: bit-exact for crops, flips and masks."""
     rows = y.indices(canvas[0], image.shape[-2], padding)
     columns = x.indices(canvas[1], image.shape[-1], padding)
-    b, c, _, w = image.shape
-    out = image.gather(2, rows[:, None, :, None].expand(b, c, canvas[0], w))
-    out = out.gather(3, columns[:, None, None, :].expand(b, c, *canvas))
+    out = take(image, rows, columns)
     return _filled(out, y, x, canvas, fill) if padding == "constant" else out
+
+
+def take(image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """The rows and columns (B or 1, places) int64 of each image (B, C, H, W)."""
+    return take_along(take_along(image, rows, 2), columns, 3)
+
+
+def take_along(image: Tensor, places: Tensor, axis: int) -> Tensor:
+    """`take` of one axis: 2 for rows, 3 for columns."""
+    if len(places) == 1:
+        return image.index_select(axis, places[0])
+    shape = list(image.shape)
+    shape[axis] = places.shape[1]
+    return image.gather(axis, places.view(len(places), 1, *((-1, 1) if axis == 2 else (1, -1))).expand(shape))
 
 
 def resize(image: Tensor, y: Axis, x: Axis, canvas: tuple[int, int], fill: Tensor, how: Filter) -> Tensor:
