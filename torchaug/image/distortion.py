@@ -99,8 +99,6 @@ class GridDistortion(Warp):
     torch.Size([4, 3, 32, 32])
     """
 
-    has_back = True
-
     def __init__(
         self,
         num_steps: int = 5,

@@ -39,7 +39,6 @@ class OpticalDistortion(Warp):
     """
 
     uniforms = 1
-    has_back = True
 
     def __init__(
         self,
@@ -107,7 +106,6 @@ class Fisheye(Warp):
     """
 
     uniforms = 3
-    has_back = True
 
     def __init__(
         self,

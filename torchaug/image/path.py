@@ -23,7 +23,7 @@ class Bend:
     """A displacement of coordinates (B, P) that no matrix can express, for the samples `chosen`."""
 
     forth: Displacement
-    back: Displacement | None
+    back: Displacement
     numbers: Numbers
     size: Sizes
     chosen: Tensor
@@ -39,26 +39,25 @@ class Bend:
         return x + self._gated(dx), y + self._gated(dy)
 
     def to_output(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Input coordinates -> output coordinates: p = input - displacement(p), iterated."""
-        if self.back is not None:
-            dx, dy = self.back(x, y, self.numbers, self.size)
-            return x + self._gated(dx), y + self._gated(dy)
-        at_x, at_y = x, y
-        for _ in range(ROUNDS):
-            dx, dy = self.forth(at_x, at_y, self.numbers, self.size)
-            at_x, at_y = (
-                _bounded(x - self._gated(dx), self.size.canvas[1]),
-                _bounded(y - self._gated(dy), self.size.canvas[0]),
-            )
-        return at_x, at_y
+        """Input coordinates -> output coordinates."""
+        dx, dy = self.back(x, y, self.numbers, self.size)
+        return x + self._gated(dx), y + self._gated(dy)
 
     def _gated(self, values: Tensor) -> Tensor:
         return torch.where(self.chosen[:, None], values, 0)
 
 
-def _bounded(at: Tensor, length: int) -> Tensor:
-    """Near the canvas: where a displacement is too steep to be inverted, the iteration must not run away to infinity."""
-    return at.clamp(-length, 2 * length)
+def turned_back(forth: Displacement, x: Tensor, y: Tensor, numbers: Numbers, size: Sizes) -> tuple[Tensor, Tensor]:
+    """How far from input coordinates the output is: p = input - displacement(p), iterated.
+
+    It stays near the canvas: where a displacement is too steep to be inverted, the iteration must not run away.
+    """
+    at_x, at_y = x, y
+    for _ in range(ROUNDS):
+        dx, dy = forth(at_x, at_y, numbers, size)
+        at_x = (x - dx).clamp(-size.canvas[1], 2 * size.canvas[1])
+        at_y = (y - dy).clamp(-size.canvas[0], 2 * size.canvas[0])
+    return at_x - x, at_y - y
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,6 @@ class RandomGridShuffle(Warp):
     """
 
     interpolation = "nearest"
-    has_back = True
 
     def __init__(self, grid: Sequence[int] = (3, 3), p: float = 0.5) -> None:
         super().__init__(p)

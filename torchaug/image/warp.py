@@ -14,7 +14,7 @@ from torch import Tensor
 
 from torchaug.batch import Batch
 from torchaug.image import followers, matrices, resample
-from torchaug.image.path import Bend, Numbers, Path, points
+from torchaug.image.path import Bend, Numbers, Path, points, turned_back
 from torchaug.image.resample import (
     Axis,
     Filter,
@@ -124,18 +124,15 @@ class Warp(Geometric):
             (dx, dy), (B, P) each: the input is at (x + dx, y + dy).
         """
 
-    has_back: bool = False
-    """Whether `back` is written."""
-
     def back(self, x: Tensor, y: Tensor, numbers: Numbers, size: Sizes) -> tuple[Tensor, Tensor]:
-        """How far from input coordinates the output is: the exact inverse, where there is a formula."""
-        raise NotImplementedError
+        """How far from input coordinates the output is; to be overridden where there is a formula."""
+        return turned_back(self.displacement, x, y, numbers, size)
 
     def matrix(self, u: Tensor, size: Sizes) -> Tensor:
         return self.rest(size)
 
     def link(self, u: Tensor, chosen: Tensor, size: Sizes) -> Tensor | Bend:
-        return Bend(self.displacement, self.back if self.has_back else None, self.numbers(u, size), size, chosen)
+        return Bend(self.displacement, self.back, self.numbers(u, size), size, chosen)
 
 
 @dataclass(frozen=True)
