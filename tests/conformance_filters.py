@@ -172,7 +172,7 @@ if find_spec("kornia"):
 
         whole = image.dtype == torch.uint8
         values = image[None].float() / (255 if whole else 1)
-        out = motion_blur(values, int(r["kernel_size"]), r["angle"], r["direction"], "reflect", "bilinear")[0]
+        out: Tensor = motion_blur(values, int(r["kernel_size"]), r["angle"], r["direction"], "reflect", "bilinear")[0]
         return (out * 255).round().to(torch.uint8) if whole else out
 
     CASES += against(MotionBlur((3, 9), p=1.0), motion_blur, "kornia motion_blur, bilinear kernel")
