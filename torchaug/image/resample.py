@@ -170,7 +170,7 @@ def take_along(image: Tensor, places: Tensor, axis: int) -> Tensor:
         return image.index_select(axis, places[0])
     shape = list(image.shape)
     shape[axis] = places.shape[1]
-    return image.gather(axis, places.view(len(places), 1, *((-1, 1) if axis == 2 else (1, -1))).expand(shape))
+    return image.gather(axis, places[:, None, :, None].expand(shape) if axis == 2 else places[:, None, None].expand(shape))
 
 
 def resize(image: Tensor, y: Axis, x: Axis, canvas: tuple[int, int], fill: Tensor, how: Filter) -> Tensor:
