@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from zoo import CHAINS, EVERY, GEOMETRY, PIXELS, images
 
 import torchaug
@@ -208,11 +211,41 @@ def test_a_box_contains_the_mask_it_was_drawn_around(transform: Layer, seed: int
 def test_nothing_waits_for_the_device(transform: Layer) -> None:
     """On a fake CUDA device any read of a value (`.item()`, `.tolist()`, a boolean index, a copy from the host) fails."""
     with FakeTensorMode():
-        image = torch.empty(8, 3, 32, 36, dtype=torch.uint8, device="cuda")
-        mask = torch.empty(8, 1, 32, 36, dtype=torch.int64, device="cuda")
-        points = torch.empty(8, 6, 2, device="cuda")
-        keys = torch.empty(8, dtype=torch.int64, device="cuda")
-        transform(Batch(image=image, mask=mask, boxes=torch.empty(8, 2, 4, device="cuda"), keypoints=points, key=keys))
+        transform(on_fake_cuda(8).replace(key=torch.empty(8, dtype=torch.int64, device="cuda")))
+
+
+def on_fake_cuda(count: int) -> Batch:
+    return Batch(
+        image=torch.empty(count, 3, 32, 36, dtype=torch.uint8, device="cuda"),
+        mask=torch.empty(count, 1, 32, 36, dtype=torch.int64, device="cuda"),
+        boxes=torch.empty(count, 2, 4, device="cuda"),
+        keypoints=torch.empty(count, 6, 2, device="cuda"),
+    )
+
+
+class WorkOfTheHost(TorchDispatchMode):
+    """The bytes of the largest tensor that is made on the host."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        made = [t.numel() * t.element_size() for t in tree_leaves(out) if isinstance(t, torch.Tensor) and t.is_cpu]
+        self.most = max(self.most, *made, 0)
+        return out
+
+
+@every(EVERY)
+def test_numbers_of_the_host_reach_a_device_and_are_few(transform: Layer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With keys on the host parameters are worked out there, but nothing of an image's size."""
+    monkeypatch.setattr(
+        "torchaug.image.warp.any_of", lambda values: True
+    )  # fake numbers cannot be read, the host's can
+    with FakeTensorMode(), WorkOfTheHost() as work:
+        transform(on_fake_cuda(8), keys=torch.empty(8, dtype=torch.int64))
+    assert work.most < 8 * 3 * 32 * 36
 
 
 def test_the_check_for_waiting_finds_a_planted_wait() -> None:
@@ -258,7 +291,8 @@ def test_one_graph_serves_a_hundred_batches(transform: Layer) -> None:
 def test_a_captured_cuda_graph_replays_with_other_numbers(transform: Layer) -> None:
     batch = as_float(labelled()).to("cuda")
     transform.to("cuda")
-    params, others = (transform.draw(batch, keys=sample_keys(torch.arange(5), seed=seed)) for seed in (0, 1))
+    ids = torch.arange(5, device="cuda")  # numbers of the host would be those of the capture for ever
+    params, others = (transform.draw(batch, keys=sample_keys(ids, seed=seed)) for seed in (0, 1))
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -331,14 +365,15 @@ def test_a_one_pixel_image_passes_every_pixel_transform_without_nan() -> None:
 def test_cpu_and_cuda_agree_without_a_wait(transform: Layer) -> None:
     batch = as_float(labelled())
     on_gpu = batch.to("cuda")
-    transform(on_gpu)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        result = transform(on_gpu)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    for name, value in transform(batch).present().items():
-        torch.testing.assert_close(result.present()[name].cpu().double(), value.double(), rtol=0, atol=1e-3)
+    for keys in (on_gpu.key, batch.key):
+        transform(on_gpu, keys=keys)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            result = transform(on_gpu, keys=keys)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        for name, value in transform(batch).present().items():
+            torch.testing.assert_close(result.present()[name].cpu().double(), value.double(), rtol=0, atol=1e-3)
 
 
 PUBLIC = [getattr(torchaug.image, name) for name in torchaug.image.__all__]

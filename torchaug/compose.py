@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torchaug.batch import Batch
 from torchaug.foreign import Foreign, PerSample
 from torchaug.keys import choice, permutation
+from torchaug.transfer import moved
 from torchaug.transform import Call, Folding, Layer, Params, Run, Sizes, Transform, full_precision, plan, probability
 
 
@@ -109,7 +110,7 @@ class Container(Layer):
         batch.check(f"{type(self).__name__}.inverse")
         if params.canvas is None:
             raise ValueError(f"{type(self).__name__}.inverse: params must come from a batch with an image or a mask")
-        calls = self._calls(params.u)
+        calls = self._calls(moved(params.u, batch.device))
         canvas, size, stages = params.canvas, params.size, []
         for run in self.runs():
             mine, calls = calls[: len(run.steps)], calls[len(run.steps) :]
@@ -146,7 +147,7 @@ class Container(Layer):
         def play(batch: Batch, params: Params) -> Batch:
             self.plan()
             try:
-                return compiled(batch, params.u)
+                return compiled(batch, moved(params.u, batch.device))
             except Exception as error:
                 if not _compiler_is_missing(error):
                     raise

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from torchaug.batch import Batch
+from torchaug.transfer import moved
 from torchaug.transform import Alone, Call, Folding, Run, Transform
 
 
@@ -33,7 +34,9 @@ class Foreign(Transform):
 
 class _ForeignRun(Alone):
     def play(self, batch: Batch, calls: Sequence[Call]) -> Batch:
-        return self.apply(batch, calls)  # a function that is not ours may want torch.autocast
+        return self.apply(
+            batch, moved(list(calls), batch.device)
+        )  # a function that is not ours may want torch.autocast
 
     def undo(self, batch: Batch, calls: Sequence[Call], canvas: tuple[int, int], size: Tensor | None) -> Batch:
         raise ValueError(

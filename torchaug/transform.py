@@ -19,6 +19,7 @@ from torch.utils import _pytree
 from torchaug.batch import Batch, pack
 from torchaug.keys import fresh_keys, uniforms
 from torchaug.signature import arguments_text
+from torchaug.transfer import moved
 
 Canvas = tuple[int, int]
 """Height and width of images. For volumes it is depth, height and width, which only their own kinds look at."""
@@ -36,7 +37,8 @@ class Params:
     """What was drawn for a batch: enough to apply the same again, to invert it and to say what happened.
 
     Args:
-        u: (B, columns) uniforms of a layer's leaves.
+        u: (B, columns) uniforms of a layer's leaves, where the keys were: numbers of the host are worked out there and
+            go to the device of the batch by one copy a run, in place of hundreds of small kernels.
         canvas: height and width of the image (or mask) they were drawn for; None without one.
         size: (B, 2) sizes of the images where they differ.
     """
@@ -91,8 +93,9 @@ class Layer(nn.Module, ABC):
         Args:
             inputs: a tensor, PIL image, tv_tensor, `Batch`, list of images, or tuples and dicts of these; what is
                 neither an image nor its mask, boxes or keypoints passes through.
-            keys: (B,) int64, the randomness of each sample (`torchaug.keys.sample_keys`); by default the batch's own
-                `key`, or else one draw from `generator`, or else from torch's default generator.
+            keys: (B,) int64, the randomness of each sample (`torchaug.keys.sample_keys`), on the host (less work for a
+                GPU) or beside the batch; by default the batch's own `key`, or else one draw from `generator`, or else
+                from torch's default generator.
             generator: see `keys`.
         """
         batch, unpack = pack(inputs, type(self).__name__)
@@ -103,14 +106,13 @@ class Layer(nn.Module, ABC):
         if keys is None:
             keys = batch.key if batch.key is not None and generator is None else None
         if keys is None:
-            keys = fresh_keys(len(batch), batch.device, generator)
+            keys = fresh_keys(len(batch), "cpu" if generator is None else generator.device, generator)
         elif keys.shape != (len(batch),) or keys.dtype != torch.int64:
             raise ValueError(
                 f"{type(self).__name__}: keys must be int64 of shape ({len(batch)},), one per sample, got {keys.dtype} "
                 f"{tuple(keys.shape)}; make them with torchaug.keys.sample_keys(ids, seed=..., epoch=...)"
             )
-        u = uniforms(keys.to(batch.device, non_blocking=True), self.columns)
-        return Params(u, canvas_of(batch), batch.size)
+        return Params(uniforms(keys, self.columns), canvas_of(batch), batch.size)
 
     def describe(self, params: Params, i: int) -> list[dict[str, Any]]:
         """What happened to sample i: for each leaf its name, whether it was applied, and its drawn parameters.
@@ -121,7 +123,8 @@ class Layer(nn.Module, ABC):
         u = params.u[row]
         if len(u) != 1:
             raise IndexError(f"{type(self).__name__}.describe: sample must be below {len(params.u)}, got {i}")
-        size = Sizes.of(params.canvas or (0, 0), None if params.size is None else params.size[row], u)
+        own = None if params.size is None else params.size[row].to(u.device)
+        size = Sizes.of(params.canvas or (0, 0), own, u)
         records = []
         for leaf, (numbers, chosen) in zip(self.leaves(), self.route(u, u.new_ones(1, dtype=torch.bool)), strict=True):
             drawn = leaf.drawn(numbers, size)
@@ -195,6 +198,8 @@ class Transform(Layer):
     """Numbers in [0, 1) that one sample needs, besides its gate."""
     always: bool = False
     """True where it does the same in training and in evaluation and has no chance `p`: Resize, Normalize, ToDtype."""
+    dense: bool = False
+    """Whether it works out numbers for each pixel from what was drawn: these are made where the images are."""
     resizes: bool = False
     """True where every image comes out with the size of `canvas_after`."""
     differentiable: Literal[0, 1, 2] = 2
@@ -267,8 +272,7 @@ class Transform(Layer):
         if not self.acts:
             return batch
         (call,) = self.route(params.u, params.u.new_ones(len(params.u), dtype=torch.bool))
-        with full_precision(batch):
-            return self.transform(batch, *call)
+        return self.run(Folding()).play(batch, [call])
 
 
 @dataclass
@@ -280,9 +284,13 @@ class Run(ABC):
     """Why the run ended, for `explain`."""
 
     def play(self, batch: Batch, calls: Sequence[Call]) -> Batch:
-        """`apply`, in full precision whatever torch.autocast says."""
+        """`apply`, in full precision whatever torch.autocast says, with what was drawn elsewhere taken to the batch."""
         with full_precision(batch):
-            return self.apply(batch, calls)
+            return self.apply(batch, calls if self.plans_apart(batch) else moved(list(calls), batch.device))
+
+    def plans_apart(self, batch: Batch) -> bool:
+        """Whether `apply` takes calls on another device than the batch's, and moves only what it works out of them."""
+        return False
 
     @abstractmethod
     def refuses(self, step: Transform) -> str | None:
@@ -315,6 +323,11 @@ class Alone(Run):
 
     def summary(self) -> str:
         return "a step of its own"
+
+
+def holds_tensors(step: Transform) -> bool:
+    """Whether it has tensors of its own, which are on the device that it was taken to."""
+    return next(step.buffers(), None) is not None or next(step.parameters(), None) is not None
 
 
 def plan(leaves: Sequence[Transform], folding: Folding) -> list[Run]:

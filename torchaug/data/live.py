@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from torchaug.data.sampler import Plan
-from torchaug.data.streams import send
+from torchaug.transfer import moved
 
 Fill = Callable[[Tensor, Tensor], Tensor]
 """`fill(draws, labels) -> images`: draws (n,) int64 number the live samples of the whole run, and are to be all their
@@ -35,10 +35,9 @@ def fill_live(batch: dict[str, Any], plan: Plan, fill: Fill, most: int) -> dict[
     draws = torch.cat([-1 - plan.index[rows], torch.zeros(surplus, dtype=torch.int64)])
     wanted = torch.cat([plan.label[rows], plan.label[live][:1].expand(surplus) if len(rows) else draws])
     places = torch.cat([rows, torch.full((surplus,), len(image))])  # surplus goes into a row that is cut off
-    draws, wanted, places = (send(part, image.device) for part in (draws, wanted, places))
+    draws, wanted, places, live, planned = moved((draws, wanted, places, live, plan.label), image.device)
     filled = torch.cat([image, image[:1]]).index_copy(0, places, _as(fill(draws, wanted), image))[:-1]
-    labels = torch.where(send(live, label.device), send(plan.label, label.device), label)
-    return batch | {"image": filled, "label": labels}
+    return batch | {"image": filled, "label": torch.where(live, planned, label)}
 
 
 def _as(made: Tensor, image: Tensor) -> Tensor:

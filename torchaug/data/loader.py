@@ -18,7 +18,7 @@ from torchaug.batch import Batch
 from torchaug.data.cursor import Cursor
 from torchaug.data.live import Fill, fill_live
 from torchaug.data.sampler import MixedSampler, Plan, process
-from torchaug.data.streams import Direct, SideStream, Staged, look_ahead, send
+from torchaug.data.streams import Direct, SideStream, Staged, look_ahead
 from torchaug.data.watch import Watch
 from torchaug.keys import fold_in, sample_keys
 
@@ -198,7 +198,6 @@ class DeviceLoader:
         keys = self._keys(batch, ids, plan, epoch, step) if hasattr(self.transform, "draw") else None
         with torch.no_grad():
             before = _to(batch, lane.device)
-            keys = None if keys is None else send(keys, lane.device)
             if plan is not None and self.fill is not None:
                 before = fill_live(before, plan, self.fill, self.sampler.most_live)
             after = before

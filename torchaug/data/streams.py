@@ -105,13 +105,6 @@ class SideStream:
         return look
 
 
-def send(tensor: Tensor, device: torch.device) -> Tensor:
-    """A small tensor of the host on the device; the host does not wait."""
-    if device.type != "cuda":
-        return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
-
-
 @dataclass
 class _Failure:
     error: Exception

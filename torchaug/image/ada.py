@@ -147,7 +147,7 @@ class ADA(Transform):
             if any_of(moves):
                 x = pick(moves, warped(x, m, size, ragged is not None), x)
         if self._on(*COLOR):
-            x = apply_matrix(x, self._color_matrix(numbers, x))
+            x = apply_matrix(x, self._color_matrix(numbers, x)[:, :-1])
         if self._on("imgfilter"):
             kernel = band_kernel(numbers["gains"]).to(x.dtype)
             x = blurred(x, ragged, kernel, kernel)

@@ -45,11 +45,14 @@ class GaussianBlur(Pixels):
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {"sigma": uniform(u[:, 0], *self.sigma)}
 
-    def pixels(self, image: Tensor, numbers: dict[str, Tensor], frame: Frame) -> Tensor:
+    def numbers(self, u: Tensor, chosen: Tensor, size: Sizes) -> dict[str, Tensor]:
         derived = 2 * math.ceil(3 * self.sigma[1]) + 1
         wide, high = self.kernel_size or (derived, derived)
-        sigma = numbers["sigma"].to(image.dtype)
-        out = blurred(image, ragged(frame), gaussian(sigma, high), gaussian(sigma, wide))
+        sigma = self.drawn(u, size)["sigma"]
+        return {"chosen": chosen, "down": gaussian(sigma, high), "across": gaussian(sigma, wide)}
+
+    def pixels(self, image: Tensor, numbers: dict[str, Tensor], frame: Frame) -> Tensor:
+        out = blurred(image, ragged(frame), numbers["down"].to(image.dtype), numbers["across"].to(image.dtype))
         return pick(numbers["chosen"], out, image)
 
 

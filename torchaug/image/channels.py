@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from torchaug.image import arguments
-from torchaug.image.pointwise import Color, Frame, Planes, pick_planes
+from torchaug.image.pointwise import Color, Frame, Planes, affine, pick_planes
 from torchaug.image.tone import Adjustment
 from torchaug.keys import integers, noise, permutation, uniform
 from torchaug.transform import Sizes
@@ -14,22 +14,20 @@ from torchaug.transform import Sizes
 
 def three(planes: Planes, who: str) -> Planes:
     """The planes, or an error where they are not red, green and blue."""
-    if len(planes) != 3:
-        raise ValueError(f"{who}: image must have 3 channels, got {len(planes)}")
+    check_three(len(planes), who)
     return planes
+
+
+def check_three(channels: int, who: str) -> None:
+    """An error where channels are not red, green and blue."""
+    if channels != 3:
+        raise ValueError(f"{who}: image must have 3 channels, got {channels}")
 
 
 def reordered(planes: Planes, order: Tensor) -> Planes:
     """The channels in an order per sample (B, C)."""
     rows = torch.arange(len(order), device=order.device)[:, None]
     return list(torch.stack(planes, 1)[rows, order].unbind(1))
-
-
-def affine(linear: Tensor, offset: Tensor) -> Tensor:
-    """(B, C + 1, C + 1) of a linear map (B, C, C) and an offset (B, C)."""
-    top = torch.cat([linear, offset[:, :, None]], 2)
-    bottom = torch.cat([torch.zeros_like(offset), torch.ones_like(offset[:, :1])], 1)
-    return torch.cat([top, bottom[:, None]], 1)
 
 
 class RandomChannelPermutation(Adjustment):
@@ -115,10 +113,10 @@ class ToSepia(Color):
         brown = [(r * red + g * green + b * blue).clamp(0, 1) for r, g, b in SEPIA]
         return pick_planes(numbers["chosen"], brown, planes)
 
-    def matrix(self, u: Tensor, mean: Tensor) -> Tensor:
-        three(list(mean.unbind(1)), "ToSepia")
-        rows = [torch.stack([mean.new_full((len(mean),), v) for v in row], 1) for row in SEPIA]
-        return affine(torch.stack(rows, 1), torch.zeros_like(mean))
+    def matrix(self, u: Tensor, channels: int) -> Tensor:
+        check_three(channels, "ToSepia")
+        rows = [torch.stack([u.new_full((len(u),), v) for v in row], 1) for row in SEPIA]
+        return affine(torch.stack(rows, 1), u.new_zeros(len(u), 3))
 
 
 class RGBShift(Color):
@@ -159,7 +157,7 @@ class RGBShift(Color):
         pairs = zip(three(planes, "RGBShift"), shifts, strict=True)
         return pick_planes(numbers["chosen"], [(plane + shift).clamp(0, 1) for plane, shift in pairs], planes)
 
-    def matrix(self, u: Tensor, mean: Tensor) -> Tensor:
-        three(list(mean.unbind(1)), "RGBShift")
-        eye = torch.eye(3, device=mean.device).expand(len(mean), -1, -1)
+    def matrix(self, u: Tensor, channels: int) -> Tensor:
+        check_three(channels, "RGBShift")
+        eye = torch.eye(3, device=u.device).expand(len(u), -1, -1)
         return affine(eye, self.drawn(u, Sizes.of((0, 0), None, u))["shift"])

@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from torchaug.image import arguments
-from torchaug.image.pointwise import LUMA, Color, Frame, Planes, channel_means, gray, pick_planes
+from torchaug.image.pointwise import LUMA, Color, Frame, Planes, affine, channel_means, gray, pick_planes
 from torchaug.image.resample import any_of, per_channel
 from torchaug.keys import permutation, uniform
 from torchaug.transform import Sizes
@@ -135,18 +136,18 @@ class ColorJitter(Color):
                 f"ColorJitter: saturation and hue need images of 1 or 3 channels, got {channels}; leave them out"
             )
 
-    def matrix(self, u: Tensor, mean: Tensor) -> Tensor:
+    def matrix(self, u: Tensor, channels: int) -> Tensor:
         """Each step as a map of (x, mean of x) to itself: then contrast is linear too, and the steps multiply.
 
         Hue turns about the grey axis here (Rodrigues), which is affine; in HSV it is not.
         """
-        channels, ops = mean.shape[1], list(self._ops())
+        ops = list(self._ops())
         self._check_channels(channels)
         if not ops:
-            return torch.eye(channels + 1, device=mean.device).expand(len(mean), -1, -1)
+            return affine(torch.eye(channels, device=u.device).expand(len(u), -1, -1), u.new_zeros(len(u), channels))
         coefficients, turn = self._coefficients(u)
         angle = 2 * math.pi * (turn if channels == 3 else torch.zeros_like(turn))
-        basis = _basis(channels, mean)
+        basis = _basis(channels, u)
         steps = torch.einsum("bok,kij->boij", coefficients, basis[:3])
         if "hue" in ops:
             parts = torch.stack([angle.cos(), 1 - angle.cos(), angle.sin()], 1)
@@ -157,10 +158,7 @@ class ColorJitter(Color):
         total = steps[:, 0]
         for i in range(1, len(ops)):
             total = steps[:, i] @ total
-        offset = total[:, :channels, channels:] @ mean[:, :, None]
-        top = torch.cat([total[:, :channels, :channels], offset], 2)
-        bottom = torch.cat([torch.zeros_like(mean), torch.ones_like(mean[:, :1])], 1)[:, None]
-        return torch.cat([top, bottom], 1)
+        return F.pad(total[:, :channels], (0, 1))
 
 
 def _idle(like: Tensor) -> Tensor:
@@ -278,15 +276,11 @@ class RandomGrayscale(Color):
         grey = gray(planes)
         return pick_planes(numbers["chosen"], [grey] * len(planes), planes)
 
-    def matrix(self, u: Tensor, mean: Tensor) -> Tensor:
-        channels = mean.shape[1]
+    def matrix(self, u: Tensor, channels: int) -> Tensor:
         self._check_channels(channels)
         weights = LUMA if channels == 3 else (1.0,)
-        columns = [mean.new_full((len(mean), channels), w) for w in weights]
-        last = torch.zeros_like(mean[:, :1])
-        top = torch.cat([torch.stack(columns, 2), torch.zeros_like(mean)[:, :, None]], 2)
-        bottom = torch.cat([last.expand(-1, channels), torch.ones_like(last)], 1)[:, None]
-        return torch.cat([top, bottom], 1)
+        columns = [u.new_full((len(u), channels), w) for w in weights]
+        return affine(torch.stack(columns, 2), u.new_zeros(len(u), channels))
 
     def _check_channels(self, channels: int) -> None:
         if channels not in (1, 3):

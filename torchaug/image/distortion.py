@@ -41,6 +41,7 @@ class ElasticTransform(Warp):
     torch.Size([4, 3, 48, 48])
     """
 
+    dense = True
     uniforms = 2
 
     def __init__(

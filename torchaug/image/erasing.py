@@ -15,7 +15,7 @@ from torchaug.batch import Batch
 from torchaug.image import arguments
 from torchaug.image.pointwise import Frame, Planes, Pointwise
 from torchaug.keys import integers, noise, uniform
-from torchaug.transform import Call, Params, Sizes, Transform, canvas_of
+from torchaug.transform import Call, Folding, Params, Sizes, Transform, canvas_of
 
 Fill = float | Sequence[float] | Literal["random", "random_uniform"]
 
@@ -89,7 +89,7 @@ class Erasing(Pointwise):
             return batch
         calls = self.route(params.u, params.u.new_ones(len(params.u), dtype=torch.bool))
         for leaf, call in zip(self.leaves(), calls, strict=True):
-            batch = leaf.transform(batch, *call)
+            batch = leaf.run(Folding()).play(batch, [call])
         return batch
 
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from torchaug.image import arguments
-from torchaug.image.channels import affine, three
+from torchaug.image.channels import check_three, three
 from torchaug.image.color import from_hue, hue_of
-from torchaug.image.pointwise import Color, Frame, Planes, channel_means, pick_planes
+from torchaug.image.pointwise import Color, Frame, Planes, affine, channel_means, pick_planes
 from torchaug.image.tone import Adjustment
 from torchaug.keys import noise, normal, uniform
 from torchaug.transform import Sizes
@@ -90,11 +90,11 @@ class PlanckianJitter(Color):
         lit = [(red * of_red).clamp(0, 1), green, (blue * of_blue).clamp(0, 1)]
         return pick_planes(numbers["chosen"], lit, planes)
 
-    def matrix(self, u: Tensor, mean: Tensor) -> Tensor:
-        three(list(mean.unbind(1)), "PlanckianJitter")
+    def matrix(self, u: Tensor, channels: int) -> Tensor:
+        check_three(channels, "PlanckianJitter")
         of_red, of_blue = self.drawn(u, Sizes.of((0, 0), None, u))["gain"].unbind(1)
         scales = torch.stack([of_red, torch.ones_like(of_red), of_blue], 1)
-        return affine(torch.diag_embed(scales), torch.zeros_like(mean))
+        return affine(torch.diag_embed(scales), torch.zeros_like(scales))
 
 
 IMAGENET_EIGENVALUES = (0.2175, 0.0188, 0.0045)
@@ -162,9 +162,9 @@ class FancyPCA(Color):
         new = [(plane + shift[:, None, None]).clamp(0, 1) for plane, shift in zip(planes, shifts, strict=True)]
         return pick_planes(numbers["chosen"], new, planes)
 
-    def matrix(self, u: Tensor, mean: Tensor) -> Tensor:
-        eye = torch.eye(mean.shape[1], device=mean.device).expand(len(mean), -1, -1)
-        return affine(eye, torch.stack(self._shift(self.alpha * normal(u), mean.shape[1]), 1))
+    def matrix(self, u: Tensor, channels: int) -> Tensor:
+        eye = torch.eye(channels, device=u.device).expand(len(u), -1, -1)
+        return affine(eye, torch.stack(self._shift(self.alpha * normal(u), channels), 1))
 
 
 class ISONoise(Adjustment):

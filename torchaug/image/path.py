@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree
 
 from torchaug.image import matrices
 from torchaug.transform import Sizes
@@ -58,6 +59,9 @@ def turned_back(forth: Displacement, x: Tensor, y: Tensor, numbers: Numbers, siz
         at_x = (x - dx).clamp(-size.canvas[1], 2 * size.canvas[1])
         at_y = (y - dy).clamp(-size.canvas[0], 2 * size.canvas[0])
     return at_x - x, at_y - y
+
+
+_pytree.register_dataclass(Bend, field_names=["forth", "back", "numbers", "size", "chosen"])
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,9 @@ class Path:
             for link in self.links
         ]
         return torch.stack(flags).all(0)
+
+
+_pytree.register_dataclass(Path, field_names=["links", "projective"])
 
 
 def _offset(move: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> Displacement:

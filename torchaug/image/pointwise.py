@@ -13,7 +13,8 @@ from torch import Tensor
 from torchaug.batch import Batch
 from torchaug.image import arguments
 from torchaug.image.resample import all_of, any_of, as_dtype, as_float, in_chunks, own_pixels, per_channel
-from torchaug.transform import Call, Folding, Run, Sizes, Transform
+from torchaug.transfer import moved
+from torchaug.transform import Call, Folding, Run, Sizes, Transform, holds_tensors
 
 LUMA = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in a grey value (ITU-R BT.601), as torchvision has them."""
@@ -109,8 +110,23 @@ class Color(Pointwise):
     """A pointwise transform that is affine in the channels: it also writes `matrix`, so that neighbours can fold."""
 
     @abstractmethod
-    def matrix(self, u: Tensor, mean: Tensor) -> Tensor:
-        """(B, C + 1, C + 1) on (channels, 1), from `u` (B, uniforms) and the image's channel means (B, C)."""
+    def matrix(self, u: Tensor, channels: int) -> Tensor:
+        """(B, C, 2 C + 1) on (channels, their means over the image, 1), from `u` (B, uniforms)."""
+
+
+def affine(linear: Tensor, offset: Tensor) -> Tensor:
+    """(B, C, 2 C + 1) of a linear map (B, C, C) and an offset (B, C), which do not look at the means."""
+    return torch.cat([linear, torch.zeros_like(linear), offset[:, :, None]], 2)
+
+
+class _Plan(NamedTuple):
+    """What a run needs besides the image, worked out before it is looked at."""
+
+    folded: tuple[Tensor, Tensor, Tensor] | None
+    """Of the head: (B, C, 2 C + 1) on (channels, means, 1), and the bounds (1, C, 1, 1) of what comes out."""
+    numbers: list[dict[str, Tensor]]
+    """Of each step of the tail."""
+    size: Sizes
 
 
 class PixelRun(Run):
@@ -160,19 +176,23 @@ class PixelRun(Run):
             return f"{text}, {head} steps in one matrix"
         return text + (f", {colors} colour step{'s' * (colors > 1)}, clamped after each" if colors else "")
 
+    def plans_apart(self, batch: Batch) -> bool:
+        return batch.size is None and not any(step.dense or holds_tensors(step) for step in self.steps)
+
     def apply(self, batch: Batch, calls: Sequence[Call]) -> Batch:
         image, own, size = _image_of(batch, self.steps[0], calls[0].u)
         head, tail = self.head, self.pixelwise[self.head :]
-        matrix = self._matrix(image, own, calls[:head]) if head else None
-        numbers = [step.numbers(*call, size) for step, call in zip(tail, calls[head:], strict=True)]
+        folded = self._folded(image.shape[1], calls[:head]) if head else None
+        made = [step.numbers(*call, size) for step, call in zip(tail, calls[head:], strict=True)]
+        folded, numbers, size = moved(_Plan(folded, made, size), image.device)
+        matrix = None if folded is None else _with_means(folded[0], image, own)
         dtypes = [_dtype_after(self.pixelwise[:i], image.dtype) for i in range(head, len(self.steps) + 1)]
 
         def apply(rows: slice) -> Tensor:
             part, mine = size.rows(rows), None if own is None else own[rows]
             real = as_float(image[rows])
-            if matrix is not None:
-                total, low, high = matrix
-                real = apply_matrix(real, total[rows]).clamp_(low, high)
+            if folded is not None and matrix is not None:
+                real = apply_matrix(real, matrix[rows]).clamp_(*folded[1:])
             planes: Tensor | Planes = real
             for step, values, dtype in zip(tail, numbers, dtypes[:-1], strict=True):
                 frame = Frame(part, mine, dtype == torch.uint8)
@@ -181,28 +201,39 @@ class PixelRun(Run):
 
         return batch.replace(image=in_chunks(image, apply))
 
-    def _matrix(self, image: Tensor, own: Tensor | None, calls: Sequence[Call]) -> tuple[Tensor, Tensor, Tensor]:
-        """The matrix (B, C + 1, C + 1) of the head and the bounds (1, C, 1, 1) of what comes out.
-
-        The mean of an affine map is the affine map of the mean, so one reduction serves all steps.
-        """
-        mine: Callable[[slice], Tensor | None] = (lambda rows: None) if own is None else own.__getitem__
-        mean = in_chunks(image, lambda rows: channel_means(image[rows], mine(rows)))
-        count, channels = mean.shape
-        eye = torch.eye(channels + 1, device=mean.device).expand(count, -1, -1)
-        total = eye
-        low, high = per_channel([0.0] * channels, mean), per_channel([1.0] * channels, mean)
+    def _folded(self, channels: int, calls: Sequence[Call]) -> tuple[Tensor, Tensor, Tensor]:
+        """The head as one map and its bounds: see `_Plan`."""
+        like = calls[0].u
+        eye = torch.eye(2 * channels + 1, device=like.device, dtype=like.dtype)
+        low, high, total = like.new_zeros(1, channels, 1, 1), like.new_ones(1, channels, 1, 1), eye
         for step, (u, chosen) in zip(self.pixelwise, calls, strict=False):
             if isinstance(step, Color):
-                m = torch.where(chosen[:, None, None], step.matrix(u, mean), eye)
-                mean = (m[:, :-1, :-1] @ mean[:, :, None] + m[:, :-1, -1:])[:, :, 0]
+                total = torch.where(chosen[:, None, None], _with_its_means(step.matrix(u, channels)), eye) @ total
             elif (levels := levels_of(step, channels)) is not None:
-                scale, shift = (per_channel(values, mean) for values in levels)
+                scale, shift = (per_channel(values, like) for values in levels)
                 low, high = low * scale + shift, high * scale + shift
-                m = torch.diag(F.pad(scale.flatten(), (0, 1), value=1.0))
-                m = m + F.pad(shift.reshape(-1, 1), (channels, 0, 0, 1))
-            total = m @ total
-        return total, low, high
+                total = _with_its_means(affine(scale.flatten().diag()[None], shift.view(1, channels))) @ total
+        return total[:, :channels], low, high
+
+
+def _with_its_means(m: Tensor) -> Tensor:
+    """A map (B, C, 2 C + 1) to the channels, as one to (channels, means, 1): (B, 2 C + 1, 2 C + 1).
+
+    The mean of an affine map is the affine map of the mean, so one reduction serves a whole run.
+    """
+    channels = m.shape[1]
+    linear, of_mean, offset = m.split([channels, channels, 1], 2)
+    means = torch.cat([torch.zeros_like(linear), linear + of_mean, offset], 2)
+    last = F.pad(torch.zeros_like(m[:, :1, :-1]), (0, 1), value=1.0)
+    return torch.cat([m, means, last], 1)
+
+
+def _with_means(m: Tensor, image: Tensor, own: Tensor | None) -> Tensor:
+    """(B, C, C + 1) on (channels, 1), of a map (B, C, 2 C + 1) and the images whose means it looks at."""
+    mine: Callable[[slice], Tensor | None] = (lambda rows: None) if own is None else own.__getitem__
+    mean = in_chunks(image, lambda rows: channel_means(image[rows], mine(rows)))
+    linear, of_mean, offset = m.split([m.shape[1], m.shape[1], 1], 2)
+    return torch.cat([linear, torch.baddbmm(offset, of_mean, mean[:, :, None])], 2)
 
 
 def levels_of(step: Pixels, channels: int) -> tuple[Sequence[float], ...] | None:
@@ -245,9 +276,9 @@ def _dtype_after(steps: Sequence[Pixels], dtype: torch.dtype) -> torch.dtype:
 
 
 def apply_matrix(image: Tensor, matrix: Tensor) -> Tensor:
-    """An affine map (B, C + 1, C + 1) of the channels of an image (B, C, H, W)."""
+    """An affine map (B, C, C + 1) of the channels of an image (B, C, H, W)."""
     matrix = matrix.to(image.dtype)
-    linear, offset = matrix[:, :-1, :-1], matrix[:, :-1, -1:]
+    linear, offset = matrix[:, :, :-1], matrix[:, :, -1:]
     if torch.compiler.is_compiling():  # written out, it fuses with its neighbours; a matrix product does not
         planes = [linear[:, :, c, None, None] * image[:, c : c + 1] for c in range(image.shape[1])]
         return sum(planes, start=offset[..., None])

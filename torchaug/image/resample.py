@@ -170,7 +170,9 @@ def take_along(image: Tensor, places: Tensor, axis: int) -> Tensor:
         return image.index_select(axis, places[0])
     shape = list(image.shape)
     shape[axis] = places.shape[1]
-    return image.gather(axis, places[:, None, :, None].expand(shape) if axis == 2 else places[:, None, None].expand(shape))
+    return image.gather(
+        axis, places[:, None, :, None].expand(shape) if axis == 2 else places[:, None, None].expand(shape)
+    )
 
 
 def resize(image: Tensor, y: Axis, x: Axis, canvas: tuple[int, int], fill: Tensor, how: Filter) -> Tensor:
@@ -449,4 +451,6 @@ def own_pixels(image: Tensor, size: Tensor) -> Tensor:
 
 def per_channel(values: Sequence[float], like: Tensor) -> Tensor:
     """Numbers as (1, n, 1, 1) in the dtype and on the device of `like`; a fill for each, since a copy would wait."""
+    if len(set(values)) == 1:
+        return like.new_full((1, len(values), 1, 1), values[0])
     return torch.stack([like.new_full((1, 1, 1), v) for v in values], 1)

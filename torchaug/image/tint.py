@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from torchaug.image import arguments, levels
-from torchaug.image.channels import affine, reordered, three
+from torchaug.image.channels import reordered, three
 from torchaug.image.color import from_hue, hue_of, shift_hue
-from torchaug.image.pointwise import LUMA, Color, Frame, Planes, Pointwise, gray, pick_planes
+from torchaug.image.pointwise import LUMA, Color, Frame, Planes, Pointwise, affine, gray, pick_planes
 from torchaug.image.tone import Adjustment
 from torchaug.keys import permutation, uniform
 from torchaug.transform import Call, Sizes
@@ -68,8 +68,8 @@ class RandomAdjustSaturation(Color):
     def map(self, planes: Planes, numbers: dict[str, Tensor], frame: Frame) -> Planes:
         return _saturated(planes, numbers["saturation_factor"], numbers["chosen"], frame)
 
-    def matrix(self, u: Tensor, mean: Tensor) -> Tensor:
-        return _saturation(uniform(u[:, 0], *self.saturation_factor), mean)
+    def matrix(self, u: Tensor, channels: int) -> Tensor:
+        return _saturation(uniform(u[:, 0], *self.saturation_factor), channels)
 
 
 class Desaturate(Color):
@@ -98,8 +98,8 @@ class Desaturate(Color):
     def map(self, planes: Planes, numbers: dict[str, Tensor], frame: Frame) -> Planes:
         return _saturated(planes, 1 - numbers["amount"], numbers["chosen"], frame)
 
-    def matrix(self, u: Tensor, mean: Tensor) -> Tensor:
-        return _saturation(1 - uniform(u[:, 0], *self.amount), mean)
+    def matrix(self, u: Tensor, channels: int) -> Tensor:
+        return _saturation(1 - uniform(u[:, 0], *self.amount), channels)
 
 
 def _saturated(planes: Planes, factor: Tensor, chosen: Tensor, frame: Frame) -> Planes:
@@ -107,13 +107,12 @@ def _saturated(planes: Planes, factor: Tensor, chosen: Tensor, frame: Frame) -> 
     return pick_planes(chosen, levels.saturation(planes, factor, frame._replace(whole=False)), planes)
 
 
-def _saturation(factor: Tensor, mean: Tensor) -> Tensor:
-    channels = mean.shape[1]
-    eye = torch.eye(channels, device=mean.device)
+def _saturation(factor: Tensor, channels: int) -> Tensor:
+    eye = torch.eye(channels, device=factor.device)
     weights = LUMA if channels == 3 else (1 / channels,) * channels
     luma = torch.stack([eye.new_full((channels,), w) for w in weights], 1)
-    factor = factor[:, None, None]
-    return affine(factor * eye + (1 - factor) * luma, torch.zeros_like(mean))
+    keep = factor[:, None, None]
+    return affine(keep * eye + (1 - keep) * luma, factor.new_zeros(len(factor), channels))
 
 
 class RandomPhotometricDistort(Pointwise):

@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils import _pytree
 
 from torchaug.batch import Batch
 from torchaug.image import followers, matrices, resample
@@ -28,7 +29,8 @@ from torchaug.image.resample import (
     own_pixels,
     per_channel,
 )
-from torchaug.transform import Call, Folding, Run, Sizes, Transform, canvas_of
+from torchaug.transfer import moved
+from torchaug.transform import Call, Folding, Run, Sizes, Transform, canvas_of, holds_tensors
 
 MAX_SAMPLES = 8
 """Largest number of samples per output pixel and axis where a general geometry shrinks; beyond, it aliases."""
@@ -146,6 +148,9 @@ class _Traced:
     shrinks: float
 
 
+_pytree.register_dataclass(_Traced, field_names=["path", "axes", "canvas", "size", "shrinks"])
+
+
 class GeometryRun(Run):
     """Neighbouring geometric steps as one way of coordinates and one resampling."""
 
@@ -223,6 +228,10 @@ class GeometryRun(Run):
     def _antialias(self) -> bool:
         return all(step.antialias for step in self.geometric)
 
+    def plans_apart(self, batch: Batch) -> bool:
+        looks = batch.size is not None or self.geometric[0].guided
+        return not looks and not any(step.dense or holds_tensors(step) for step in self.steps)
+
     def apply(self, batch: Batch, calls: Sequence[Call]) -> Batch:
         canvas, first = canvas_of(batch), self.geometric[0]
         if canvas is None or batch.volume is not None:
@@ -234,7 +243,8 @@ class GeometryRun(Run):
             calls = [Call(first.guide(batch, u, chosen, Sizes.of(canvas, batch.size, u)), chosen)]
         elif self._idle(calls):
             return batch
-        after = self._follow(batch, self._trace(calls, canvas, batch.size), calls, self.geometric)
+        traced, calls = moved((self._trace(calls, canvas, batch.size), list(calls)), batch.device)
+        after = self._follow(batch, traced, calls, self.geometric)
         return first.settle(batch, after, *calls[0]) if first.guided else after
 
     def _idle(self, calls: Sequence[Call]) -> bool:
