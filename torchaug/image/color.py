@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torchaug.image import arguments
-from torchaug.image.pointwise import LUMA, Color, Frame, Planes, affine, channel_means, gray, pick_planes
+from torchaug.image.pointwise import LUMA, Color, Frame, Planes, affine, channel_means, gray, pick, pick_planes
 from torchaug.image.resample import any_of, per_channel
 from torchaug.keys import permutation, uniform
 from torchaug.transform import Sizes
@@ -125,7 +125,7 @@ class ColorJitter(Color):
         for slot in slots[:, :before].unbind(1):
             planes = _blend(planes, slot, mean)
         if self.hue is not None and len(planes) == 3 and any_of(turn):
-            planes = shift_hue(planes, turn)
+            planes = shift_hue(planes, turn, max(map(abs, self.hue)))
         for slot in slots[:, before:].unbind(1):
             planes = _blend(planes, slot, mean)
         return planes
@@ -200,17 +200,48 @@ def unit(values: Tensor) -> Tensor:
     return values.clamp(max=1).relu() if torch.compiler.is_compiling() else values.clamp(0, 1)
 
 
-def shift_hue(planes: Planes, turn: Tensor) -> Planes:
-    """Shift the hue of red, green and blue (B, H, W) in [0, 1] by `turn` (B,) of the colour circle, through HSV.
+def shift_hue(planes: Planes, turn: Tensor, widest: float = 0.5) -> Planes:
+    """Shift the hue of red, green and blue (B, H, W) in [0, 1] by `turn` (B,) of the colour circle, as HSV has it.
 
-    A turn of 0 leaves the image bit-equal, in compiled code within rounding.
+    A third of the circle moves each channel to the next, so only turns of up to a sixth are left. Then every channel is
+    a ramp in the place of the hue between its neighbours (Smith, "Color gamut transform pairs", 1978); measured in units
+    of the chroma, that place takes no division. A turn of 0 leaves the image bit-equal, in compiled code within rounding.
+
+    Args:
+        planes: red, green and blue.
+        turn: in [-0.5, 0.5].
+        widest: the largest size of a turn, known from a constructor.
     """
-    hue, most, least = hue_of(planes)
-    shifted = from_hue(hue + 6 * turn[:, None, None], most, most - least)
+    shifted, rest = planes, turn
+    if widest > 1 / 6:
+        thirds = torch.round(3 * turn)
+        shifted, rest = _moved_on(planes, thirds.remainder(3)), turn - thirds / 3
+    shifted = _turned(shifted, 6 * rest[:, None, None])
     if torch.compiler.is_compiling() or not any_of(turn == 0):
         return shifted
-    turned = (turn != 0)[:, None, None]
-    return [torch.where(turned, new, old) for new, old in zip(shifted, planes, strict=True)]
+    return pick_planes(turn != 0, shifted, planes)
+
+
+def _moved_on(planes: Planes, places: Tensor) -> Planes:
+    """Red, green and blue moved on by 0, 1 or 2 `places` (B,): by 1, what was red is green."""
+    by_one, by_two = (places == n for n in (1, 2))
+    return [pick(by_two, planes[i - 2], pick(by_one, planes[i - 1], planes[i])) for i in range(3)]
+
+
+def _turned(planes: Planes, sixths: Tensor) -> Planes:
+    """Planes whose hue moves on by at most one sixth of the circle, (B, 1, 1) in [-1, 1]."""
+    red, green, blue = planes
+    most, least = torch.maximum(torch.maximum(red, green), blue), torch.minimum(torch.minimum(red, green), blue)
+    chroma, is_red, is_green = most - least, red == most, green == most
+    gap = torch.where(is_red, green - blue, torch.where(is_green, blue - red, red - green))
+    gap = gap + sixths * chroma  # from the greatest channel to the hue, in chroma: within 2 either way
+    own = most - (gap.abs() - chroma).relu()
+    after, before = (least + torch.minimum(side.relu(), chroma) for side in (gap, -gap))
+    return [
+        torch.where(is_red, own, torch.where(is_green, before, after)),
+        torch.where(is_red, after, torch.where(is_green, own, before)),
+        torch.where(is_red, before, torch.where(is_green, after, own)),
+    ]
 
 
 def hue_of(planes: Planes) -> tuple[Tensor, Tensor, Tensor]:

@@ -172,7 +172,9 @@ class RandomPhotometricDistort(Pointwise):
         new = levels.brightness(planes, numbers["brightness"], real)
         new = levels.contrast(new, torch.where(first, numbers["contrast"], 1), real)
         if len(planes) == 3:
-            new = shift_hue(levels.saturation(new, numbers["saturation"], real), numbers["hue"])
+            new = shift_hue(
+                levels.saturation(new, numbers["saturation"], real), numbers["hue"], max(map(abs, self.hue))
+            )
         new = levels.contrast(new, torch.where(first, 1, numbers["contrast"]), real)
         if len(planes) == 3:
             new = reordered(new, numbers["order"])
