@@ -13,8 +13,21 @@ from torch import Tensor, nn
 from torchaug.batch import Batch
 from torchaug.foreign import Foreign, PerSample
 from torchaug.keys import choice, permutation
+from torchaug.memory import Room
 from torchaug.transfer import moved
-from torchaug.transform import Call, Folding, Layer, Params, Run, Sizes, Transform, full_precision, plan, probability
+from torchaug.transform import (
+    Call,
+    Folding,
+    Layer,
+    Params,
+    Run,
+    Sizes,
+    Transform,
+    WritingRun,
+    full_precision,
+    plan,
+    probability,
+)
 
 
 class Container(Layer):
@@ -31,6 +44,7 @@ class Container(Layer):
                 raise TypeError(f"{type(self).__name__}: transforms must be callable, got {item!r} at {i}")
         self.transforms = nn.ModuleList(item if isinstance(item, Layer) else PerSample(item) for item in transforms)
         self._runs: tuple[list[Transform], list[Run]] | None = None
+        self._results: dict[tuple[torch.Size, torch.dtype], tuple[torch.Size, torch.dtype]] = {}
         self._compiled: Callable[[Batch, Params], Batch] | None = None
 
     @property
@@ -48,7 +62,7 @@ class Container(Layer):
         """The plan: neighbouring leaves grouped into runs. Made anew where the leaves changed."""
         leaves = [leaf for leaf in self.leaves() if leaf.acts]
         if self._runs is None or not _same(self._runs[0], leaves):
-            self._runs = leaves, plan(leaves, self.folding)
+            self._runs, self._results = (leaves, plan(leaves, self.folding)), {}
         return self._runs[1]
 
     def plan(self) -> None:
@@ -65,10 +79,15 @@ class Container(Layer):
             return self._compiled(batch, params)
         return self._play(batch, params.u)
 
-    def _play(self, batch: Batch, u: Tensor) -> Batch:
+    def _play(self, batch: Batch, u: Tensor, room: Room | None = None) -> Batch:
+        """The batch after all runs; where there is `room` for its images, they are there and not in the batch."""
         calls = self._calls(u)
         for run in self.runs():
-            batch, calls = run.play(batch, calls[: len(run.steps)]), calls[len(run.steps) :]
+            mine, calls = calls[: len(run.steps)], calls[len(run.steps) :]
+            if room is not None and not calls and isinstance(run, WritingRun):
+                batch = run.write(batch, mine, room)
+            else:
+                batch = run.play(batch, mine)
         return batch
 
     def _calls(self, u: Tensor) -> list[Call]:
@@ -142,12 +161,14 @@ class Container(Layer):
         """
         opaque = any(leaf.opaque for leaf in self.leaves() if isinstance(leaf, Foreign))
         settings: dict[str, Any] = {"fullgraph": not opaque, "options": _INDUCTOR} | options
-        compiled: Callable[[Batch, Tensor], Batch] = torch.compile(_own_code(self._play), **settings)
+        compiled: Callable[[Batch, Tensor, Room | None], Batch] = torch.compile(_own_code(self._play), **settings)
 
         def play(batch: Batch, params: Params) -> Batch:
             self.plan()
             try:
-                return compiled(batch, moved(params.u, batch.device))
+                room = None if opaque else self._room(batch, params.u)
+                result = compiled(batch, moved(params.u, batch.device), room)
+                return result if room is None else result.replace(image=room.whole)
             except Exception as error:
                 if not _compiler_is_missing(error):
                     raise
@@ -163,9 +184,26 @@ class Container(Layer):
         self._compiled = play
         return self
 
+    def _room(self, batch: Batch, u: Tensor) -> Room | None:
+        """Memory of ours for the images that come out on a CPU, where the last run can write to it.
+
+        Its shape is what one sample shows, uncompiled, the first time that there are images of this shape.
+        """
+        image, runs = batch.image, self.runs()
+        if image is None or image.device.type != "cpu" or not len(image) or not runs:
+            return None
+        if not isinstance(runs[-1], WritingRun) or (image.requires_grad and torch.is_grad_enabled()):
+            return None
+        kind = image.shape[1:], image.dtype
+        if kind not in self._results:
+            one = self._play(batch[:1], u[:1]).present()["image"]
+            self._results[kind] = one.shape[1:], one.dtype
+        shape, dtype = self._results[kind]
+        return Room.of((len(image), *shape), dtype)
+
     def __getstate__(self) -> dict[str, Any]:
         """Without the compiled code and the plan, which are made again where they are needed."""
-        return self.__dict__ | {"_compiled": None, "_runs": None}
+        return self.__dict__ | {"_compiled": None, "_runs": None, "_results": {}}
 
 
 def _own_code(method: Any) -> Any:

@@ -18,6 +18,7 @@ from torch.utils import _pytree
 
 from torchaug.batch import Batch, pack
 from torchaug.keys import fresh_keys, uniforms
+from torchaug.memory import Room
 from torchaug.signature import arguments_text
 from torchaug.transfer import moved
 
@@ -307,6 +308,14 @@ class Run(ABC):
     @abstractmethod
     def summary(self) -> str:
         """What it costs, in words."""
+
+
+class WritingRun(Run):
+    """A run that can put the images that come out where it is told."""
+
+    @abstractmethod
+    def write(self, batch: Batch, calls: Sequence[Call], room: Room) -> Batch:
+        """`play`, with the images written to `room`; the batch comes back without them."""
 
 
 class Alone(Run):

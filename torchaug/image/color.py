@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,9 @@ from torchaug.image.pointwise import LUMA, Color, Frame, Planes, affine, channel
 from torchaug.image.resample import any_of, per_channel
 from torchaug.keys import permutation, uniform
 from torchaug.transform import Sizes
+
+Mean = Callable[[Tensor], Tensor]
+"""From grey values (B, H, W) to (B,)."""
 
 
 class ColorJitter(Color):
@@ -83,7 +86,7 @@ class ColorJitter(Color):
         return torch.stack(keeps, 1), turn
 
     def numbers(self, u: Tensor, chosen: Tensor, size: Sizes) -> dict[str, Tensor]:
-        """The slots, and those of the steps before contrast, whose result it takes the mean of."""
+        """The slots; for a graph, those of the steps before contrast too, whose result it takes the mean of."""
         ops = list(self._ops())
         if not ops:
             return {}
@@ -91,7 +94,7 @@ class ColorJitter(Color):
         idle = _idle(blends)
         blends, turn = torch.where(chosen[:, None, None], blends, idle), torch.where(chosen, turn, 0)
         made = {"slots": _slots(ops, ranks, blends), "turn": turn}
-        if "contrast" in ops and len(ops) > 1:
+        if torch.compiler.is_compiling() and "contrast" in ops and len(ops) > 1:
             made |= self._before_contrast(ops, ranks, blends, turn)
         return made
 
@@ -111,16 +114,18 @@ class ColorJitter(Color):
         if not numbers:
             return planes
         self._check_channels(len(planes))
-        mean = None
-        if self.contrast is not None:
-            before = planes
-            if "earlier_slots" in numbers:
-                before = self._jitter(planes, numbers["earlier_slots"], numbers["earlier_turn"], None)
-            mean = channel_means(gray(before)[:, None], frame.own)[:, 0].to(planes[0].dtype)
-        return self._jitter(planes, numbers["slots"], numbers["turn"], mean)
+        slots, turn = numbers["slots"], numbers["turn"]
+        if self.contrast is None or not torch.compiler.is_compiling():
+            return self._jitter(planes, slots, turn, lambda luma: _mean(luma, frame))
+        # In a graph a mean for each place that contrast may have would be as many passes: one goes as far as contrast.
+        before = planes
+        if "earlier_slots" in numbers:
+            before = self._jitter(planes, numbers["earlier_slots"], numbers["earlier_turn"])
+        mean = _mean(gray(before), frame)[:, None, None]
+        return self._jitter(planes, torch.cat([slots[..., :2], slots[..., 2:] * mean], 2), turn)
 
-    def _jitter(self, planes: Planes, slots: Tensor, turn: Tensor, mean: Tensor | None) -> Planes:
-        """Blends, a hue step, blends; `mean` (B,) is what contrast blends with, None before contrast."""
+    def _jitter(self, planes: Planes, slots: Tensor, turn: Tensor, mean: Mean | None = None) -> Planes:
+        """Blends, a hue step, blends. `mean` is taken as contrast comes up; without, it is in the levels already."""
         before = slots.shape[1] // 2 if self.hue is not None else slots.shape[1]
         for slot in slots[:, :before].unbind(1):
             planes = _blend(planes, slot, mean)
@@ -185,19 +190,32 @@ def _slots(ops: Sequence[str], ranks: Tensor, blends: Tensor) -> Tensor:
     return idle[:, 0] + (sits * (used - idle)).sum(1)  # at most one op a slot
 
 
-def _blend(planes: Planes, slot: Tensor, mean: Tensor | None) -> Planes:
+def _mean(luma: Tensor, frame: Frame) -> Tensor:
+    """(B,) of grey values (B, H, W)."""
+    return channel_means(luma[:, None], frame.own)[:, 0].to(luma.dtype)
+
+
+def _blend(planes: Planes, slot: Tensor, mean: Mean | None) -> Planes:
     keep, grey, level = slot[:, :, None, None].unbind(1)
-    other: Tensor | float = grey * gray(planes) if any_of(grey) else 0.0
-    if mean is not None and any_of(level):
-        other = other + level * mean[:, None, None]
-    elif not isinstance(other, Tensor) and not any_of(keep - 1):
-        return planes
-    return [unit(keep * plane + other) for plane in planes]
+    if torch.compiler.is_compiling():  # clamped from both sides as in `unit`, of which the first difference is free
+        rest = (1 - level) - grey * gray(planes)
+        return [(1 - (rest - keep * plane).relu()).relu() for plane in planes]
+    shifts = any_of(level)
+    if not shifts and not any_of(grey):
+        return [unit(keep * plane) for plane in planes] if any_of(keep - 1) else planes
+    luma = gray(planes)
+    if mean is not None and shifts:
+        level = level * mean(luma)[:, None, None]
+    other = torch.addcmul(level, grey, luma) if any_of(grey) else level
+    return [unit(torch.addcmul(other, keep, plane)) for plane in planes]
 
 
 def unit(values: Tensor) -> Tensor:
-    """Values clamped to [0, 1]. In a CPU's compiled code `relu` costs one instruction, a lower clamp three (for NaN)."""
-    return values.clamp(max=1).relu() if torch.compiler.is_compiling() else values.clamp(0, 1)
+    """Values clamped to [0, 1].
+
+    In a CPU's compiled code `relu` costs one instruction and a clamp from above four (for NaN): there it is two of them.
+    """
+    return (1 - (1 - values).relu()).relu() if torch.compiler.is_compiling() else values.clamp(0, 1)
 
 
 def shift_hue(planes: Planes, turn: Tensor, widest: float = 0.5) -> Planes:

@@ -13,8 +13,9 @@ from torch import Tensor
 from torchaug.batch import Batch
 from torchaug.image import arguments
 from torchaug.image.resample import all_of, any_of, as_dtype, as_float, in_chunks, own_pixels, per_channel
+from torchaug.memory import Room
 from torchaug.transfer import moved
-from torchaug.transform import Call, Folding, Run, Sizes, Transform, holds_tensors
+from torchaug.transform import Call, Folding, Run, Sizes, Transform, WritingRun, full_precision, holds_tensors
 
 LUMA = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in a grey value (ITU-R BT.601), as torchvision has them."""
@@ -129,7 +130,7 @@ class _Plan(NamedTuple):
     size: Sizes
 
 
-class PixelRun(Run):
+class PixelRun(WritingRun):
     """Neighbouring steps on pixel values: one conversion to float and back, and few passes when compiled.
 
     With color="folded" the colour steps at its head, and the normalisation after them, are one matrix, clamped once.
@@ -180,15 +181,33 @@ class PixelRun(Run):
         return batch.size is None and not any(step.dense or holds_tensors(step) for step in self.steps)
 
     def apply(self, batch: Batch, calls: Sequence[Call]) -> Batch:
+        image, work, dtype = self._prepared(batch, calls)
+        return batch.replace(image=in_chunks(image, lambda rows: as_dtype(_stacked(work(rows)), dtype)))
+
+    def write(self, batch: Batch, calls: Sequence[Call], room: Room) -> Batch:
+        with full_precision(batch):
+            _, work, dtype = self._prepared(batch, calls)
+            made = work(slice(None))
+            pairs = [(room.whole, made)] if isinstance(made, Tensor) else zip(room.planes, made, strict=True)
+            for place, values in pairs:
+                place.copy_(as_dtype(values, dtype))
+        return batch.replace(image=None)
+
+    def _prepared(
+        self, batch: Batch, calls: Sequence[Call]
+    ) -> tuple[Tensor, Callable[[slice], Tensor | Planes], torch.dtype]:
+        """The images, what makes float images of some of them, and the dtype that comes out."""
         image, own, size = _image_of(batch, self.steps[0], calls[0].u)
         head, tail = self.head, self.pixelwise[self.head :]
         folded = self._folded(image.shape[1], calls[:head]) if head else None
         made = [step.numbers(*call, size) for step, call in zip(tail, calls[head:], strict=True)]
+        if torch.compiler.is_compiling() and image.device.type == "cpu":
+            made = _worked_out(made)
         folded, numbers, size = moved(_Plan(folded, made, size), image.device)
         matrix = None if folded is None else _with_means(folded[0], image, own)
         dtypes = [_dtype_after(self.pixelwise[:i], image.dtype) for i in range(head, len(self.steps) + 1)]
 
-        def apply(rows: slice) -> Tensor:
+        def work(rows: slice) -> Tensor | Planes:
             part, mine = size.rows(rows), None if own is None else own[rows]
             real = as_float(image[rows])
             if folded is not None and matrix is not None:
@@ -197,9 +216,9 @@ class PixelRun(Run):
             for step, values, dtype in zip(tail, numbers, dtypes[:-1], strict=True):
                 frame = Frame(part, mine, dtype == torch.uint8)
                 planes = _step(step, planes, {name: value[rows] for name, value in values.items()}, frame)
-            return as_dtype(_stacked(planes), dtypes[-1])
+            return planes
 
-        return batch.replace(image=in_chunks(image, apply))
+        return image, work, dtypes[-1]
 
     def _folded(self, channels: int, calls: Sequence[Call]) -> tuple[Tensor, Tensor, Tensor]:
         """The head as one map and its bounds: see `_Plan`."""
@@ -234,6 +253,20 @@ def _with_means(m: Tensor, image: Tensor, own: Tensor | None) -> Tensor:
     mean = in_chunks(image, lambda rows: channel_means(image[rows], mine(rows)))
     linear, of_mean, offset = m.split([m.shape[1], m.shape[1], 1], 2)
     return torch.cat([linear, torch.baddbmm(offset, of_mean, mean[:, :, None])], 2)
+
+
+def _worked_out(numbers: list[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
+    """Numbers as they are, but joined: a compiler would else work them out again for each few pixels of its loop."""
+    small = [(i, n) for i, step in enumerate(numbers) for n, v in step.items() if v.dtype == torch.float32 and v.ndim]
+    if not small:
+        return numbers
+    flat = [v.flatten(1) if v.ndim > 1 else v[:, None] for v in (numbers[i][name] for i, name in small)]
+    joined, start = torch.cat(flat, 1), 0
+    kept = [dict(step) for step in numbers]
+    for (i, name), part in zip(small, flat, strict=True):
+        kept[i][name] = joined.narrow(1, start, part.shape[1]).reshape(numbers[i][name].shape)
+        start += part.shape[1]
+    return kept
 
 
 def levels_of(step: Pixels, channels: int) -> tuple[Sequence[float], ...] | None:
@@ -301,4 +334,4 @@ def gray(planes: Planes) -> Tensor:
     if len(planes) != 3:
         return planes[0] if len(planes) == 1 else torch.stack(planes).mean(0)
     red, green, blue = planes
-    return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
+    return red.mul(LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils import _pytree
 
+from torchaug import memory
 from torchaug.transform import Sizes
 
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
@@ -235,7 +236,7 @@ def resize_cpu(
     Args:
         image: (B, C, H, W) uint8 or float. y, x: the tensors of an `Axis`.
     """
-    out = image.new_empty(image.shape[0], image.shape[1], height, width)
+    out = memory.empty((*image.shape[:2], height, width), image.dtype)
     spans = zip(_spans(y, height), _spans(x, width), strict=True)
     for i, (vertical, horizontal) in enumerate(spans):
         if vertical is None or horizontal is None:
@@ -421,7 +422,7 @@ def in_chunks(image: Tensor, function: Callable[[slice], Tensor]) -> Tensor:
     if whole or torch.compiler.is_compiling() or rows >= len(image):
         return function(slice(None))
     first = function(slice(0, rows))
-    out = first.new_empty(len(image), *first.shape[1:])
+    out = memory.empty((len(image), *first.shape[1:]), first.dtype)
     out[:rows] = first
     for start in range(rows, len(image), rows):
         out[start : start + rows] = function(slice(start, start + rows))
