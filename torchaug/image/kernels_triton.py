@@ -2,8 +2,10 @@
 
 A program makes a tile of one sample: BC channels, BY rows and BX columns. Numbers of a sample are read, and weights worked out,
 inside it; channels share them. Offsets have 64 bits, since a batch may hold more than 2^31 pixels, and places along an axis are
-floats, exact up to 2^24. Arguments written in small letters never cause another compilation when they change.
+floats, exact up to 2^24. Sizes and what depends on them are not specialised for, so that another batch is no other kernel.
 """
+# Python's syntax, and not its types.
+# mypy: ignore-errors
 
 from __future__ import annotations
 
@@ -62,7 +64,7 @@ def _folded(at, low, high, BORDER: tl.constexpr):
 @triton.jit
 def _index(at, limit):
     """The pixel that holds a coordinate, among those that exist; 0 where the coordinate is no number."""
-    return tl.minimum(tl.maximum(tl.floor(at), 0.0), limit - 1.0).to(tl.int64)
+    return tl.minimum(tl.maximum(tl.floor(at), 0.0), limit - 1.0).to(tl.int32).to(tl.int64)
 
 
 @triton.jit
@@ -105,73 +107,80 @@ def _tap(pixel, at, shown, wide, low, high, limit, CUBIC: tl.constexpr, ANTIALIA
 
 
 @triton.jit
+def _level(value):
+    """Rounded to a level of 255."""
+    return tl.minimum(tl.maximum(tl.floor(value + 0.5), 0.0), 255.0)
+
+
+@triton.jit
 def _cast(value, out):
-    """Floats as what `out` points to: rounded to a level for uint8."""
-    kind: tl.constexpr = out.dtype.element_ty
-    if kind == tl.uint8:
-        value = tl.minimum(tl.maximum(tl.floor(value + 0.5), 0.0), 255.0)
-    return value.to(kind)
+    """Floats as what `out` points to."""
+    if out.dtype.element_ty == tl.uint8:
+        value = _level(value)
+    return value.to(out.dtype.element_ty)
 
 
-@triton.jit(do_not_specialize=["height", "width_in", "height_in", "channels", "step_b", "step_c", "step_y", "fill_step"])
+@triton.jit(
+    do_not_specialize=["height", "width_in", "height_in", "channels", "step_b", "step_c", "step_y", "fill_step"]
+)
 def resampled(
     image, out, fill, y, y_steps, x, x_steps, height, width, height_in, width_in, channels, step_b, step_c, step_y, step_x,
     fill_step, DOWN: tl.constexpr, ACROSS: tl.constexpr, CUBIC: tl.constexpr, ANTIALIAS: tl.constexpr,
     BC: tl.constexpr, BY: tl.constexpr, BX: tl.constexpr,
 ):  # fmt: skip
-    """`resample.resize` of rows (DOWN), columns (ACROSS) or both; the way across comes last and fills."""
+    """`resample.resize` of columns (ACROSS), rows (DOWN) or both, in this order; the way down fills.
+
+    Levels are rounded between the two, as torch's own kernels do on a CPU: there an overshoot of a cubic is clamped.
+    """
     sample, depth, rows, columns = _tile(height, width, channels, BC, BY, BX)
     y_scale, y_shift, y_low, y_high = _numbers(y, y_steps, sample)
     x_scale, x_shift, x_low, x_high = _numbers(x, x_steps, sample)
     y_at = y_scale * (rows + 0.5) + y_shift
     x_at = x_scale * (columns + 0.5) + x_shift
     y_shown = (y_at > y_low) & (y_at < y_high) & (rows < height)
-    x_shown = (x_at > x_low) & (x_at < x_high)
-    total_y = tl.full([BY], 1.0, tl.float32)
-    if DOWN:
-        y_wide, y_first, y_count = _span(y_scale, y_low, y_at, height_in, CUBIC, ANTIALIAS)
-        if ANTIALIAS:
-            total_y = tl.zeros([BY], tl.float32)
-            for j in range(y_count):
-                total_y += _tap(y_first + j, y_at, y_shown, y_wide, y_low, y_high, height_in, CUBIC, ANTIALIAS)[0]
-    else:
-        y_count = 1
-    total_x = tl.full([BX], 1.0, tl.float32)
+    x_shown = (x_at > x_low) & (x_at < x_high) & (columns < width)
+    x_count, y_count = 1, 1
+    total_x, total_y = tl.zeros([BX], tl.float32), tl.zeros([BY], tl.float32)
     if ACROSS:
         x_wide, x_first, x_count = _span(x_scale, x_low, x_at, width_in, CUBIC, ANTIALIAS)
-        if ANTIALIAS:
-            total_x = tl.zeros([BX], tl.float32)
-    else:
-        x_count = 1
+        for i in range(x_count):
+            total_x += _tap(x_first + i, x_at, x_shown, x_wide, x_low, x_high, width_in, CUBIC, ANTIALIAS)[0]
+        total_x = tl.where(tl.abs(total_x) < 1e-6, 1.0, total_x)
+    if DOWN:
+        y_wide, y_first, y_count = _span(y_scale, y_low, y_at, height_in, CUBIC, ANTIALIAS)
     plane = image + sample * step_b + (depth * step_c.to(tl.int64))[:, None, None]
     value = tl.zeros([BC, BY, BX], tl.float32)
-    for i in range(x_count):
-        if ACROSS:
-            across, column = _tap(x_first + i, x_at, x_shown, x_wide, x_low, x_high, width_in, CUBIC, ANTIALIAS)
-            if ANTIALIAS:
-                total_x += across
+    for j in range(y_count):
+        if DOWN:
+            down, row = _tap(y_first + j, y_at, y_shown, y_wide, y_low, y_high, height_in, CUBIC, ANTIALIAS)
+            total_y += down
         else:
-            across, column = tl.where(columns < width, 1.0, 0.0), columns.to(tl.int64)
-        for j in range(y_count):
-            if DOWN:
-                down, row = _tap(y_first + j, y_at, y_shown, y_wide, y_low, y_high, height_in, CUBIC, ANTIALIAS)
+            down, row = tl.where(rows < height, 1.0, 0.0), rows.to(tl.int64)
+        line = tl.zeros([BC, BY, BX], tl.float32)
+        for i in range(x_count):
+            if ACROSS:
+                across, column = _tap(x_first + i, x_at, x_shown, x_wide, x_low, x_high, width_in, CUBIC, ANTIALIAS)
+                across = across / total_x
             else:
-                down, row = tl.where(y_shown, 1.0, 0.0), rows.to(tl.int64)
-            weight = tl.broadcast_to(down[None, :, None] * across[None, None, :], (BC, BY, BX))
+                across, column = tl.where(x_shown, 1.0, 0.0), columns.to(tl.int64)
             place = plane + (row * step_y)[None, :, None] + (column * step_x)[None, None, :]
-            seen = (depth < channels)[:, None, None] & (weight != 0)
-            value = tl.fma(tl.load(place, mask=seen, other=0).to(tl.float32), weight, value)
-    total_y = tl.where(tl.abs(total_y) < 1e-6, 1.0, total_y)
-    total_x = tl.where(tl.abs(total_x) < 1e-6, 1.0, total_x)
-    value = value / (total_y[None, :, None] * total_x[None, None, :])
-    if ACROSS:
+            counts = (depth < channels)[:, None, None] & (down != 0)[None, :, None] & (across != 0)[None, None, :]
+            pixel = tl.load(place, mask=counts, other=0).to(tl.float32)
+            line = tl.fma(pixel, tl.broadcast_to(across[None, None, :], (BC, BY, BX)), line)
+        if image.dtype.element_ty == tl.uint8 and ACROSS and DOWN:
+            line = _level(line)
+        value = tl.fma(line, tl.broadcast_to(down[None, :, None], (BC, BY, BX)), value)
+    if DOWN:
+        value = value / tl.where(tl.abs(total_y) < 1e-6, 1.0, total_y)[None, :, None]
         outside = tl.load(fill + depth * fill_step, mask=depth < channels, other=0).to(tl.float32)
         value = tl.where(y_shown[None, :, None] & x_shown[None, None, :], value, outside[:, None, None])
     offset, exists = _offsets(sample, depth, rows, columns, height, width, channels)
     tl.store(out + offset, _cast(value, out), mask=exists)
 
 
-@triton.jit(do_not_specialize=["height", "width_in", "height_in", "channels", "step_b", "step_c", "step_y", "fill_step"])
+@triton.jit(
+    do_not_specialize=["height", "width_in", "height_in", "channels", "step_b", "step_c", "step_y", "fill_step"]
+)
 def moved(
     image, out, fill, y, y_steps, x, x_steps, height, width, height_in, width_in, channels, step_b, step_c, step_y, step_x,
     fill_step, BORDER: tl.constexpr, BC: tl.constexpr, BY: tl.constexpr, BX: tl.constexpr,
