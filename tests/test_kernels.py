@@ -88,9 +88,10 @@ def warmed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def axes(count: int) -> tuple[Axis, Axis]:
-    """As a run makes them: parts of matrices and of sizes."""
-    m, low, high = torch.eye(3).repeat(count, 1, 1), torch.zeros(count, 2), torch.full((count, 2), 99.0)
-    return Axis(m[:, 1, 1], m[:, 1, 2], low[:, 0], high[:, 0]), Axis(m[:, 0, 0], m[:, 0, 2], low[:, 1], high[:, 1])
+    """As a run makes them: each number of the samples behind the one before, wherever that is."""
+    parts = torch.cat([torch.ones(count), torch.zeros(2 * count), torch.full((count,), 99.0)] * 2).split(count)
+    y, x = Axis(parts[0], *parts[1:4]), Axis(parts[4], *parts[5:])
+    return y, x
 
 
 @needs_triton

@@ -212,9 +212,9 @@ def _correlated_shape(image: Tensor, kernels: Tensor, border: str, down: bool) -
 def _geometry(image: Tensor, out: Tensor, y: list[Tensor], x: list[Tensor], fill: Tensor) -> tuple[object, ...]:
     """The arguments that moving and resampling share."""
     count, channels, *canvas = out.shape
-    axes = [(tuple(axis), tuple(_step(number, count) for number in axis)) for axis in (y, x)]
-    numbers = (*axes[0], *axes[1], *canvas, *image.shape[2:], channels, *image.stride())
-    return (image, out, fill, *numbers, _step(fill[0], channels))
+    steps = [_step(number, count) for number in (*y, *x)]
+    lengths = (*canvas, *image.shape[2:], channels, *image.stride())
+    return (image, out, fill, *y, *x, *steps, *lengths, _step(fill[0], channels))
 
 
 def _step(tensor: Tensor, count: int) -> int:

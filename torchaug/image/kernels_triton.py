@@ -2,7 +2,7 @@
 
 A program makes a tile of one sample: BC channels, BY rows and BX columns. Numbers of a sample are read, and weights worked out,
 inside it; channels share them. Offsets have 64 bits, since a batch may hold more than 2^31 pixels, and places along an axis are
-floats, exact up to 2^24. Sizes and what depends on them are not specialised for, so that another batch is no other kernel.
+floats, exact up to 2^24. Sizes, and where numbers lie, are not specialised for, so that another batch is no other kernel.
 """
 # Python's syntax, and not its types.
 # mypy: ignore-errors
@@ -11,6 +11,15 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
+
+
+_SIZES = ["height", "height_in", "width_in", "channels"]
+_STEPS = ["step_b", "step_c", "step_y", "fill_step"]
+_AXES = [
+    f"{axis}_{what}{step}" for axis in "yx" for what in ("scale", "shift", "low", "high") for step in ("", "_step")
+]
+_TAPS = ["kernels", "own", "chosen", "taps", "before", "kernel_step", "own_step", "chosen_step"]
+# what differs from batch to batch; numbers lie where a copy of all of them put them, and tuples would hide that from triton
 
 
 @triton.jit
@@ -33,13 +42,9 @@ def _offsets(sample, depth, rows, columns, height, width, channels):
 
 
 @triton.jit
-def _numbers(axis, steps, sample):
-    """Scale, shift, low and high of a sample, from four tensors that step by `steps` from one sample to the next."""
-    scale = tl.load(axis[0] + sample * steps[0]).to(tl.float32)
-    shift = tl.load(axis[1] + sample * steps[1]).to(tl.float32)
-    low = tl.load(axis[2] + sample * steps[2]).to(tl.float32)
-    high = tl.load(axis[3] + sample * steps[3]).to(tl.float32)
-    return scale, shift, low, high
+def _number(numbers, sample, step):
+    """What belongs to a sample, of numbers that lie `step` apart."""
+    return tl.load(numbers + sample * step).to(tl.float32)
 
 
 @triton.jit
@@ -120,12 +125,11 @@ def _cast(value, out):
     return value.to(out.dtype.element_ty)
 
 
-@triton.jit(
-    do_not_specialize=["height", "width_in", "height_in", "channels", "step_b", "step_c", "step_y", "fill_step"]
-)
+@triton.jit(do_not_specialize=[*_SIZES, *_STEPS, *_AXES, "fill"])
 def resampled(
-    image, out, fill, y, y_steps, x, x_steps, height, width, height_in, width_in, channels, step_b, step_c, step_y, step_x,
-    fill_step, DOWN: tl.constexpr, ACROSS: tl.constexpr, CUBIC: tl.constexpr, ANTIALIAS: tl.constexpr,
+    image, out, fill, y_scale, y_shift, y_low, y_high, x_scale, x_shift, x_low, x_high, y_scale_step, y_shift_step, y_low_step,
+    y_high_step, x_scale_step, x_shift_step, x_low_step, x_high_step, height, width, height_in, width_in, channels, step_b,
+    step_c, step_y, step_x, fill_step, DOWN: tl.constexpr, ACROSS: tl.constexpr, CUBIC: tl.constexpr, ANTIALIAS: tl.constexpr,
     BC: tl.constexpr, BY: tl.constexpr, BX: tl.constexpr,
 ):  # fmt: skip
     """`resample.resize` of columns (ACROSS), rows (DOWN) or both, in this order; the way down fills.
@@ -133,8 +137,10 @@ def resampled(
     Levels are rounded between the two, as torch's own kernels do on a CPU: there an overshoot of a cubic is clamped.
     """
     sample, depth, rows, columns = _tile(height, width, channels, BC, BY, BX)
-    y_scale, y_shift, y_low, y_high = _numbers(y, y_steps, sample)
-    x_scale, x_shift, x_low, x_high = _numbers(x, x_steps, sample)
+    y_scale, y_shift = _number(y_scale, sample, y_scale_step), _number(y_shift, sample, y_shift_step)
+    x_scale, x_shift = _number(x_scale, sample, x_scale_step), _number(x_shift, sample, x_shift_step)
+    y_low, y_high = _number(y_low, sample, y_low_step), _number(y_high, sample, y_high_step)
+    x_low, x_high = _number(x_low, sample, x_low_step), _number(x_high, sample, x_high_step)
     y_at = y_scale * (rows + 0.5) + y_shift
     x_at = x_scale * (columns + 0.5) + x_shift
     y_shown = (y_at > y_low) & (y_at < y_high) & (rows < height)
@@ -178,17 +184,18 @@ def resampled(
     tl.store(out + offset, _cast(value, out), mask=exists)
 
 
-@triton.jit(
-    do_not_specialize=["height", "width_in", "height_in", "channels", "step_b", "step_c", "step_y", "fill_step"]
-)
+@triton.jit(do_not_specialize=[*_SIZES, *_STEPS, *_AXES, "fill"])
 def moved(
-    image, out, fill, y, y_steps, x, x_steps, height, width, height_in, width_in, channels, step_b, step_c, step_y, step_x,
-    fill_step, BORDER: tl.constexpr, BC: tl.constexpr, BY: tl.constexpr, BX: tl.constexpr,
+    image, out, fill, y_scale, y_shift, y_low, y_high, x_scale, x_shift, x_low, x_high, y_scale_step, y_shift_step, y_low_step,
+    y_high_step, x_scale_step, x_shift_step, x_low_step, x_high_step, height, width, height_in, width_in, channels, step_b,
+    step_c, step_y, step_x, fill_step, BORDER: tl.constexpr, BC: tl.constexpr, BY: tl.constexpr, BX: tl.constexpr,
 ):  # fmt: skip
     """`resample.move_pixels`: the pixel under each place, bit for bit."""
     sample, depth, rows, columns = _tile(height, width, channels, BC, BY, BX)
-    y_scale, y_shift, y_low, y_high = _numbers(y, y_steps, sample)
-    x_scale, x_shift, x_low, x_high = _numbers(x, x_steps, sample)
+    y_scale, y_shift = _number(y_scale, sample, y_scale_step), _number(y_shift, sample, y_shift_step)
+    x_scale, x_shift = _number(x_scale, sample, x_scale_step), _number(x_shift, sample, x_shift_step)
+    y_low, y_high = _number(y_low, sample, y_low_step), _number(y_high, sample, y_high_step)
+    x_low, x_high = _number(x_low, sample, x_low_step), _number(x_high, sample, x_high_step)
     y_at = y_scale * (rows + 0.5) + y_shift
     x_at = x_scale * (columns + 0.5) + x_shift
     row = _index(_folded(y_at, y_low, y_high, BORDER), height_in)
@@ -229,7 +236,7 @@ def _beside(places, shift, own, limit, on, BORDER: tl.constexpr):
     return _index(at, limit), seen
 
 
-@triton.jit(do_not_specialize=["taps", "before", "height", "height_in", "width_in", "channels", "kernel_step"])
+@triton.jit(do_not_specialize=[*_SIZES, *_TAPS])
 def correlated(
     image, out, kernels, own, chosen, taps, before, height, width, height_in, width_in, channels, step_b, step_c, step_y,
     step_x, kernel_step, tap_step, own_step, chosen_step, DOWN: tl.constexpr, BORDER: tl.constexpr, RAGGED: tl.constexpr,
