@@ -12,7 +12,6 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-
 _SIZES = ["height", "height_in", "width_in", "channels"]
 _STEPS = ["step_b", "step_c", "step_y", "fill_step"]
 _AXES = [
