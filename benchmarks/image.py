@@ -4,6 +4,9 @@ Cost: passes over memory and launches of RandomResizedCrop(224) -> flip -> Color
 RandomGrayscale(.2) -> GaussianBlur(23) -> Normalize, which depend on no clock. Speed: the chain of `scripts/bench chain` (the
 same without the blur), by us and by the peers, in turns. Single transforms: float images of 224 x 224, each sample with its
 own parameters, by us (eager, exact) and by kornia, in turns. Run by `scripts/bench image`.
+
+An operator of our own (`torchaug.image.kernels`) counts as the one kernel that it launches, its inputs as read once and its
+output as written once. What takes two launches is two operators: the image between them is counted as well.
 """
 
 from __future__ import annotations

@@ -52,8 +52,8 @@ class GaussianBlur(Pixels):
         return {"chosen": chosen, "down": gaussian(sigma, high), "across": gaussian(sigma, wide)}
 
     def pixels(self, image: Tensor, numbers: dict[str, Tensor], frame: Frame) -> Tensor:
-        out = blurred(image, ragged(frame), numbers["down"].to(image.dtype), numbers["across"].to(image.dtype))
-        return pick(numbers["chosen"], out, image)
+        weights = numbers["down"], numbers["across"]
+        return blurred(image, ragged(frame), *weights, chosen=numbers["chosen"])
 
 
 class BoxBlur(Pixels):
@@ -79,7 +79,7 @@ class BoxBlur(Pixels):
     def pixels(self, image: Tensor, numbers: dict[str, Tensor], frame: Frame) -> Tensor:
         box = middle_taps(numbers["kernel_size"], self.kernel_size[1]).to(image.dtype)
         box = box / box.sum(1, keepdim=True)
-        return pick(numbers["chosen"], blurred(image, ragged(frame), box, box), image)
+        return blurred(image, ragged(frame), box, box, chosen=numbers["chosen"])
 
 
 class MedianBlur(Pixels):

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torchaug.image.pointwise import Frame
+from torchaug.image import kernels
+from torchaug.image.pointwise import Frame, pick
 from torchaug.image.resample import PaddingMode, folded, take, take_along
 from torchaug.transform import Sizes
 
@@ -90,6 +91,8 @@ def convolve(image: Tensor, kernels: Tensor) -> Tensor:
 def convolve_separable(image: Tensor, down: Tensor, across: Tensor) -> Tensor:
     """`convolve` with the kernel `down` (B, h) times `across` (B, w), one axis after the other."""
     down, across = down.to(image.dtype), across.to(image.dtype)
+    if not _fuses(down, across) and kernels.correlates(image, down, across):
+        return kernels.correlate(image, down, across, None, "none")
     if _fuses(down, across):
         return _tapped(_tapped(image, down, 2), across, 3)
     with torch.autocast(image.device.type, enabled=False):
@@ -138,14 +141,33 @@ def gaussian(sigma: Tensor, taps: int) -> Tensor:
     return torch.softmax(-0.5 * (at / sigma[:, None]).square(), 1)
 
 
-def blurred(image: Tensor, size: Sizes | None, down: Tensor, across: Tensor, mode: PaddingMode = "reflect") -> Tensor:
-    """Images convolved with odd kernels `down` (B, h) and `across` (B, w), with a border: (B, C, H, W)."""
+def blurred(
+    image: Tensor,
+    size: Sizes | None,
+    down: Tensor,
+    across: Tensor,
+    mode: PaddingMode = "reflect",
+    chosen: Tensor | None = None,
+) -> Tensor:
+    """Images convolved with odd kernels `down` (B, h) and `across` (B, w), with a border: (B, C, H, W).
+
+    Samples that are not `chosen` (B,) come out as they are.
+    """
+    down, across = down.to(image.dtype), across.to(image.dtype)
+    if not _fuses(down, across) and kernels.correlates(image, down, across):
+        return kernels.correlate(image, down, across, None if size is None else (size.height, size.width), mode, chosen)
+    out = _blurred(image, size, down, across, mode)
+    return out if chosen is None else pick(chosen, out, image)
+
+
+def _blurred(image: Tensor, size: Sizes | None, down: Tensor, across: Tensor, mode: PaddingMode) -> Tensor:
+    """`blurred` by torch's own operators."""
     if image.device.type != "cpu" and not torch.compiler.is_compiling() and mode != "constant":
         return _dense(image, size, down, across, mode)
     margins = down.shape[1] // 2, across.shape[1] // 2
     if mode != "constant" and _fuses(down, across):
-        rows = _tapped_inside(image, down.to(image.dtype), None if size is None else size.height, mode)
-        return _tapped(bordered(rows, size, 0, margins[1], mode), across.to(image.dtype), 3)
+        rows = _tapped_inside(image, down, None if size is None else size.height, mode)
+        return _tapped(bordered(rows, size, 0, margins[1], mode), across, 3)
     return convolve_separable(bordered(image, size, *margins, mode), down, across)
 
 

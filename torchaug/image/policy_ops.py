@@ -339,4 +339,4 @@ class Blur(Look):
 
     def pixels(self, image: Tensor, numbers: dict[str, Tensor], frame: Frame) -> Tensor:
         kernel = gaussian(numbers["magnitude"].to(image.dtype), self.taps)
-        return pick(numbers["chosen"], blurred(image, ragged(frame), kernel, kernel), image)
+        return blurred(image, ragged(frame), kernel, kernel, chosen=numbers["chosen"])

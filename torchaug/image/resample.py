@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils import _pytree
 
 from torchaug import memory
+from torchaug.image import kernels
 from torchaug.transform import Sizes
 
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
@@ -154,6 +155,8 @@ def move_pixels(
     image: Tensor, y: Axis, x: Axis, canvas: tuple[int, int], fill: Tensor, padding: PaddingMode = "constant"
 ) -> Tensor:
     """The input pixel under each output pixel, unchanged, for any dtype: bit-exact for crops, flips and masks."""
+    if kernels.moves(image, y, x):
+        return kernels.move(image, y, x, canvas, fill, padding)
     rows = y.indices(canvas[0], image.shape[-2], padding)
     columns = x.indices(canvas[1], image.shape[-1], padding)
     out = take(image, rows, columns)

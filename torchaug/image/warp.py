@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils import _pytree
 
 from torchaug.batch import Batch
-from torchaug.image import followers, matrices, resample
+from torchaug.image import followers, kernels, matrices, resample
 from torchaug.image.path import Bend, Numbers, Path, points, turned_back
 from torchaug.image.resample import (
     Axis,
@@ -324,6 +324,8 @@ class GeometryRun(Run):
             return resample.on_cpu(image, *traced.axes, traced.canvas, fill, how)
         if unchanged or nearest:
             return resample.move_pixels(image, *traced.axes, traced.canvas, fill, self.padding)
+        if kernels.resamples(image, *traced.axes):
+            return kernels.resample(image, *traced.axes, traced.canvas, fill, how)
         out = resample.resize(as_float(image), *traced.axes, traced.canvas, as_float(fill), how)
         return as_dtype(out, image.dtype)
 
