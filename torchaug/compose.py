@@ -168,7 +168,7 @@ class Container(Layer):
             try:
                 room = None if opaque else self._room(batch, params.u)
                 result = compiled(batch, moved(params.u, batch.device), room)
-                return result if room is None else result.replace(image=room.whole)
+                return result if room is None or result.image is not None else result.replace(image=room.whole)
             except Exception as error:
                 if not _compiler_is_missing(error):
                     raise

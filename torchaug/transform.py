@@ -315,7 +315,7 @@ class WritingRun(Run):
 
     @abstractmethod
     def write(self, batch: Batch, calls: Sequence[Call], room: Room) -> Batch:
-        """`play`, with the images written to `room`; the batch comes back without them."""
+        """`play`, with the images written to `room`, and then not in the batch; or, as they come, in the batch."""
 
 
 class Alone(Run):

@@ -156,8 +156,17 @@ def blurred(
     down, across = down.to(image.dtype), across.to(image.dtype)
     if not _fuses(down, across) and kernels.correlates(image, down, across):
         return kernels.correlate(image, down, across, None if size is None else (size.height, size.width), mode, chosen)
+    if chosen is not None and mode != "constant" and _fuses(down, across):  # so that the image is not read once more
+        down, across = (torch.where(chosen[:, None], kernel, _still(kernel)) for kernel in (down, across))
+        return _blurred(image, size, down, across, mode)
     out = _blurred(image, size, down, across, mode)
     return out if chosen is None else pick(chosen, out, image)
+
+
+def _still(kernels: Tensor) -> Tensor:
+    """A kernel (1, taps) of an odd length that leaves images as they are."""
+    place = torch.arange(kernels.shape[1], device=kernels.device)
+    return (place == kernels.shape[1] // 2).to(kernels.dtype)[None]
 
 
 def _blurred(image: Tensor, size: Sizes | None, down: Tensor, across: Tensor, mode: PaddingMode) -> Tensor:
@@ -166,8 +175,13 @@ def _blurred(image: Tensor, size: Sizes | None, down: Tensor, across: Tensor, mo
         return _dense(image, size, down, across, mode)
     margins = down.shape[1] // 2, across.shape[1] // 2
     if mode != "constant" and _fuses(down, across):
-        rows = _tapped_inside(image, down, None if size is None else size.height, mode)
-        return _tapped(bordered(rows, size, 0, margins[1], mode), across, 3)
+        own, margin, width = None if size is None else size.height, margins[1], image.shape[3]
+        if size is None and mode == "reflect" and 0 < margin < width:
+            # Three pieces that a compiler writes side by side, where a border around one would be a pass of its own.
+            sides = image[..., 1 : margin + 1].flip(3), image[..., width - margin - 1 : -1].flip(3)
+            pieces = [_tapped_inside(piece, down, own, mode) for piece in (sides[0], image, sides[1])]
+            return _tapped(torch.cat(pieces, 3), across, 3)
+        return _tapped(bordered(_tapped_inside(image, down, own, mode), size, 0, margin, mode), across, 3)
     return convolve_separable(bordered(image, size, *margins, mode), down, across)
 
 

@@ -188,9 +188,10 @@ class PixelRun(WritingRun):
         with full_precision(batch):
             _, work, dtype = self._prepared(batch, calls)
             made = work(slice(None))
-            pairs = [(room.whole, made)] if isinstance(made, Tensor) else zip(room.planes, made, strict=True)
-            for place, values in pairs:
-                place.copy_(as_dtype(values, dtype))
+            if isinstance(made, Tensor):  # which the compiler has written somewhere, or would
+                return batch.replace(image=as_dtype(made, dtype))
+            for place, plane in zip(room.planes, made, strict=True):
+                place.copy_(as_dtype(plane, dtype))
         return batch.replace(image=None)
 
     def _prepared(
@@ -283,8 +284,11 @@ def _step(step: Pixels, planes: Tensor | Planes, numbers: dict[str, Tensor], fra
         return planes
     levels = levels_of(step, planes.shape[1]) if isinstance(planes, Tensor) else None
     if isinstance(planes, Tensor) and levels is not None:
-        scale, shift = (per_channel(values, planes) for values in levels)
-        return torch.addcmul(shift, planes, scale)  # one pass, where channels apart would be three
+        # one pass, where channels apart would be three; by rows, which joins the loop of a blur before it when compiled
+        scale, shift = (
+            per_channel(values, planes).expand(-1, -1, planes.shape[2], 1).flatten(1, 2) for values in levels
+        )
+        return torch.addcmul(shift, planes.flatten(1, 2), scale).view(planes.shape)
     if isinstance(step, Pointwise):
         return step.map(list(planes.unbind(1)) if isinstance(planes, Tensor) else planes, numbers, frame)
     return step.pixels(_stacked(planes), numbers, frame)
