@@ -170,7 +170,6 @@ def test_batches_slice_move_and_pin() -> None:
             ValueError,
             r"keypoints must be \(B, N, 2\)",
         ),
-        (tv_tensors.Video(torch.rand(2, 3, 8, 8)), TypeError, "got a tv_tensors.Video"),
         (
             [torch.rand(3, 8, 8), torch.rand(1, 8, 8)],
             ValueError,

@@ -57,7 +57,7 @@ ROW = re.compile(
 ROWS = [(module, row) for module, text in PARTS for row in ROW.finditer(text)]
 KINDS = {"geometry": "Geometric", "pixels": "Pixels", "colour": "Color", "values": "Intensity"}
 ARGUMENTS = {
-    **dict.fromkeys(["size", "height", "width", "max_size", "padding", "num_classes", "bits"], 4),
+    **dict.fromkeys(["size", "height", "width", "max_size", "padding", "num_classes", "bits", "num_samples"], 4),
     **dict.fromkeys(["degrees", "shear", "saturation_factor", "sharpness_factor", "threshold"], 0.5),
     "min_size": 2,
     "num_masks_x": 1,

@@ -28,6 +28,8 @@ class Batch:
         image: (B, C, H, W), uint8, or floating point in [0, 1].
         size: (B, 2) height and width of each image where they differ and are padded at the right and the bottom.
         volume: (B, C, D, H, W), uint8 or floating point, as `torchaug.volume` takes them.
+        video: (B, T, C, H, W) clips of T frames, as `image` otherwise. Labels beside it are the clip's, as beside an image,
+            or have T after B, one for each frame: masks (B, T, N, H, W), boxes (B, T, N, 4), ...
         mask: (B, N, H, W) class numbers of any integer dtype, bool or float; N planes, usually one. (B, N, D, H, W)
             beside a volume.
         boxes: (B, N, 4) x0, y0, x1, y1 in pixels, or (B, N, 8) the corners x, y of rotated ones. A box without area is
@@ -49,6 +51,7 @@ class Batch:
     image: Tensor | None = None
     size: Tensor | None = None
     volume: Tensor | None = None
+    video: Tensor | None = None
     mask: Tensor | None = None
     boxes: Tensor | None = None
     box_labels: Tensor | None = None
@@ -114,6 +117,9 @@ class Batch:
                     f"{tuple(value.shape)} on {value.device} beside {first} "
                     f"{tuple(self._any().shape)} on {device}"
                 )
+        if self.video is not None:
+            _check_video(self, who)
+            return self
         if self.image is not None:
             _check_image(self.image, who)
             if self.mask is not None and (self.mask.ndim != 4 or self.mask.shape[-2:] != self.image.shape[-2:]):
@@ -169,6 +175,36 @@ def _check_image(image: Tensor, who: str) -> None:
         )
 
 
+def _check_video(batch: Batch, who: str) -> None:
+    video = batch.video
+    assert video is not None
+    if batch.image is not None or batch.volume is not None:
+        raise ValueError(f"{who}: expected a video or images, got both; transform them one after the other, same keys")
+    if video.ndim != 5:
+        raise ValueError(f"{who}: video must be (B, T, C, H, W) or one (T, C, H, W), got {tuple(video.shape)}")
+    if video.dtype != torch.uint8 and not video.is_floating_point():
+        raise TypeError(f"{who}: video must be uint8 or floating point in [0, 1], got {video.dtype}")
+    canvas = tuple(video.shape[-2:])
+    for name, value, ends in (
+        ("mask", batch.mask, [canvas]),
+        ("boxes", batch.boxes, [(4,), (8,)]),
+        ("keypoints", batch.keypoints, [(2,)]),
+    ):
+        if value is None:
+            continue
+        before = tuple(value.shape[: -1 - len(ends[0])])
+        if before not in (video.shape[:1], video.shape[:2]) or value.shape[-len(ends[0]) :] not in ends:
+            end = " or ".join(", ".join(map(str, end)) for end in ends)
+            raise ValueError(
+                f"{who}: {name} beside a video must be (B, N, {end}) for all frames or (B, T, N, {end}) for each, got "
+                f"{tuple(value.shape)} beside video {tuple(video.shape)}"
+            )
+    for name, of in (("box_labels", batch.boxes), ("visible", batch.keypoints)):
+        value = getattr(batch, name)
+        if value is not None and of is not None and value.shape != of.shape[:-1]:
+            raise ValueError(f"{who}: {name} must be {tuple(of.shape[:-1])}, got {tuple(value.shape)}")
+
+
 def _check_volume(volume: Tensor, mask: Tensor | None, who: str) -> None:
     if volume.ndim != 5:
         raise ValueError(f"{who}: volume must be (B, C, D, H, W) or one (C, D, H, W), got {tuple(volume.shape)}")
@@ -195,7 +231,7 @@ class _Place:
         value = getattr(batch, self.field)
         value = value[0] if single else value
         if self.field == "mask" and isinstance(self.value, Tensor) and value.ndim > self.value.ndim:
-            value = value.squeeze(0 if single else 1)
+            value = value.squeeze(-4 if batch.volume is not None else -3)
         if isinstance(self.value, PILImage.Image):
             return _to_pil(value) if value.dtype == torch.uint8 else value
         kind = _tv_kind(self.value)
@@ -255,7 +291,7 @@ def pack(inputs: tuple[Any, ...], who: str) -> tuple[Batch, Unpack]:
     first tensor of three or more dimensions is the image, or with five, (B, C, D, H, W), the volume. An entry "labels" is
     `box_labels` where there are boxes, else `label`; so is a tensor (B,) or (B, K) that follows images in a tuple. A list
     of images (of any sizes) is a batch of them. Everything else passes through untouched. One sample, `(C, H, W)` or PIL,
-    or a dict's "volume" `(C, D, H, W)`, is a batch of one.
+    a video `(T, C, H, W)` or a dict's "volume" `(C, D, H, W)`, is a batch of one.
     """
     structure = inputs[0] if len(inputs) == 1 else inputs
     if isinstance(structure, Batch):
@@ -273,13 +309,12 @@ def pack(inputs: tuple[Any, ...], who: str) -> tuple[Batch, Unpack]:
             f" or a dict with 'image'), got {_describe(structure)}"
         )
     single = _is_single(found)
-    plane = 3 if "volume" in found else 2
-    batch = Batch(**{name: _tensor(place, single, who, plane) for name, place in found.items()}).check(who)
+    batch = Batch(**{name: _tensor(place, single, who, found) for name, place in found.items()}).check(who)
 
     def unpack(result: Batch) -> Any:
         if single and result.size is not None and batch.size is None:
             result = _cut_to_size(result)
-        image = result.image
+        image = result.image if result.video is None else result.video
         boxes_on = None if image is None else (image.shape[-2], image.shape[-1])
 
         def leaf(value: Any, _: Any) -> Any:
@@ -298,7 +333,7 @@ def _cut_to_size(result: Batch) -> Batch:
     """One sample without its padding. Its shape is a value on the device, which is waited for."""
     assert result.size is not None
     height, width = result.size[0].tolist()
-    planes = {"image": result.image, "mask": result.mask}
+    planes = {"image": result.image, "video": result.video, "mask": result.mask}
     return result.replace(size=None, **{n: p[..., :height, :width] for n, p in planes.items() if p is not None})
 
 
@@ -310,7 +345,7 @@ def _is_image(value: Any) -> bool:
 
 def _pack_list(images: list[Any], who: str) -> tuple[Batch, Unpack]:
     places = [_Place("image", image) for image in images]
-    tensors = [_tensor(place, single=True, who=who)[0] for place in places]
+    tensors = [_tensor(place, single=True, who=who, found={})[0] for place in places]
     batch = Batch.from_images(tensors).check(who)
 
     def unpack(result: Batch) -> list[Any]:
@@ -329,7 +364,13 @@ def _pack_list(images: list[Any], who: str) -> tuple[Batch, Unpack]:
     return batch, unpack
 
 
-_FIELD_OF = {"Image": "image", "Mask": "mask", "BoundingBoxes": "boxes", "KeyPoints": "keypoints"}
+_FIELD_OF = {
+    "Image": "image",
+    "Video": "video",
+    "Mask": "mask",
+    "BoundingBoxes": "boxes",
+    "KeyPoints": "keypoints",
+}
 
 
 def _walk(node: Any, leaf: Callable[[Any, Any], Any], name: Any = None) -> Any:
@@ -347,8 +388,6 @@ def _find(structure: Any, found: dict[str, _Place], who: str) -> Any:
 
     def leaf(value: Any, name: Any) -> Any:
         kind = "Image" if isinstance(value, PILImage.Image) else _tv_kind(value)
-        if kind == "Video":
-            raise TypeError(f"{who}: expected images, got a tv_tensors.Video; pass its frames as a batch")
         field = _FIELD_OF.get(kind or "")
         if field is None and isinstance(value, Tensor) and name in FIELDS and value.ndim:
             field = name
@@ -362,7 +401,7 @@ def _find(structure: Any, found: dict[str, _Place], who: str) -> Any:
     return _walk(structure, leaf)
 
 
-_INPUTS = ("image", "volume", "waveform", "tokens", "table")
+_INPUTS = ("image", "volume", "video", "waveform", "tokens", "table")
 
 
 def _find_plain(structure: Any, found: dict[str, _Place]) -> Any:
@@ -391,8 +430,8 @@ def _find_labels(structure: Any, found: dict[str, _Place]) -> Any:
         return place(value, "box_labels" if boxes and value.ndim == boxes.value.ndim - 1 else "label")
 
     structure = _walk(structure, leaf)
-    image = found.get("image")
-    if image is None or not isinstance(image.value, Tensor) or image.value.ndim < 4:
+    image = found.get("image", found.get("video"))
+    if image is None or not isinstance(image.value, Tensor) or _is_single(found):
         return structure
     if type(structure) not in (tuple, list):
         return structure
@@ -408,25 +447,33 @@ def _is_single(found: dict[str, _Place]) -> bool:
     if "image" in found:
         image = found["image"].value
         return isinstance(image, PILImage.Image) or image.ndim <= 3
-    if "volume" in found:
-        return bool(found["volume"].value.ndim <= 4)
+    for name in ("volume", "video"):
+        if name in found:
+            return bool(found[name].value.ndim <= 4)
     ranks = {"mask": 2, "boxes": 2, "keypoints": 2, "waveform": 2, "tokens": 1, "table": 1}
     return any(name in ranks and place.value.ndim <= ranks[name] for name, place in found.items())
 
 
-def _tensor(place: _Place, single: bool, who: str, plane: int = 2) -> Tensor:
-    """The field (B, ...) of what was passed; `plane` is the rank of a mask of one class plane."""
+def _tensor(place: _Place, single: bool, who: str, found: dict[str, _Place]) -> Tensor:
+    """The field (B, ...) of what was passed, beside the others that were found."""
     value = place.value
     if isinstance(value, PILImage.Image):
         value = _from_pil(value, who)
     if _tv_kind(value) == "BoundingBoxes":
         value = _to_internal(value)
     value = cast(Tensor, value.as_subclass(Tensor))
-    if place.field == "mask":
-        if single:
-            return value[None, None] if value.ndim == plane else value[None]
-        return value[:, None] if value.ndim == plane + 1 else value
-    return value[None] if single else value
+    value = value[None] if single else value
+    return _with_planes(value, found) if place.field == "mask" else value
+
+
+def _with_planes(mask: Tensor, found: dict[str, _Place]) -> Tensor:
+    """A mask (B, ...) with its axis of planes, where one plane came without."""
+    if "volume" in found:
+        return mask[:, None] if mask.ndim == 4 else mask
+    if "video" in found and mask.ndim == 4:
+        video = found["video"].value.shape[-4]
+        return mask[:, :, None] if mask.shape[1] == video else mask
+    return mask[:, None] if mask.ndim == 3 else mask
 
 
 def _describe(structure: Any) -> str:

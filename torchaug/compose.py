@@ -24,7 +24,6 @@ from torchaug.transform import (
     Sizes,
     Transform,
     WritingRun,
-    full_precision,
     plan,
     probability,
 )
@@ -137,8 +136,7 @@ class Container(Layer):
             for step, call in zip(run.steps, mine, strict=True):
                 canvas, size = _after(step, call, canvas, size)
         for stage in reversed(stages):
-            with full_precision(batch):
-                batch = stage[0].undo(batch, *stage[1:])
+            batch = stage[0].play_back(batch, *stage[1:])
         return batch
 
     def explain(self) -> str:

@@ -77,6 +77,7 @@ from torchaug.image.tone import (
     RandomToneCurve,
     SolarizeAdd,
 )
+from torchaug.image.video import UniformTemporalSubsample
 from torchaug.image.views import FiveCrop, TenCrop
 from torchaug.image.warp import Geometric, Warp
 from torchaug.image.weather import RandomFog, RandomShadow, RandomSnow, RandomSunFlare
@@ -219,6 +220,7 @@ __all__ = [
     "ToImage",
     "ToSepia",
     "TrivialAugmentWide",
+    "UniformTemporalSubsample",
     "UnsharpMask",
     "Warp",
     "XYMasking",

@@ -56,7 +56,7 @@ class CopyPaste(PairMix):
     What an object is: with masks of instances, bool (B, N, H, W), plane i its pixels (that of box i, where there are
     boxes): then masks become (B, 2N, H, W), and boxes are those of what is still seen. With a mask of class numbers
     (B, 1, H, W), the pixels in its box that are not 0. Without a mask, its box. Label and weight stay. See `Mix` for boxes
-    and keypoints.
+    and keypoints. Videos are refused: their objects move.
 
     Args:
         chance: of each object to be pasted.
@@ -72,6 +72,7 @@ class CopyPaste(PairMix):
     """
 
     uniforms = 4
+    clips = "refused"
     mixes_label = False
 
     def __init__(self, chance: float = 0.5, min_area: float = 1.0, min_visibility: float = 0.1, p: float = 1.0) -> None:
@@ -138,7 +139,7 @@ class RandomTransplantation(PairMix):
 
     Sellner et al., "Semantic segmentation of surgical hyperspectral images under geometric domain shifts" (2023). The class
     is drawn evenly from those that the partner's mask has. Masks must be class numbers (B, 1, H, W). Label and weight
-    stay. See `Mix` for boxes and keypoints.
+    stay. See `Mix` for boxes and keypoints. Videos are refused: their objects move.
 
     Args:
         num_classes: of the mask; other numbers (255 for unknown, say) are never drawn.
@@ -153,6 +154,7 @@ class RandomTransplantation(PairMix):
     """
 
     uniforms = 3
+    clips = "refused"
     mixes_label = False
 
     def __init__(self, num_classes: int, excluded_labels: Sequence[int] = (), p: float = 0.5) -> None:

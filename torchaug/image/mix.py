@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from torchaug.batch import Batch
+from torchaug.clips import Clips
 from torchaug.image import arguments, mix_labels
 from torchaug.image.resample import as_dtype, as_float, in_chunks
 from torchaug.keys import quantile
@@ -49,6 +50,8 @@ class Mix(Transform):
     to what is seen of them; zeros and -1 where there is none, and points that are covered are not visible.
     Other fields stay the sample's own. In evaluation nothing is changed: class numbers stay class numbers.
 
+    Of videos whole clips are mixed, every frame of one with that of the other, in the same way.
+
     Laws that need a table hold it as a buffer: move the module to the device before a CUDA graph is captured.
 
     Args:
@@ -58,6 +61,7 @@ class Mix(Transform):
 
     quantiles: Tensor
     """Of lambda's law, where it has one: a buffer."""
+    clips: Clips = "channels"
     mixes_label = True
     """Whether label and weight are mixed, or stay."""
     smoothing = 0.0

@@ -111,7 +111,9 @@ class Mosaic(Mix):
 
     def _fill(self, image: Tensor) -> Tensor:
         if len(self.fill) not in (1, image.shape[1]):
-            raise ValueError(f"Mosaic: fill has {len(self.fill)} numbers, the image {image.shape[1]} channels")
+            raise ValueError(
+                f"Mosaic: fill has {len(self.fill)} numbers, the image {image.shape[1]} channels (of all frames, in a video)"
+            )
         return per_channel([round(v * 255) if image.dtype == torch.uint8 else v for v in self.fill], image)
 
     def _tiles(self, u: Tensor, chosen: Tensor, size: Sizes) -> list[_Tile]:

@@ -34,6 +34,7 @@ class GaussianNoise(Pointwise):
     """
 
     uniforms = 3
+    fresh = slice(1, 3)
 
     def __init__(
         self, mean: float = 0.0, sigma: float | tuple[float, float] = 0.1, clip: bool = True, p: float = 1.0
