@@ -473,12 +473,13 @@ def test_the_graph_of_clips_is_whole_equal_to_eager_and_made_once(transform: Lay
 
 
 @pytest.mark.parametrize("transform", COMPILED.values(), ids=COMPILED)
-def test_nothing_waits_for_the_device(transform: Layer) -> None:
+def test_nothing_waits_for_the_device(transform: Layer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torchaug.image.warp.any_of", lambda values: True)  # fake numbers of the host cannot be read
     batch = labelled(mask=False).replace(label=torch.rand(CLIPS, 4))
     with FakeTensorMode(allow_non_fake_inputs=True):
         fields = {n: torch.empty(v.shape, dtype=v.dtype, device="cuda") for n, v in batch.present().items()}
-        for keys in (fields["key"], None):  # those on the host are worked out there
-            assert transform(Batch(**fields | {"key": keys})).video.device.type == "cuda"
+        for keys in (fields["key"], torch.empty(CLIPS, dtype=torch.int64)):  # those of the host are worked out there
+            assert transform(Batch(**fields), keys=keys).video.device.type == "cuda"
 
 
 @pytest.mark.gpu
