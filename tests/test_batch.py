@@ -16,7 +16,7 @@ from zoo import images
 
 from torchaug import Batch, Compose
 from torchaug import image as T
-from torchaug.batch import pack
+from torchaug.packing import pack
 
 FLIP = T.RandomHorizontalFlip(p=1.0)
 Pair = namedtuple("Pair", ["picture", "target"])

@@ -67,6 +67,8 @@ ARGUMENTS = {
     "translate": (0.1, 0.1),
     "target_size": (8, 8),
     "dtype": torch.float32,
+    "format": "XYWH",
+    "clamping_mode": None,
     "transformation_matrix": torch.eye(3),
     "mean_vector": torch.zeros(3),
 }

@@ -16,10 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree
 
-from torchaug.batch import Batch, pack
+from torchaug.batch import Batch
+from torchaug.boxes import AS_IT_CAME, BoxForm, Clamping
 from torchaug.clips import Clips, as_channels, as_frames, frame_draws, from_channels, from_frames, repeated
 from torchaug.keys import fresh_keys, uniforms
 from torchaug.memory import Room
+from torchaug.packing import pack
 from torchaug.signature import arguments_text
 from torchaug.transfer import moved
 
@@ -60,10 +62,12 @@ class Folding:
     Args:
         geometry: "folded": neighbouring steps become one matrix and one resampling; "sequential": one resampling each.
         color: "exact": each step clamps as torchvision does; "folded": one matrix, clamped once.
+        clamping: None where geometry leaves upright boxes unclamped; set by the steps of a list (`Transform.folding_after`).
     """
 
     geometry: Literal["folded", "sequential"] = "folded"
     color: Literal["exact", "folded"] = "exact"
+    clamping: Clamping = "soft"
 
 
 class Layer(nn.Module, ABC):
@@ -90,6 +94,11 @@ class Layer(nn.Module, ABC):
     def play(self, batch: Batch, params: Params) -> Batch:
         """Apply what was drawn. Pure: draws nothing, keeps nothing, never waits for the device."""
 
+    @property
+    def box_form(self) -> BoxForm:
+        """What boxes are given back as."""
+        return AS_IT_CAME
+
     def forward(self, *inputs: Any, keys: Tensor | None = None, generator: torch.Generator | None = None) -> Any:
         """Transform the inputs and return the same structure.
 
@@ -101,7 +110,7 @@ class Layer(nn.Module, ABC):
                 from torch's default generator.
             generator: see `keys`.
         """
-        batch, unpack = pack(inputs, type(self).__name__)
+        batch, unpack = pack(inputs, type(self).__name__, self.box_form)
         return unpack(self.play(batch, self.draw(batch, keys=keys, generator=generator)))
 
     def draw(self, batch: Batch, *, keys: Tensor | None = None, generator: torch.Generator | None = None) -> Params:
@@ -262,6 +271,10 @@ class Transform(Layer):
         """A new run that starts with this transform; neighbours may join it."""
         return Alone(self)
 
+    def folding_after(self, before: Folding) -> Folding:
+        """How the runs after it fold, given how those before it do."""
+        return before
+
     @property
     def columns(self) -> int:
         return 0 if self.always else 1 + self.uniforms
@@ -394,6 +407,7 @@ def plan(leaves: Sequence[Transform], folding: Folding) -> list[Run]:
             if runs:
                 runs[-1].ended = reason or ""
             runs.append(leaf.run(folding))
+        folding = leaf.folding_after(folding)
     return runs
 
 

@@ -30,7 +30,14 @@ from torchaug.image.illumination import (
     RandomLinearCornerIllumination,
     RandomLinearIllumination,
 )
-from torchaug.image.labels import ClampBoundingBoxes, ClampKeyPoints, SanitizeBoundingBoxes, SanitizeKeyPoints
+from torchaug.image.labels import (
+    ClampBoundingBoxes,
+    ClampKeyPoints,
+    ConvertBoundingBoxFormat,
+    SanitizeBoundingBoxes,
+    SanitizeKeyPoints,
+    SetClampingMode,
+)
 from torchaug.image.lenses import Fisheye, OpticalDistortion
 from torchaug.image.light import FancyPCA, ISONoise, PlanckianJitter
 from torchaug.image.mix import Mix
@@ -101,6 +108,7 @@ __all__ = [
     "CoarseDropout",
     "Color",
     "ColorJitter",
+    "ConvertBoundingBoxFormat",
     "CopyPaste",
     "CropNonEmptyMaskIfExists",
     "CropOrPad",
@@ -204,6 +212,7 @@ __all__ = [
     "SanitizeBoundingBoxes",
     "SanitizeKeyPoints",
     "ScaleJitter",
+    "SetClampingMode",
     "ShiftScaleRotate",
     "ShotNoise",
     "SmallestMaxSize",
