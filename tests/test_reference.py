@@ -11,6 +11,7 @@ import pytest
 import torch
 from scipy import stats
 from torch import Tensor
+from torch._inductor.utils import run_and_get_code
 from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as tvf
@@ -296,6 +297,50 @@ def test_normalisation_and_dtypes_equal_torchvisions() -> None:
     assert_close(T.ToDtype(torch.float32)(images()), tvf.to_dtype(images(), torch.float32, scale=True), 1e-7)
     levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
     assert torch.equal(T.ToDtype(torch.uint8)(T.ToDtype(torch.float16)(levels)), levels)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_levels_go_in_and_what_a_network_wants_comes_out(dtype: torch.dtype, layout: torch.memory_format) -> None:
+    mean, std = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
+    ready = Compose([T.Normalize(mean, std), T.ToDtype(dtype), T.ToMemoryFormat(layout)])
+    expected = tvf.normalize(images().float() / 255, mean, std)
+    for given in (images(), images().to(memory_format=torch.channels_last), tv_tensors.Image(images())):
+        out = ready(given)
+        assert (out.dtype, type(out)) == (dtype, type(given))
+        assert out.is_contiguous(memory_format=layout)
+        assert_close(out.as_subclass(torch.Tensor).float(), expected, torch.finfo(dtype).eps * 4)  # rounded once
+    out = ready(tv_tensors.Video(images(6).unflatten(0, (2, 3))))
+    assert out.flatten(0, 1).is_contiguous(memory_format=layout)
+
+
+def test_a_layout_has_torchs_name() -> None:
+    assert repr(T.ToMemoryFormat("contiguous_format")) == repr(T.ToMemoryFormat(torch.contiguous_format))
+    for wrong in (torch.preserve_format, "nhwc", None):
+        with pytest.raises(
+            ValueError, match="ToMemoryFormat: memory_format must be 'channels_last' or 'contiguous_format'"
+        ):
+            T.ToMemoryFormat(wrong)
+    with pytest.raises(TypeError, match="ToMemoryFormat: expected a batch with an image"):
+        T.ToMemoryFormat()({"mask": torch.zeros(2, 8, 8)})
+
+
+@pytest.mark.slow
+def test_a_compiled_layout_takes_no_buffer_of_its_own() -> None:
+    """The pass that normalises writes each pixel where it belongs: with the layout there are as many buffers as without."""
+    steps: list[Transform] = [T.ColorJitter(0.4), T.Normalize([0.5], [0.2]), T.ToDtype(torch.bfloat16)]
+    batch = Batch(image=images(4), key=sample_keys(torch.arange(4)))
+    made = []
+    for chain in (Compose(steps), Compose([*steps, T.ToMemoryFormat()])):
+        torch._dynamo.reset()
+        chain.plan()
+        run = torch.compile(chain._play, fullgraph=True)
+        out, codes = run_and_get_code(run, batch, chain.draw(batch).u)
+        made.append("".join(codes).count("= empty_strided"))
+        torch.testing.assert_close(out.image, chain(batch).image, rtol=0, atol=0.04)
+        assert out.image.stride() == chain(batch).image.stride()
+    assert out.image.is_contiguous(memory_format=torch.channels_last)
+    assert made[0] == made[1]
 
 
 def test_erasing_equals_torchvisions_and_follows_its_law() -> None:

@@ -55,6 +55,7 @@ from torchaug.image.pixels import (
     Normalize,
     ToDtype,
     ToImage,
+    ToMemoryFormat,
 )
 from torchaug.image.plasma import RandomPlasmaBrightness, RandomPlasmaContrast, RandomPlasmaShadow
 from torchaug.image.pointwise import Color, Pixels, Pointwise
@@ -227,6 +228,7 @@ __all__ = [
     "TimmRandAugment",
     "ToDtype",
     "ToImage",
+    "ToMemoryFormat",
     "ToSepia",
     "TrivialAugmentWide",
     "UniformTemporalSubsample",
