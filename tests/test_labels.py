@@ -551,3 +551,13 @@ def test_survival_needs_a_canvas_and_known_geometry() -> None:
     batch = Batch(image=torch.zeros(2, 3, 8, 8))
     with pytest.raises(ValueError, match="Lambda may move pixels in ways unknown"):
         label_survival(foreign, foreign.draw(batch), batch)
+
+
+def test_a_dropped_box_weighs_nothing_and_weights_move_with_their_boxes() -> None:
+    weights = torch.arange(1.0, 13).view(3, 4)
+    for transform in (SanitizeBoundingBoxes(2.0, compact=True), T.RandomIoUCrop(sampler_options=[0.0])):
+        out = transform(labelled().replace(box_weights=weights))
+        gone = out.box_labels < 0
+        assert gone.any()
+        assert not gone.all()
+        assert torch.equal(out.box_weights, torch.where(gone, 0, out.box_labels + 1.0))

@@ -28,6 +28,7 @@ class Batch:
         boxes: (B, N, 4) x0, y0, x1, y1 in pixels, or (B, N, 8) the corners x, y of rotated ones. A box without area is
             none: images with fewer boxes than others are filled up with zeros.
         box_labels: (B, N) whole numbers, the class of each box; -1 where there is none.
+        box_weights: (B, N) of each box in the loss; 0 where there is none.
         keypoints: (B, N, 2) x, y in pixels.
         visible: (B, N) bool, which keypoints can be seen.
         waveform: (B, C, T); lengths: (B,) samples of each waveform.
@@ -48,6 +49,7 @@ class Batch:
     mask: Tensor | None = None
     boxes: Tensor | None = None
     box_labels: Tensor | None = None
+    box_weights: Tensor | None = None
     keypoints: Tensor | None = None
     visible: Tensor | None = None
     waveform: Tensor | None = None
@@ -192,7 +194,7 @@ def _check_video(batch: Batch, who: str) -> None:
                 f"{who}: {name} beside a video must be (B, N, {end}) for all frames or (B, T, N, {end}) for each, got "
                 f"{tuple(value.shape)} beside video {tuple(video.shape)}"
             )
-    for name, of in (("box_labels", batch.boxes), ("visible", batch.keypoints)):
+    for name, of in (("box_labels", batch.boxes), ("box_weights", batch.boxes), ("visible", batch.keypoints)):
         value = getattr(batch, name)
         if value is not None and of is not None and value.shape != of.shape[:-1]:
             raise ValueError(f"{who}: {name} must be {tuple(of.shape[:-1])}, got {tuple(value.shape)}")

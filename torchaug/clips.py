@@ -14,7 +14,14 @@ Clips = Literal["frames", "channels", "whole", "refused"]
 """What a transform gets of a video (B, T, C, H, W): (B T, C, H, W) images, each with the numbers of its clip; (B, T C, H,
 W), one image per clip with the channels of all its frames; the video itself; or an error."""
 
-LEADERS = {"mask": "mask", "boxes": "boxes", "box_labels": "boxes", "keypoints": "keypoints", "visible": "keypoints"}
+LEADERS = {
+    "mask": "mask",
+    "boxes": "boxes",
+    "box_labels": "boxes",
+    "box_weights": "boxes",
+    "keypoints": "keypoints",
+    "visible": "keypoints",
+}
 """The labels that each frame may have for itself, and the label that tells whether it has."""
 _RANKS = {"mask": 5, "boxes": 4, "keypoints": 4}
 

@@ -151,10 +151,11 @@ class RandomIoUCrop(_RaggedCrop):
         if before.boxes is None or after.boxes is None:
             return after
         gone = chosen[:, None] & ~_contains_centres(u[:, None], before.boxes.to(u.dtype))
-        labels = after.box_labels
+        labels, weights = after.box_labels, after.box_weights
         return after.replace(
             boxes=torch.where(gone[..., None], 0, after.boxes),
             box_labels=None if labels is None else torch.where(gone, -1, labels),
+            box_weights=None if weights is None else torch.where(gone, 0, weights),
         )
 
 

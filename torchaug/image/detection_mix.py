@@ -19,7 +19,8 @@ class DetectionMixUp(PairMix):
     """Blend each image with another's and keep the boxes of both (Zhang et al., "Bag of Freebies for Object Detection", 2019).
 
     `MixUp` with lambda near a half, so that both images' objects are seen, as YOLOX and Ultralytics' YOLO draw it. Boxes
-    (B, N, 4) become (B, 2N, 4). See `Mix` for the other labels.
+    (B, N, 4) become (B, 2N, 4), and their weights, where the batch has `box_weights`, are weighed by lambda and 1 -
+    lambda, as GluonCV weighs each box's loss. See `Mix` for the other labels.
 
     Args:
         alpha: of the Beta(alpha, alpha) law of lambda.
@@ -106,22 +107,18 @@ class CopyPaste(PairMix):
     def follow(self, batch: Batch, partner: Tensor, mixture: Mixture, mixes: Tensor) -> dict[str, Tensor]:
         if mixture.pasted is None or batch.mask is None:
             return super().follow(batch, partner, mixture, mixes)
-        changes = super().follow(batch.replace(mask=None, boxes=None, box_labels=None), partner, mixture, mixes)
+        unboxed = batch.replace(mask=None, boxes=None, box_labels=None, box_weights=None)
+        changes = super().follow(unboxed, partner, mixture, mixes)
         left = batch.mask & ~mixture.pasted.any(1, keepdim=True)
         if batch.boxes is None:
             return changes | {"mask": torch.cat([left, mixture.pasted], 1)}
         tight, share = mix_labels.boxes_around(batch.boxes, batch.mask, left)
         kept = (share == 1) | mix_labels.large_enough(tight, share, self.min_area, self.min_visibility)
-        added = mixture.pasted.any(3).any(2)
-        labels = batch.box_labels
-        boxes, box_labels = mix_labels.join(
-            [
-                mix_labels.keep_boxes(tight, labels, kept),
-                mix_labels.keep_boxes(batch.boxes[partner], None if labels is None else labels[partner], added),
-            ]
-        )
-        changes |= {"mask": torch.cat([left & kept[..., None, None], mixture.pasted], 1), "boxes": boxes}
-        return changes if box_labels is None else changes | {"box_labels": box_labels}
+        boxes = mix_labels.boxes_of(batch)
+        theirs = boxes.of(partner)
+        parts = [boxes.kept(tight, kept), theirs.kept(theirs.boxes, mixture.pasted.any(3).any(2))]
+        changes["mask"] = torch.cat([left & kept[..., None, None], mixture.pasted], 1)
+        return changes | mix_labels.joined(parts).fields()
 
 
 def _covered(boxes: Tensor, picked: Tensor, canvas: tuple[int, int]) -> Tensor:

@@ -136,13 +136,13 @@ class ClampKeyPoints(Transform):
 class SanitizeBoundingBoxes(Transform):
     """Drop boxes that are too small or reach out of their image, as torchvision's transform of this name.
 
-    A batch has a fixed number of places for boxes, so that nothing waits for the device: a dropped box becomes zeros, and
-    its class -1.
+    A batch has a fixed number of places for boxes, so that nothing waits for the device: a dropped box becomes zeros,
+    its class -1 and its weight 0.
 
     Args:
         min_size: least width and height in pixels, at least 1.
         min_area: least area in pixels, at least 1.
-        compact: move the boxes that are kept to the front, in their order, and their classes with them.
+        compact: move the boxes that are kept to the front, in their order, and their classes and weights with them.
         instance_masks: the planes of the mask (B, N, H, W) belong to the boxes: they are emptied, and move, with them.
 
     Call `ClampBoundingBoxes` before where rotated boxes that reach out of the image should be kept.
@@ -172,6 +172,8 @@ class SanitizeBoundingBoxes(Transform):
         changes: dict[str, Tensor | None] = {"boxes": _blanked(boxes, valid, 0)}
         if batch.box_labels is not None:
             changes["box_labels"] = _blanked(batch.box_labels, valid, -1)
+        if batch.box_weights is not None:
+            changes["box_weights"] = _blanked(batch.box_weights, valid, 0)
         if self.instance_masks and batch.mask is not None:
             if batch.mask.shape[1] != boxes.shape[1]:
                 raise ValueError(
