@@ -64,6 +64,7 @@ from torchaug.image.rotation import RandomAffine, RandomRotation
 from torchaug.image.sharpen import Emboss, RingingOvershoot, UnsharpMask
 from torchaug.image.shuffle import RandomGridShuffle
 from torchaug.image.sizes import LongestMaxSize, RandomResize, RandomShortestSize, ScaleJitter, SmallestMaxSize
+from torchaug.image.superpixels import Superpixels
 from torchaug.image.survival import LabelSurvival, label_survival
 from torchaug.image.symmetry import RandomD4, RandomRotation90, RandomTranspose
 from torchaug.image.timm import TimmAugMix, TimmAutoAugment, TimmRandAugment, timm_augment
@@ -219,6 +220,7 @@ __all__ = [
     "SmallestMaxSize",
     "SolarizeAdd",
     "SpeckleNoise",
+    "Superpixels",
     "SwitchMix",
     "TenCrop",
     "ThinPlateSpline",
