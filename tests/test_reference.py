@@ -17,6 +17,7 @@ from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as tvf
 from zoo import images
 
+import torchaug
 from torchaug import Batch, Compose, Transform
 from torchaug import image as T
 from torchaug.keys import sample_keys
@@ -377,3 +378,28 @@ def test_the_law_of_chances_is_independent_per_sample() -> None:
     flipped = (applied(batch).image[:, 0, 0, 0] == 1).double()
     assert abs(flipped.mean() - 0.3) < 4 * math.sqrt(0.3 * 0.7 / 20000)
     assert abs(torch.corrcoef(torch.stack([flipped[1:], flipped[:-1]]))[0, 1]) < 0.03
+
+
+ABSENT = {
+    "AutoAugmentPolicy": "names: AutoAugment takes 'imagenet', 'cifar10' or 'svhn'",
+    "InterpolationMode": "names: 'nearest', 'bilinear' or 'bicubic'",
+    "RandomChoice": "OneOf, which folds and compiles",
+    "ConvertImageDtype": "ToDtype; deprecated there",
+    "ToTensor": "ToImage and ToDtype; deprecated there",
+    "PILToTensor": "ToImage, the same for what a data set gives",
+    "ToPILImage": "PIL images come back as PIL",
+    "ToPureTensor": "tensors come back as what they came as",
+}
+
+
+def test_torchvisions_transforms_are_here_but_for_some_with_a_reason() -> None:
+    theirs = {name for name in dir(v2) if isinstance(getattr(v2, name), type)}
+    assert theirs - set(T.__all__) - set(torchaug.__all__) == ABSENT.keys()
+
+
+def test_grey_images_get_three_channels() -> None:
+    grey = images()[:, :1]
+    assert torch.equal(T.RGB()(grey), tvf.grayscale_to_rgb(grey))
+    assert torch.equal(T.RGB()(images()), images())
+    with pytest.raises(ValueError, match="RGB: image must have 1 channel, or 3 or more, got 2"):
+        T.RGB()(images()[:, :2])

@@ -69,6 +69,7 @@ from torchaug.image.survival import LabelSurvival, label_survival
 from torchaug.image.symmetry import RandomD4, RandomRotation90, RandomTranspose
 from torchaug.image.timm import TimmAugMix, TimmAutoAugment, TimmRandAugment, timm_augment
 from torchaug.image.tint import (
+    RGB,
     Desaturate,
     Grayscale,
     HueSaturationValue,
@@ -95,6 +96,7 @@ __all__ = [
     "ADA",
     "CLAHE",
     "JPEG",
+    "RGB",
     "AdaptiveP",
     "AdvancedBlur",
     "AtLeastOneBBoxRandomCrop",
