@@ -117,6 +117,7 @@ TOPICS = (
     "mixing",
     "labels",
     "policies",
+    "video",
     "volume",
 )
 

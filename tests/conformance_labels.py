@@ -12,8 +12,9 @@ from torchvision.transforms.v2 import functional as tvf
 
 from torchaug import Batch, Compose, Transform
 from torchaug import image as T
-from torchaug.boxes import BoxFormat, convert_boxes
+from torchaug.boxes import BoxFormat, Clamping, convert_boxes
 from torchaug.image.labels import ClampBoundingBoxes, ClampKeyPoints, SanitizeBoundingBoxes, SanitizeKeyPoints
+from torchaug.transform import Layer
 
 HEIGHT, WIDTH = 32, 36
 UPRIGHT: tuple[BoxFormat, ...] = ("XYXY", "XYWH", "CXCYWH")
@@ -68,6 +69,52 @@ def conversions() -> Iterator[Case]:
             yield case(old, new, torch.float32)
             if formats is UPRIGHT:
                 yield case(old, new, torch.int64)
+
+
+def formed() -> Iterator[Case]:
+    """tv_tensors in another format and with another mode, as transforms give them back."""
+
+    def largest_of(ours: Layer, theirs: v2.Transform, boxes: tv_tensors.BoundingBoxes) -> float:
+        sample = {"image": torch.zeros(1, HEIGHT, WIDTH, device=boxes.device), "boxes": boxes}
+        got, expected = ours(sample)["boxes"], theirs(sample)["boxes"]
+        meta = [(b.format, b.canvas_size, b.clamping_mode) for b in (got, expected)]
+        assert meta[0] == meta[1]
+        return largest(*(turned(got.format.value, b.as_subclass(Tensor)) for b in (got, expected)))
+
+    def tv_boxes(name: BoxFormat, device: torch.device, dtype: torch.dtype) -> tv_tensors.BoundingBoxes:
+        return tv_tensors.BoundingBoxes(
+            boxes_of(name, dtype=dtype).to(device), format=name, canvas_size=(HEIGHT, WIDTH)
+        )
+
+    def converted(new: BoxFormat, dtype: torch.dtype) -> Case:
+        formats = UPRIGHT if new in UPRIGHT else ROTATED
+
+        def error(device: torch.device) -> float:
+            ours, theirs = T.ConvertBoundingBoxFormat(new), v2.ConvertBoundingBoxFormat(new)
+            return max(largest_of(ours, theirs, tv_boxes(old, device, dtype)) for old in formats)
+
+        tolerance = 0.0 if new in UPRIGHT else 1e-4
+        return Case(
+            f"ConvertBoundingBoxFormat(format={new!r})", f"torchvision, {', '.join(formats)}", dtype, tolerance, error
+        )
+
+    def clamped_by(mode: Clamping) -> Case:
+        def error(device: torch.device) -> float:
+            ours, theirs = T.SetClampingMode(mode), v2.SetClampingMode(mode)
+            crop, cut = Compose([ours, T.CenterCrop(20)]), v2.Compose([v2.SetClampingMode(mode), v2.CenterCrop(20)])
+            alone = [largest_of(ours, theirs, tv_boxes(n, device, torch.float32)) for n in UPRIGHT + ROTATED]
+            return max(*alone, *(largest_of(crop, cut, tv_boxes(n, device, torch.float32)) for n in UPRIGHT))
+
+        reference = "torchvision: alone, all six formats, and before a crop, upright ones"
+        return Case(f"SetClampingMode(clamping_mode={mode!r})", reference, torch.float32, 1e-5, error)
+
+    for new in UPRIGHT + ROTATED:
+        yield converted(new, torch.float32)
+        if new in UPRIGHT:
+            yield converted(new, torch.int64)
+    modes: tuple[Clamping, ...] = ("soft", "hard", None)
+    for mode in modes:
+        yield clamped_by(mode)
 
 
 def on_batch(transform: Transform, boxes: Tensor, device: torch.device) -> Tensor:
@@ -193,4 +240,4 @@ def moved() -> Iterator[Case]:
         )
 
 
-CASES: list[Case] = [*conversions(), *clamped(), *sanitised(), *moved()]
+CASES: list[Case] = [*conversions(), *formed(), *clamped(), *sanitised(), *moved()]

@@ -13,6 +13,7 @@ from conformance import Case, Record, against
 from conformance_filters import Array, in_float64, on_arrays
 from PIL import Image as PILImage
 from scipy import ndimage, special, stats
+from slic_loops import slic
 from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tvf
@@ -25,6 +26,7 @@ from torchaug.image.erasing import RandomErasing
 from torchaug.image.grids import GridDropout, GridMask, RandomPatchDropout
 from torchaug.image.noise import MultiplicativeNoise, SaltAndPepper, ShotNoise, SpeckleNoise
 from torchaug.image.pixels import Denormalize, GaussianNoise, LinearTransformation
+from torchaug.image.superpixels import Superpixels
 from torchaug.keys import noise, sample_keys
 
 
@@ -208,6 +210,20 @@ CASES: list[Case] = [
         )
     ),
 ]
+
+
+def superpixels(image: Tensor, _: Record) -> Tensor:
+    """Each pixel the mean of its segment, of the 3 x 4 that 12 are on this canvas."""
+    label = slic(
+        (image * 255).round().numpy().astype(np.uint8) if image.is_floating_point() else image.numpy(), 3, 4, 10.0
+    )
+    plain, out = image.double().numpy() / (1 if image.is_floating_point() else 255), np.zeros(image.shape)
+    for k in np.unique(label):
+        out[:, label == k] = plain[:, label == k].mean(1, keepdims=True)
+    return as_levels(out, image)
+
+
+CASES += against(Superpixels(1.0, 12, p=1.0), superpixels, "SLIC in loops (Achanta et al., 2012)")
 
 if find_spec("cv2"):
     import cv2

@@ -16,7 +16,7 @@ from zoo import images
 
 from torchaug import Batch, Compose
 from torchaug import image as T
-from torchaug.batch import pack
+from torchaug.packing import pack
 
 FLIP = T.RandomHorizontalFlip(p=1.0)
 Pair = namedtuple("Pair", ["picture", "target"])
@@ -170,7 +170,6 @@ def test_batches_slice_move_and_pin() -> None:
             ValueError,
             r"keypoints must be \(B, N, 2\)",
         ),
-        (tv_tensors.Video(torch.rand(2, 3, 8, 8)), TypeError, "got a tv_tensors.Video"),
         (
             [torch.rand(3, 8, 8), torch.rand(1, 8, 8)],
             ValueError,

@@ -57,7 +57,7 @@ ROW = re.compile(
 ROWS = [(module, row) for module, text in PARTS for row in ROW.finditer(text)]
 KINDS = {"geometry": "Geometric", "pixels": "Pixels", "colour": "Color", "values": "Intensity"}
 ARGUMENTS = {
-    **dict.fromkeys(["size", "height", "width", "max_size", "padding", "num_classes", "bits"], 4),
+    **dict.fromkeys(["size", "height", "width", "max_size", "padding", "num_classes", "bits", "num_samples"], 4),
     **dict.fromkeys(["degrees", "shear", "saturation_factor", "sharpness_factor", "threshold"], 0.5),
     "min_size": 2,
     "num_masks_x": 1,
@@ -67,6 +67,8 @@ ARGUMENTS = {
     "translate": (0.1, 0.1),
     "target_size": (8, 8),
     "dtype": torch.float32,
+    "format": "XYWH",
+    "clamping_mode": None,
     "transformation_matrix": torch.eye(3),
     "mean_vector": torch.zeros(3),
 }

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torchvision import tv_tensors
+from torchvision.transforms import v2
 
-from torchaug import Batch, Compose, Lambda, Transform
+from torchaug import Batch, Compose, Lambda, OneOf, RandomApply, SomeOf, Transform
 from torchaug import image as T
 from torchaug.boxes import clamp_boxes, clockwise, convert_boxes, rectangle, sides
 from torchaug.image.labels import ClampBoundingBoxes, ClampKeyPoints, SanitizeBoundingBoxes, SanitizeKeyPoints
@@ -141,6 +142,113 @@ def test_rotated_tv_tensors_keep_their_clamping_mode_and_are_clamped_by_it() -> 
         area = math.prod(float(side) for side in sides(corners))
         assert (area < 32 - 1) == (mode is not None)
         assert bool(((corners > -1e-4) & (corners < 8 + 1e-4)).all()) == (mode == "hard")
+
+
+@pytest.mark.parametrize("old", FORMATS[0] + FORMATS[1])
+@pytest.mark.parametrize("new", FORMATS[0] + FORMATS[1])
+def test_conversions_of_tv_tensors_are_torchvisions(old: str, new: str) -> None:
+    sample = {"image": torch.rand(3, HEIGHT, WIDTH), "boxes": boxes_in(old), "n": 3}
+    if (old in FORMATS[0]) != (new in FORMATS[0]):
+        with pytest.raises(ValueError, match=rf"boxes must be \w+ to become {new} \(ConvertBoundingBoxFormat\), got"):
+            T.ConvertBoundingBoxFormat(new)(sample)
+        return
+    for ours in (
+        T.ConvertBoundingBoxFormat(new),
+        Compose([T.ConvertBoundingBoxFormat(old), T.ConvertBoundingBoxFormat(new)]),
+    ):
+        theirs = v2.ConvertBoundingBoxFormat(new)(sample)["boxes"]
+        same_boxes(ours(sample)["boxes"], theirs, 0 if new in FORMATS[0] else 1e-4)
+
+
+def boxes_in(name: str, mode: str | None = "soft") -> tv_tensors.BoundingBoxes:
+    corners = rotated(1, 7).float()
+    plain = (
+        convert_boxes(corners, "XYXYXYXY", name)
+        if name in FORMATS[1]
+        else convert_boxes(torch.cat([corners[:, :2], corners[:, :2] + 1 + corners[:, 2:4].abs()], 1), "XYXY", name)
+    )
+    return tv_tensors.BoundingBoxes(plain, format=name, canvas_size=(HEIGHT, WIDTH), clamping_mode=mode)
+
+
+def same_boxes(ours: tv_tensors.BoundingBoxes, theirs: tv_tensors.BoundingBoxes, atol: float = 0) -> None:
+    assert type(ours) is type(theirs)
+    assert (ours.format, ours.canvas_size, ours.clamping_mode) == (
+        theirs.format,
+        theirs.canvas_size,
+        theirs.clamping_mode,
+    )
+    torch.testing.assert_close(ours.as_subclass(Tensor), theirs.as_subclass(Tensor), rtol=0, atol=atol)
+
+
+def test_a_format_and_a_mode_may_be_torchvisions_own() -> None:
+    for name in ("cxcywh", tv_tensors.BoundingBoxFormat.CXCYWH):
+        assert T.ConvertBoundingBoxFormat(name).format == "CXCYWH"
+    for wrong in ("XYYX", None, 4):
+        with pytest.raises(ValueError, match=r"ConvertBoundingBoxFormat: format must be 'XYXY', .* got"):
+            T.ConvertBoundingBoxFormat(wrong)
+    with pytest.raises(ValueError, match="SetClampingMode: clamping_mode must be 'soft', 'hard' or None, got 'auto'"):
+        T.SetClampingMode("auto")
+
+
+@pytest.mark.parametrize("name", FORMATS[0])
+def test_moved_boxes_come_out_in_the_last_format_that_was_asked_for(name: str) -> None:
+    sample = {"image": torch.rand(3, HEIGHT, WIDTH), "boxes": boxes_in("XYWH")}
+    steps = [T.ConvertBoundingBoxFormat("XYXY"), T.RandomHorizontalFlip(p=1.0), T.ConvertBoundingBoxFormat(name)]
+    theirs = [v2.ConvertBoundingBoxFormat("XYXY"), v2.RandomHorizontalFlip(p=1.0), v2.ConvertBoundingBoxFormat(name)]
+    unclamped = Compose([T.SetClampingMode(None), *steps])(sample)["boxes"]  # torchvision's flip clamps nothing
+    unclamped.clamping_mode = "soft"
+    same_boxes(unclamped, v2.Compose(theirs)(sample)["boxes"], 1e-5)
+    assert Compose([Compose(steps), T.Normalize([0.5], [0.5])])(sample)["boxes"].format.value == name
+
+
+def test_plain_boxes_come_out_in_the_format_and_a_batch_keeps_its_own() -> None:
+    image, boxes = torch.rand(2, 3, 8, 8), torch.tensor([[[1.0, 2, 5, 8]]]).repeat(2, 1, 1)
+    convert = Compose([T.RandomHorizontalFlip(p=1.0), T.ConvertBoundingBoxFormat("CXCYWH")])
+    assert convert({"image": image, "boxes": boxes})["boxes"][0].tolist() == [[5.0, 5.0, 4.0, 6.0]]
+    assert T.ConvertBoundingBoxFormat("CXCYWH")({"image": image, "boxes": boxes})["boxes"][0].tolist() == [
+        [3.0, 5, 4, 6]
+    ]
+    assert convert(Batch(image=image, boxes=boxes)).boxes[0].tolist() == [[3.0, 2, 7, 8]]
+    corners = torch.tensor([[[1.0, 2, 5, 2, 5, 8, 1, 8]]]).repeat(2, 1, 1)
+    turned = T.ConvertBoundingBoxFormat("XYWHR")({"image": image, "boxes": corners})["boxes"]
+    torch.testing.assert_close(turned[0], torch.tensor([[1.0, 2, 4, 6, 0]]))
+
+
+@pytest.mark.parametrize("mode", ["soft", "hard", None])
+@pytest.mark.parametrize("name", FORMATS[0] + FORMATS[1])
+def test_a_clamping_mode_is_set_as_torchvision_sets_it(mode: str | None, name: str) -> None:
+    sample = {"image": torch.rand(3, HEIGHT, WIDTH), "boxes": boxes_in(name, "soft" if mode != "soft" else None)}
+    same_boxes(T.SetClampingMode(mode)(sample)["boxes"], v2.SetClampingMode(mode)(sample)["boxes"])
+    assert sample["boxes"].clamping_mode != mode
+
+
+@pytest.mark.parametrize("mode", ["soft", "hard", None])
+@pytest.mark.parametrize("name", FORMATS[0])
+def test_upright_boxes_are_clamped_by_the_mode_as_torchvision_clamps_them(mode: str | None, name: str) -> None:
+    sample = {"image": torch.rand(3, HEIGHT, WIDTH), "boxes": boxes_in(name)}
+    ours = Compose([T.SetClampingMode(mode), T.CenterCrop((12, 10))])(sample)["boxes"]
+    theirs = v2.Compose([v2.SetClampingMode(mode), v2.CenterCrop((12, 10))])(sample)["boxes"]
+    same_boxes(ours, theirs, 1e-5)
+
+
+def test_a_mode_holds_for_the_steps_after_it_alone() -> None:
+    batch = Batch(image=torch.rand(1, 3, 8, 8), boxes=torch.tensor([[[-3.0, 2, 5, 9]]]))
+    flip = T.RandomHorizontalFlip(p=1.0)
+    free, clamped = T.SetClampingMode(None), [3.0, 2.0, 8.0, 8.0]
+    assert Compose([free, flip])(batch).boxes[0, 0].tolist() == [3.0, 2.0, 11.0, 9.0]
+    assert Compose([flip, free])(batch).boxes[0, 0].tolist() == clamped
+    assert Compose([Compose([free]), flip])(batch).boxes[0, 0].tolist() == [3.0, 2.0, 11.0, 9.0]
+    assert Compose([free, flip, T.SetClampingMode("soft"), flip, flip])(batch).boxes[0, 0].tolist() == clamped
+    chain = Compose([free, flip])
+    back = chain.inverse(chain(batch), chain.draw(batch))
+    assert torch.equal(back.boxes, batch.boxes)  # nothing was cut off
+
+
+@pytest.mark.parametrize("step", [T.SetClampingMode(None), T.ConvertBoundingBoxFormat("XYWH")], ids=repr)
+def test_no_chance_decides_on_the_form_of_boxes(step: Transform) -> None:
+    for container in (RandomApply([step]), SomeOf([step, step], 1), Compose([OneOf([Compose([step])])])):
+        with pytest.raises(ValueError, match=r"\w+: steps that set the form of boxes must stand in a Compose"):
+            container({"image": torch.rand(3, 8, 8), "boxes": torch.rand(2, 4)})
 
 
 # clamping
@@ -443,3 +551,13 @@ def test_survival_needs_a_canvas_and_known_geometry() -> None:
     batch = Batch(image=torch.zeros(2, 3, 8, 8))
     with pytest.raises(ValueError, match="Lambda may move pixels in ways unknown"):
         label_survival(foreign, foreign.draw(batch), batch)
+
+
+def test_a_dropped_box_weighs_nothing_and_weights_move_with_their_boxes() -> None:
+    weights = torch.arange(1.0, 13).view(3, 4)
+    for transform in (SanitizeBoundingBoxes(2.0, compact=True), T.RandomIoUCrop(sampler_options=[0.0])):
+        out = transform(labelled().replace(box_weights=weights))
+        gone = out.box_labels < 0
+        assert gone.any()
+        assert not gone.all()
+        assert torch.equal(out.box_weights, torch.where(gone, 0, out.box_labels + 1.0))

@@ -71,6 +71,7 @@ def labelled(name: str, count: int = 6, height: int = 32, width: int = 36, seed:
         mask=mask.float() / CLASSES if name in BLENDS else mask,
         boxes=boxes,
         box_labels=box_labels,
+        box_weights=(torch.rand(count, 3, generator=generator) + 0.5) * (box_labels >= 0),
         keypoints=points.round(),
         visible=torch.rand(count, 5, generator=generator) < 0.8,
         label=torch.randint(0, CLASSES, (count,), generator=generator),
@@ -78,7 +79,7 @@ def labelled(name: str, count: int = 6, height: int = 32, width: int = 36, seed:
         key=sample_keys(torch.arange(count), seed=3),
     )
     if name == "jigsaw":
-        return batch.replace(boxes=None, box_labels=None)
+        return batch.replace(boxes=None, box_labels=None, box_weights=None)
     if name == "instances":
         return batch.replace(mask=_objects(boxes, height, width))
     return batch
@@ -142,7 +143,7 @@ def test_samples_that_are_not_chosen_are_bit_equal_and_their_labels_soft(name: s
             smoothing = 0.1 if name.startswith("switch") else 0
             hard = torch.nn.functional.one_hot(value, CLASSES) * (1 - smoothing) + smoothing / CLASSES
             torch.testing.assert_close(new, hard.float(), rtol=0, atol=1e-7)
-        elif (joined and field in ("boxes", "box_labels", "keypoints", "visible")) or (name, field) == (
+        elif (joined and field in ("boxes", "box_labels", "box_weights", "keypoints", "visible")) or (name, field) == (
             "instances",
             "mask",
         ):
@@ -152,6 +153,7 @@ def test_samples_that_are_not_chosen_are_bit_equal_and_their_labels_soft(name: s
     if joined:
         assert not out.boxes[:, count:].any()
         assert (out.box_labels[:, count:] == -1).all()
+        assert not out.box_weights[:, count:].any()
         assert not out.visible[:, 5:].any()
 
 
@@ -341,6 +343,7 @@ def test_every_pixel_box_point_and_label_is_traced_to_its_source(name: str, seed
                 kept = share >= 0.1 and area >= 1
                 assert out.boxes[i, slot].tolist() == (tight.tolist() if kept else [0, 0, 0, 0])
                 assert out.box_labels[i, slot] == (batch.box_labels[source, n] if kept else -1)
+                assert out.box_weights[i, slot] == (batch.box_weights[source, n] if kept else 0)
             for n in range(5):
                 slot = 5 * part + n
                 x, y = out.keypoints[i, slot].long().tolist()
@@ -398,6 +401,7 @@ def test_pasted_instances_and_what_they_cover_are_traced(seed: int) -> None:
             there = bool(out.mask[i, 3 + n].any())
             assert out.boxes[i, 3 + n].tolist() == (batch.boxes[j, n].tolist() if there else [0] * 4)
             assert out.box_labels[i, 3 + n] == (batch.box_labels[j, n] if there else -1)
+            assert out.box_weights[i, 3 + n] == (batch.box_weights[j, n] if there else 0)
             had, left = batch.mask[i, n].numpy(), batch.mask[i, n].numpy() & ~pasted
             kept = had.any() and left.sum() / max(had.sum(), 1) >= 0.1
             assert (out.mask[i, n].numpy() == (left if kept else np.zeros_like(left))).all()
@@ -562,6 +566,25 @@ def test_boxes_of_both_images_stay_in_a_blend_and_none_is_joined_to_itself() -> 
     assert torch.equal(out.box_labels, torch.cat([batch.box_labels, batch.box_labels[partner]], 1))
     alone = DetectionMixUp()(batch[:1].replace(label=None))
     assert not alone.boxes[:, 3:].any()
+
+
+@pytest.mark.parametrize("name", ["detection_mixup", "mixup", "switch"])
+def test_a_boxs_weight_is_its_images_share_of_the_pixels(name: str) -> None:
+    """lambda and 1 - lambda where two images are blended, all of it where one is pasted."""
+    transform, batch = MAKERS[name](), labelled(name, 64)
+    u = uniforms_of(transform, 64, 2)
+    out = transform.apply(batch, u, torch.arange(64) % 4 > 0)
+    drawn = transform.drawn(u[transform.leaders(u)] if name == "switch" else u, Sizes.of((32, 36), None, u))
+    share = torch.where(torch.arange(64) % 4 > 0, drawn["lambda"], 1)
+    blended = (share < 1) & ~drawn.get("cuts", torch.zeros(64, dtype=torch.bool))
+    own, added = torch.where(blended, share, 1.0), torch.where(blended, 1 - share, 1.0)
+    expected = torch.cat(
+        [batch.box_weights * own[:, None], batch.box_weights[transform.partners(u)] * added[:, None]], 1
+    )
+    there = out.box_labels >= 0
+    assert there[:, :3].any()
+    assert there[blended, 3:].any()
+    torch.testing.assert_close(out.box_weights, torch.where(there, expected, 0), rtol=0, atol=1e-6)
 
 
 @given(data=st.data(), height=st.integers(1, 12), width=st.integers(1, 12))

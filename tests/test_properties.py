@@ -395,6 +395,7 @@ def test_the_zoo_has_every_public_transform() -> None:
     }
     elsewhere = {torchaug.Lambda, torchaug.PerSample}  # functions of the caller's
     elsewhere |= {torchaug.image.LinearTransformation}  # holds real tensors, which cannot be on a fake device
+    elsewhere |= {torchaug.image.UniformTemporalSubsample}  # tests/test_video.py has what takes videos alone
     # tests/test_mixing.py has the suite of those that join samples of a batch, or act on their labels
     elsewhere |= {torchaug.image.LabelSmoothing, torchaug.image.RandomJigsaw}
     missing = {kind for kind in PUBLIC if inspect.isclass(kind) and issubclass(kind, Layer)} - shown - elsewhere

@@ -11,11 +11,13 @@ import pytest
 import torch
 from scipy import stats
 from torch import Tensor
+from torch._inductor.utils import run_and_get_code
 from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as tvf
 from zoo import images
 
+import torchaug
 from torchaug import Batch, Compose, Transform
 from torchaug import image as T
 from torchaug.keys import sample_keys
@@ -298,6 +300,50 @@ def test_normalisation_and_dtypes_equal_torchvisions() -> None:
     assert torch.equal(T.ToDtype(torch.uint8)(T.ToDtype(torch.float16)(levels)), levels)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_levels_go_in_and_what_a_network_wants_comes_out(dtype: torch.dtype, layout: torch.memory_format) -> None:
+    mean, std = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
+    ready = Compose([T.Normalize(mean, std), T.ToDtype(dtype), T.ToMemoryFormat(layout)])
+    expected = tvf.normalize(images().float() / 255, mean, std)
+    for given in (images(), images().to(memory_format=torch.channels_last), tv_tensors.Image(images())):
+        out = ready(given)
+        assert (out.dtype, type(out)) == (dtype, type(given))
+        assert out.is_contiguous(memory_format=layout)
+        assert_close(out.as_subclass(torch.Tensor).float(), expected, torch.finfo(dtype).eps * 4)  # rounded once
+    out = ready(tv_tensors.Video(images(6).unflatten(0, (2, 3))))
+    assert out.flatten(0, 1).is_contiguous(memory_format=layout)
+
+
+def test_a_layout_has_torchs_name() -> None:
+    assert repr(T.ToMemoryFormat("contiguous_format")) == repr(T.ToMemoryFormat(torch.contiguous_format))
+    for wrong in (torch.preserve_format, "nhwc", None):
+        with pytest.raises(
+            ValueError, match="ToMemoryFormat: memory_format must be 'channels_last' or 'contiguous_format'"
+        ):
+            T.ToMemoryFormat(wrong)
+    with pytest.raises(TypeError, match="ToMemoryFormat: expected a batch with an image"):
+        T.ToMemoryFormat()({"mask": torch.zeros(2, 8, 8)})
+
+
+@pytest.mark.slow
+def test_a_compiled_layout_takes_no_buffer_of_its_own() -> None:
+    """The pass that normalises writes each pixel where it belongs: with the layout there are as many buffers as without."""
+    steps: list[Transform] = [T.ColorJitter(0.4), T.Normalize([0.5], [0.2]), T.ToDtype(torch.bfloat16)]
+    batch = Batch(image=images(4), key=sample_keys(torch.arange(4)))
+    made = []
+    for chain in (Compose(steps), Compose([*steps, T.ToMemoryFormat()])):
+        torch._dynamo.reset()
+        chain.plan()
+        run = torch.compile(chain._play, fullgraph=True)
+        out, codes = run_and_get_code(run, batch, chain.draw(batch).u)
+        made.append("".join(codes).count("= empty_strided"))
+        torch.testing.assert_close(out.image, chain(batch).image, rtol=0, atol=0.04)
+        assert out.image.stride() == chain(batch).image.stride()
+    assert out.image.is_contiguous(memory_format=torch.channels_last)
+    assert made[0] == made[1]
+
+
 def test_erasing_equals_torchvisions_and_follows_its_law() -> None:
     erasing = T.RandomErasing(p=0.7, value=0.5)
     out, records = drawn(erasing, 3000)
@@ -332,3 +378,28 @@ def test_the_law_of_chances_is_independent_per_sample() -> None:
     flipped = (applied(batch).image[:, 0, 0, 0] == 1).double()
     assert abs(flipped.mean() - 0.3) < 4 * math.sqrt(0.3 * 0.7 / 20000)
     assert abs(torch.corrcoef(torch.stack([flipped[1:], flipped[:-1]]))[0, 1]) < 0.03
+
+
+ABSENT = {
+    "AutoAugmentPolicy": "names: AutoAugment takes 'imagenet', 'cifar10' or 'svhn'",
+    "InterpolationMode": "names: 'nearest', 'bilinear' or 'bicubic'",
+    "RandomChoice": "OneOf, which folds and compiles",
+    "ConvertImageDtype": "ToDtype; deprecated there",
+    "ToTensor": "ToImage and ToDtype; deprecated there",
+    "PILToTensor": "ToImage, the same for what a data set gives",
+    "ToPILImage": "PIL images come back as PIL",
+    "ToPureTensor": "tensors come back as what they came as",
+}
+
+
+def test_torchvisions_transforms_are_here_but_for_some_with_a_reason() -> None:
+    theirs = {name for name in dir(v2) if isinstance(getattr(v2, name), type)}
+    assert theirs - set(T.__all__) - set(torchaug.__all__) == ABSENT.keys()
+
+
+def test_grey_images_get_three_channels() -> None:
+    grey = images()[:, :1]
+    assert torch.equal(T.RGB()(grey), tvf.grayscale_to_rgb(grey))
+    assert torch.equal(T.RGB()(images()), images())
+    with pytest.raises(ValueError, match="RGB: image must have 1 channel, or 3 or more, got 2"):
+        T.RGB()(images()[:, :2])

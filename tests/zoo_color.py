@@ -3,6 +3,7 @@ from __future__ import annotations
 from torchaug.image.channels import ChannelDropout, RandomChannelPermutation, RGBShift, ToSepia
 from torchaug.image.light import FancyPCA, ISONoise, PlanckianJitter
 from torchaug.image.tint import (
+    RGB,
     Desaturate,
     Grayscale,
     HueSaturationValue,
@@ -13,6 +14,7 @@ from torchaug.transform import Layer
 
 ZOO: dict[str, Layer] = {
     "gray": Grayscale(),
+    "rgb": RGB(),
     "gray_of_three": Grayscale(num_output_channels=3),
     "saturation": RandomAdjustSaturation((0.0, 2.5), p=1.0),
     "desaturate": Desaturate(),

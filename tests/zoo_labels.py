@@ -1,6 +1,13 @@
 from __future__ import annotations
 
-from torchaug.image.labels import ClampBoundingBoxes, ClampKeyPoints, SanitizeBoundingBoxes, SanitizeKeyPoints
+from torchaug.image.labels import (
+    ClampBoundingBoxes,
+    ClampKeyPoints,
+    ConvertBoundingBoxFormat,
+    SanitizeBoundingBoxes,
+    SanitizeKeyPoints,
+    SetClampingMode,
+)
 from torchaug.transform import Layer
 
 ZOO: dict[str, Layer] = {
@@ -10,4 +17,6 @@ ZOO: dict[str, Layer] = {
     "sanitize_boxes": SanitizeBoundingBoxes(2.0, 9.0),
     "sanitize_boxes_compact": SanitizeBoundingBoxes(18.0, 9.0, compact=True),
     "sanitize_keypoints": SanitizeKeyPoints(),
+    "convert_boxes": ConvertBoundingBoxFormat("CXCYWH"),
+    "set_clamping_mode": SetClampingMode(None),
 }

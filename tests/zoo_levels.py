@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from torchaug.image.clahe import CLAHE
+from torchaug.image.superpixels import Superpixels
 from torchaug.image.tone import (
     RandomAdjustSharpness,
     RandomAutocontrast,
@@ -25,6 +26,8 @@ ZOO: dict[str, Layer] = {
     "gamma": RandomGamma((0.4, 2.5), gain=(0.8, 1.3), p=1.0),
     "tone_curve": RandomToneCurve(0.3, p=1.0),
     "tone_curve_per_channel": RandomToneCurve(0.3, per_channel=True, p=1.0),
+    "superpixels": Superpixels((0.2, 0.9), (9, 30), p=1.0),
+    "superpixels_small": Superpixels(0.5, (4, 9), max_size=20, compactness=30, p=1.0),
     "clahe": CLAHE((1.0, 6.0), p=1.0),
     "clahe_coarse": CLAHE(3.0, (2, 3), p=1.0),
 }

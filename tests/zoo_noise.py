@@ -5,7 +5,7 @@ from torchaug.image.dropout import CoarseDropout, Cutout, MaskDropout, PixelDrop
 from torchaug.image.erasing import RandomErasing
 from torchaug.image.grids import GridDropout, GridMask, RandomPatchDropout
 from torchaug.image.noise import MultiplicativeNoise, SaltAndPepper, ShotNoise, SpeckleNoise
-from torchaug.image.pixels import Denormalize, Identity, ToImage
+from torchaug.image.pixels import Denormalize, Identity, ToImage, ToMemoryFormat
 from torchaug.transform import Layer
 
 ZOO: dict[str, Layer] = {
@@ -28,6 +28,7 @@ ZOO: dict[str, Layer] = {
     "denormalize": Denormalize([0.1, 0.2, 0.3], [0.2, 0.3, 0.4]),
     "identity": Identity(),
     "to_image": ToImage(),
+    "channels_last": ToMemoryFormat(),
     "jpeg": JPEG((5, 95)),
     "downscale": Downscale((0.2, 0.9), p=1.0),
     "downscale_bilinear": Downscale((0.2, 0.9), "bilinear", p=1.0),

@@ -7,13 +7,29 @@ five numbers; "XYXYXYXY", the corners clockwise from the one that is top left wi
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 BoxFormat = Literal["XYXY", "XYWH", "CXCYWH", "XYWHR", "CXCYWHR", "XYXYXYXY"]
 Clamping = Literal["soft", "hard"] | None
+
+
+class BoxForm(NamedTuple):
+    """What boxes are given back as."""
+
+    format: BoxFormat | None = None
+    """None: the format they came in."""
+    clamping: Clamping | Literal["kept"] = "kept"
+    """The mode of tv_tensors; "kept": theirs."""
+
+    def then(self, later: BoxForm) -> BoxForm:
+        """What a later step wants, and this where it wants nothing."""
+        return BoxForm(later.format or self.format, self.clamping if later.clamping == "kept" else later.clamping)
+
+
+AS_IT_CAME = BoxForm()
 
 _NUMBERS: dict[str, int] = {"XYXY": 4, "XYWH": 4, "CXCYWH": 4, "XYWHR": 5, "CXCYWHR": 5, "XYXYXYXY": 8}
 _TINY = 1e-30

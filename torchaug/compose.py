@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from torchaug.batch import Batch
+from torchaug.boxes import AS_IT_CAME, BoxForm
 from torchaug.foreign import Foreign, PerSample
 from torchaug.keys import choice, permutation
 from torchaug.memory import Room
@@ -24,7 +25,6 @@ from torchaug.transform import (
     Sizes,
     Transform,
     WritingRun,
-    full_precision,
     plan,
     probability,
 )
@@ -57,6 +57,16 @@ class Container(Layer):
 
     def leaves(self) -> list[Transform]:
         return [leaf for child in self._layers() for leaf in child.leaves()]
+
+    @property
+    def box_form(self) -> BoxForm:
+        for child in self._layers():
+            if child.box_form != AS_IT_CAME:
+                raise ValueError(
+                    f"{type(self).__name__}: steps that set the form of boxes must stand in a Compose, since a batch has one "
+                    f"for all samples, got {type(child).__name__}"
+                )
+        return AS_IT_CAME
 
     def runs(self) -> list[Run]:
         """The plan: neighbouring leaves grouped into runs. Made anew where the leaves changed."""
@@ -137,8 +147,7 @@ class Container(Layer):
             for step, call in zip(run.steps, mine, strict=True):
                 canvas, size = _after(step, call, canvas, size)
         for stage in reversed(stages):
-            with full_precision(batch):
-                batch = stage[0].undo(batch, *stage[1:])
+            batch = stage[0].play_back(batch, *stage[1:])
         return batch
 
     def explain(self) -> str:
@@ -284,6 +293,13 @@ class Compose(Container):
     def route(self, u: Tensor, chosen: Tensor) -> list[Call]:
         parts = u.split(self.children_columns, dim=1)
         return [call for child, part in zip(self._layers(), parts, strict=True) for call in child.route(part, chosen)]
+
+    @property
+    def box_form(self) -> BoxForm:
+        form = AS_IT_CAME
+        for child in self._layers():
+            form = form.then(child.box_form)
+        return form
 
 
 class RandomApply(Container):

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from torchaug.batch import Batch
-from torchaug.transfer import moved
-from torchaug.transform import Alone, Call, Folding, Run, Transform
+from torchaug.clips import Clips
+from torchaug.transform import Alone, Call, Folding, Run, Transform, seen
 
 
 class Foreign(Transform):
@@ -34,9 +34,7 @@ class Foreign(Transform):
 
 class _ForeignRun(Alone):
     def play(self, batch: Batch, calls: Sequence[Call]) -> Batch:
-        return self.apply(
-            batch, moved(list(calls), batch.device)
-        )  # a function that is not ours may want torch.autocast
+        return seen(self.steps, self.apply_there, batch, calls)  # a function that is not ours may want torch.autocast
 
     def undo(self, batch: Batch, calls: Sequence[Call], canvas: tuple[int, int], size: Tensor | None) -> Batch:
         raise ValueError(
@@ -57,6 +55,8 @@ class Lambda(Foreign):
     0.5
     """
 
+    clips: Clips = "whole"
+
     def transform(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
         return select(chosen, self.function(batch), batch)
 
@@ -66,7 +66,7 @@ class PerSample(Foreign):
 
     Each image is passed by itself, so the images must come out alike in shape and dtype. The sample's key seeds torch's
     CPU generator around the call, and the generator's state is put back afterwards: torchvision's random transforms
-    then give the same sample the same augmentation, whatever the batch. Masks, boxes and keypoints are not passed.
+    then give the same sample, or each frame of a video, the same augmentation, whatever the batch. Masks, boxes and keypoints are not passed.
 
     Args:
         function: takes and returns a tensor (C, H, W).

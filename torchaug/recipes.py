@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchaug.batch import pack
 from torchaug.compose import Compose, OneOf, RandomApply
 from torchaug.image.blur import GaussianBlur
 from torchaug.image.color import ColorJitter, RandomGrayscale
@@ -37,6 +36,7 @@ from torchaug.image.sizes import LongestMaxSize
 from torchaug.image.timm import timm_augment
 from torchaug.image.tone import RandomGamma, RandomInvert, RandomSolarize
 from torchaug.keys import fold_in, fresh_keys
+from torchaug.packing import pack
 from torchaug.transform import Layer
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

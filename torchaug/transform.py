@@ -8,7 +8,7 @@ only gate their leaves (which samples a leaf acts on), so a per-sample choice co
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, cast
 
@@ -16,9 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree
 
-from torchaug.batch import Batch, pack
+from torchaug.batch import Batch
+from torchaug.boxes import AS_IT_CAME, BoxForm, Clamping
+from torchaug.clips import Clips, as_channels, as_frames, frame_draws, from_channels, from_frames, repeated
 from torchaug.keys import fresh_keys, uniforms
 from torchaug.memory import Room
+from torchaug.packing import pack
 from torchaug.signature import arguments_text
 from torchaug.transfer import moved
 
@@ -59,16 +62,19 @@ class Folding:
     Args:
         geometry: "folded": neighbouring steps become one matrix and one resampling; "sequential": one resampling each.
         color: "exact": each step clamps as torchvision does; "folded": one matrix, clamped once.
+        clamping: None where geometry leaves upright boxes unclamped; set by the steps of a list (`Transform.folding_after`).
     """
 
     geometry: Literal["folded", "sequential"] = "folded"
     color: Literal["exact", "folded"] = "exact"
+    clamping: Clamping = "soft"
 
 
 class Layer(nn.Module, ABC):
     """Anything that can be called on data, with torchvision v2's calling convention.
 
-    Shape: image (B, C, H, W) or one (C, H, W) or PIL, uint8 or floating point in [0, 1]; labels as in `Batch`.
+    Shape: image (B, C, H, W) or one (C, H, W) or PIL, uint8 or floating point in [0, 1]; labels as in `Batch`. A video
+    (B, T, C, H, W) or one (T, C, H, W) has one key, and so one set of numbers, for all its frames.
     """
 
     @property
@@ -88,18 +94,23 @@ class Layer(nn.Module, ABC):
     def play(self, batch: Batch, params: Params) -> Batch:
         """Apply what was drawn. Pure: draws nothing, keeps nothing, never waits for the device."""
 
+    @property
+    def box_form(self) -> BoxForm:
+        """What boxes are given back as."""
+        return AS_IT_CAME
+
     def forward(self, *inputs: Any, keys: Tensor | None = None, generator: torch.Generator | None = None) -> Any:
         """Transform the inputs and return the same structure.
 
         Args:
             inputs: a tensor, PIL image, tv_tensor, `Batch`, list of images, or tuples and dicts of these; what is
-                neither an image nor its mask, boxes or keypoints passes through.
+                neither an image or video nor its mask, boxes or keypoints passes through.
             keys: (B,) int64, the randomness of each sample (`torchaug.keys.sample_keys`), on the host (less work for a
                 GPU) or beside the batch; by default the batch's own `key`, or else one draw from `generator`, or else
                 from torch's default generator.
             generator: see `keys`.
         """
-        batch, unpack = pack(inputs, type(self).__name__)
+        batch, unpack = pack(inputs, type(self).__name__, self.box_form)
         return unpack(self.play(batch, self.draw(batch, keys=keys, generator=generator)))
 
     def draw(self, batch: Batch, *, keys: Tensor | None = None, generator: torch.Generator | None = None) -> Params:
@@ -168,7 +179,8 @@ def canvas_of(batch: Batch) -> Canvas | None:
     """Height and width that geometry acts on, the image's or else the mask's; or depth, height and width of volumes."""
     if batch.volume is not None:
         return cast(Canvas, tuple(batch.volume.shape[2:]))
-    plane = batch.image if batch.image is not None else batch.mask
+    planes = (batch.image, batch.video, batch.mask)
+    plane = next((plane for plane in planes if plane is not None), None)
     return None if plane is None else (plane.shape[-2], plane.shape[-1])
 
 
@@ -206,6 +218,10 @@ class Transform(Layer):
     differentiable: Literal[0, 1, 2] = 2
     """How often what comes out can be differentiated by the input (with probability one): adversarial training needs it
     once, the gradient penalties of a GAN twice."""
+    clips: Clips = "frames"
+    """How it sees a video: `torchaug.clips.Clips`."""
+    fresh: slice | None = None
+    """The columns of `u`, two or more, that each frame of a video draws anew: those that seed the noise of a sensor."""
 
     def __init__(self, p: float = 1.0) -> None:
         super().__init__()
@@ -225,7 +241,7 @@ class Transform(Layer):
         """
         if u is None or chosen is None:
             return super().apply(batch)
-        return self.transform(batch, u, chosen)
+        return seen([self], lambda images, calls: self.transform(images, *calls[0]), batch, [Call(u, chosen)])
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         """The drawn parameters by name, (B, ...) each, from `u` (B, uniforms) and the images' sizes."""
@@ -255,6 +271,10 @@ class Transform(Layer):
         """A new run that starts with this transform; neighbours may join it."""
         return Alone(self)
 
+    def folding_after(self, before: Folding) -> Folding:
+        """How the runs after it fold, given how those before it do."""
+        return before
+
     @property
     def columns(self) -> int:
         return 0 if self.always else 1 + self.uniforms
@@ -276,6 +296,27 @@ class Transform(Layer):
         return self.run(Folding()).play(batch, [call])
 
 
+def seen(
+    steps: Sequence[Transform], apply: Callable[[Batch, Sequence[Call]], Batch], batch: Batch, calls: Sequence[Call]
+) -> Batch:
+    """`apply` of a batch and calls of `steps`; of a video as these see it (`Transform.clips`), and put together again."""
+    way = steps[0].clips
+    if batch.video is None or way == "whole":
+        return apply(batch, calls)
+    if way == "refused":
+        raise TypeError(
+            f"{type(steps[0]).__name__}: expected images, got a video; pass its frames as a batch of images"
+        )
+    if way == "channels":
+        return from_channels(apply(as_channels(batch), calls), batch)
+    frames, images = batch.video.shape[1], as_frames(batch)
+    calls = [
+        Call(frame_draws(call.u, frames, step.fresh), repeated(call.chosen, frames))
+        for step, call in zip(steps, calls, strict=True)
+    ]
+    return from_frames(apply(images, calls), images, batch)
+
+
 @dataclass
 class Run(ABC):
     """Neighbouring transforms that are applied together."""
@@ -287,11 +328,27 @@ class Run(ABC):
     def play(self, batch: Batch, calls: Sequence[Call]) -> Batch:
         """`apply`, in full precision whatever torch.autocast says, with what was drawn elsewhere taken to the batch."""
         with full_precision(batch):
-            return self.apply(batch, calls if self.plans_apart(batch) else moved(list(calls), batch.device))
+            return seen(self.steps, self.apply_there, batch, calls)
+
+    def apply_there(self, batch: Batch, calls: Sequence[Call]) -> Batch:
+        """`apply`, with what was drawn elsewhere taken to the batch."""
+        return self.apply(batch, calls if self.plans_apart(batch) else moved(list(calls), batch.device))
 
     def plans_apart(self, batch: Batch) -> bool:
         """Whether `apply` takes calls on another device than the batch's, and moves only what it works out of them."""
         return False
+
+    def play_back(self, batch: Batch, calls: Sequence[Call], canvas: Canvas, size: Tensor | None) -> Batch:
+        """`undo`, in full precision; of a video frame by frame."""
+
+        def undo(images: Batch, calls: Sequence[Call]) -> Batch:
+            before = size
+            if before is not None and len(calls[0].u) != len(before):
+                before = repeated(before, len(calls[0].u) // len(before))
+            return self.undo(images, calls, canvas, before)
+
+        with full_precision(batch):
+            return seen(self.steps, undo, batch, calls)
 
     @abstractmethod
     def refuses(self, step: Transform) -> str | None:
@@ -350,6 +407,7 @@ def plan(leaves: Sequence[Transform], folding: Folding) -> list[Run]:
             if runs:
                 runs[-1].ended = reason or ""
             runs.append(leaf.run(folding))
+        folding = leaf.folding_after(folding)
     return runs
 
 

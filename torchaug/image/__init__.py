@@ -30,7 +30,14 @@ from torchaug.image.illumination import (
     RandomLinearCornerIllumination,
     RandomLinearIllumination,
 )
-from torchaug.image.labels import ClampBoundingBoxes, ClampKeyPoints, SanitizeBoundingBoxes, SanitizeKeyPoints
+from torchaug.image.labels import (
+    ClampBoundingBoxes,
+    ClampKeyPoints,
+    ConvertBoundingBoxFormat,
+    SanitizeBoundingBoxes,
+    SanitizeKeyPoints,
+    SetClampingMode,
+)
 from torchaug.image.lenses import Fisheye, OpticalDistortion
 from torchaug.image.light import FancyPCA, ISONoise, PlanckianJitter
 from torchaug.image.mix import Mix
@@ -48,6 +55,7 @@ from torchaug.image.pixels import (
     Normalize,
     ToDtype,
     ToImage,
+    ToMemoryFormat,
 )
 from torchaug.image.plasma import RandomPlasmaBrightness, RandomPlasmaContrast, RandomPlasmaShadow
 from torchaug.image.pointwise import Color, Pixels, Pointwise
@@ -56,10 +64,12 @@ from torchaug.image.rotation import RandomAffine, RandomRotation
 from torchaug.image.sharpen import Emboss, RingingOvershoot, UnsharpMask
 from torchaug.image.shuffle import RandomGridShuffle
 from torchaug.image.sizes import LongestMaxSize, RandomResize, RandomShortestSize, ScaleJitter, SmallestMaxSize
+from torchaug.image.superpixels import Superpixels
 from torchaug.image.survival import LabelSurvival, label_survival
 from torchaug.image.symmetry import RandomD4, RandomRotation90, RandomTranspose
 from torchaug.image.timm import TimmAugMix, TimmAutoAugment, TimmRandAugment, timm_augment
 from torchaug.image.tint import (
+    RGB,
     Desaturate,
     Grayscale,
     HueSaturationValue,
@@ -77,6 +87,7 @@ from torchaug.image.tone import (
     RandomToneCurve,
     SolarizeAdd,
 )
+from torchaug.image.video import UniformTemporalSubsample
 from torchaug.image.views import FiveCrop, TenCrop
 from torchaug.image.warp import Geometric, Warp
 from torchaug.image.weather import RandomFog, RandomShadow, RandomSnow, RandomSunFlare
@@ -85,6 +96,7 @@ __all__ = [
     "ADA",
     "CLAHE",
     "JPEG",
+    "RGB",
     "AdaptiveP",
     "AdvancedBlur",
     "AtLeastOneBBoxRandomCrop",
@@ -100,6 +112,7 @@ __all__ = [
     "CoarseDropout",
     "Color",
     "ColorJitter",
+    "ConvertBoundingBoxFormat",
     "CopyPaste",
     "CropNonEmptyMaskIfExists",
     "CropOrPad",
@@ -203,11 +216,13 @@ __all__ = [
     "SanitizeBoundingBoxes",
     "SanitizeKeyPoints",
     "ScaleJitter",
+    "SetClampingMode",
     "ShiftScaleRotate",
     "ShotNoise",
     "SmallestMaxSize",
     "SolarizeAdd",
     "SpeckleNoise",
+    "Superpixels",
     "SwitchMix",
     "TenCrop",
     "ThinPlateSpline",
@@ -217,8 +232,10 @@ __all__ = [
     "TimmRandAugment",
     "ToDtype",
     "ToImage",
+    "ToMemoryFormat",
     "ToSepia",
     "TrivialAugmentWide",
+    "UniformTemporalSubsample",
     "UnsharpMask",
     "Warp",
     "XYMasking",

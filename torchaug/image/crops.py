@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torchaug.batch import Batch
+from torchaug.clips import Clips
 from torchaug.image import arguments
 from torchaug.image.pads import EPSILON, centred, moved
 from torchaug.image.warp import Geometric
@@ -17,10 +18,14 @@ from torchaug.transform import Sizes
 
 
 class _LabelledCrop(Geometric):
-    """A crop in whole pixels that `guide` has found: top, left, height and width, (B, 4)."""
+    """A crop in whole pixels that `guide` has found: top, left, height and width, (B, 4).
+
+    One for each clip of a video: it looks at the labels of all frames.
+    """
 
     moves = "pixels"
     guided = True
+    clips: Clips = "channels"
 
     def matrix(self, u: Tensor, size: Sizes) -> Tensor:
         return moved(u[:, 0], u[:, 1])
@@ -146,10 +151,11 @@ class RandomIoUCrop(_RaggedCrop):
         if before.boxes is None or after.boxes is None:
             return after
         gone = chosen[:, None] & ~_contains_centres(u[:, None], before.boxes.to(u.dtype))
-        labels = after.box_labels
+        labels, weights = after.box_labels, after.box_weights
         return after.replace(
             boxes=torch.where(gone[..., None], 0, after.boxes),
             box_labels=None if labels is None else torch.where(gone, -1, labels),
+            box_weights=None if weights is None else torch.where(gone, 0, weights),
         )
 
 
@@ -252,7 +258,7 @@ class CropNonEmptyMaskIfExists(_FixedCrop):
         height: of the part, at most the image's.
         width: of the part, at most the image's.
         ignore_values: classes that count as empty, besides 0.
-        ignore_channels: planes of the mask that do not count.
+        ignore_channels: planes of the mask that do not count; not for videos.
         p: chance per sample.
 
     >>> mask = torch.zeros(1, 1, 32, 32, dtype=torch.int64)
@@ -274,6 +280,8 @@ class CropNonEmptyMaskIfExists(_FixedCrop):
     ) -> None:
         super().__init__(height, width, p)
         self.ignore_values, self.ignore_channels = ignore_values, ignore_channels
+        if self.ignore_channels:
+            self.clips = "refused"  # the planes of all frames stand in one row
 
     def guide(self, batch: Batch, u: Tensor, chosen: Tensor, size: Sizes) -> Tensor:
         if batch.mask is None:

@@ -19,7 +19,8 @@ class DetectionMixUp(PairMix):
     """Blend each image with another's and keep the boxes of both (Zhang et al., "Bag of Freebies for Object Detection", 2019).
 
     `MixUp` with lambda near a half, so that both images' objects are seen, as YOLOX and Ultralytics' YOLO draw it. Boxes
-    (B, N, 4) become (B, 2N, 4). See `Mix` for the other labels.
+    (B, N, 4) become (B, 2N, 4), and their weights, where the batch has `box_weights`, are weighed by lambda and 1 -
+    lambda, as GluonCV weighs each box's loss. See `Mix` for the other labels.
 
     Args:
         alpha: of the Beta(alpha, alpha) law of lambda.
@@ -56,7 +57,7 @@ class CopyPaste(PairMix):
     What an object is: with masks of instances, bool (B, N, H, W), plane i its pixels (that of box i, where there are
     boxes): then masks become (B, 2N, H, W), and boxes are those of what is still seen. With a mask of class numbers
     (B, 1, H, W), the pixels in its box that are not 0. Without a mask, its box. Label and weight stay. See `Mix` for boxes
-    and keypoints.
+    and keypoints. Videos are refused: their objects move.
 
     Args:
         chance: of each object to be pasted.
@@ -72,6 +73,7 @@ class CopyPaste(PairMix):
     """
 
     uniforms = 4
+    clips = "refused"
     mixes_label = False
 
     def __init__(self, chance: float = 0.5, min_area: float = 1.0, min_visibility: float = 0.1, p: float = 1.0) -> None:
@@ -105,22 +107,18 @@ class CopyPaste(PairMix):
     def follow(self, batch: Batch, partner: Tensor, mixture: Mixture, mixes: Tensor) -> dict[str, Tensor]:
         if mixture.pasted is None or batch.mask is None:
             return super().follow(batch, partner, mixture, mixes)
-        changes = super().follow(batch.replace(mask=None, boxes=None, box_labels=None), partner, mixture, mixes)
+        unboxed = batch.replace(mask=None, boxes=None, box_labels=None, box_weights=None)
+        changes = super().follow(unboxed, partner, mixture, mixes)
         left = batch.mask & ~mixture.pasted.any(1, keepdim=True)
         if batch.boxes is None:
             return changes | {"mask": torch.cat([left, mixture.pasted], 1)}
         tight, share = mix_labels.boxes_around(batch.boxes, batch.mask, left)
         kept = (share == 1) | mix_labels.large_enough(tight, share, self.min_area, self.min_visibility)
-        added = mixture.pasted.any(3).any(2)
-        labels = batch.box_labels
-        boxes, box_labels = mix_labels.join(
-            [
-                mix_labels.keep_boxes(tight, labels, kept),
-                mix_labels.keep_boxes(batch.boxes[partner], None if labels is None else labels[partner], added),
-            ]
-        )
-        changes |= {"mask": torch.cat([left & kept[..., None, None], mixture.pasted], 1), "boxes": boxes}
-        return changes if box_labels is None else changes | {"box_labels": box_labels}
+        boxes = mix_labels.boxes_of(batch)
+        theirs = boxes.of(partner)
+        parts = [boxes.kept(tight, kept), theirs.kept(theirs.boxes, mixture.pasted.any(3).any(2))]
+        changes["mask"] = torch.cat([left & kept[..., None, None], mixture.pasted], 1)
+        return changes | mix_labels.joined(parts).fields()
 
 
 def _covered(boxes: Tensor, picked: Tensor, canvas: tuple[int, int]) -> Tensor:
@@ -138,7 +136,7 @@ class RandomTransplantation(PairMix):
 
     Sellner et al., "Semantic segmentation of surgical hyperspectral images under geometric domain shifts" (2023). The class
     is drawn evenly from those that the partner's mask has. Masks must be class numbers (B, 1, H, W). Label and weight
-    stay. See `Mix` for boxes and keypoints.
+    stay. See `Mix` for boxes and keypoints. Videos are refused: their objects move.
 
     Args:
         num_classes: of the mask; other numbers (255 for unknown, say) are never drawn.
@@ -153,6 +151,7 @@ class RandomTransplantation(PairMix):
     """
 
     uniforms = 3
+    clips = "refused"
     mixes_label = False
 
     def __init__(self, num_classes: int, excluded_labels: Sequence[int] = (), p: float = 0.5) -> None:

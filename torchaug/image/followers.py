@@ -20,19 +20,22 @@ def move_keypoints(keypoints: Tensor, path: Path) -> Tensor:
     return _like(torch.where(path.still()[:, None, None], at, moved), keypoints)
 
 
-def move_boxes(boxes: Tensor, path: Path, size: Sizes) -> Tensor:
+def move_boxes(boxes: Tensor, path: Path, size: Sizes, clamp: bool = True) -> Tensor:
     """Boxes moved to the output.
 
     Args:
-        boxes: (B, N, 4) upright: the smallest upright boxes around the moved ones come out, clamped to the output's
-            `size`; or (B, N, 8) corners: moved as they are.
+        boxes: (B, N, 4) upright: the smallest upright boxes around the moved ones come out; or (B, N, 8) corners: moved as
+            they are.
         path: of the geometry.
         size: of the output.
+        clamp: upright boxes to the output.
     """
     at = boxes.to(torch.float64 if boxes.dtype == torch.float64 else torch.float32)
     if boxes.shape[-1] == 8:
         return _like(_moved(at.unflatten(-1, (4, 2)), path).flatten(-2), boxes)
     outline = _moved(_outline(at, 1 if path.matrix is not None else EDGE), path)
+    if not clamp:
+        return _like(torch.cat([outline.amin(-2), outline.amax(-2)], -1), boxes)
     limit = torch.stack([size.width, size.height], 1)[:, None].to(at.dtype)  # (B, 1, 2)
     low, high = outline.amin(-2), outline.amax(-2)
     clamped = [torch.minimum(corner.clamp(min=0), limit) for corner in (low, high)]

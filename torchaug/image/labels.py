@@ -1,14 +1,17 @@
-"""Boxes and keypoints put in order: clamped to the image, or dropped where nothing is left of them."""
+"""Boxes and keypoints put in order: clamped to the image, dropped where nothing is left of them, in another format."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from torchaug.batch import Batch
-from torchaug.boxes import Clamping, clamp_boxes, sides
+from torchaug.boxes import BoxForm, BoxFormat, Clamping, clamp_boxes, sides
 from torchaug.image import arguments
-from torchaug.transform import Transform, canvas_of
+from torchaug.transform import Folding, Transform, canvas_of
 
 
 class ClampBoundingBoxes(Transform):
@@ -41,6 +44,74 @@ class ClampBoundingBoxes(Transform):
         return batch.replace(boxes=clamp_boxes(batch.boxes, height, width, self.clamping_mode))
 
 
+class SetClampingMode(Transform):
+    """Set how the steps after it keep boxes within their images, as torchvision's transform of this name.
+
+    Upright boxes are clamped by every run of geometric steps, or with None by none of those that follow in a `Compose`.
+    Rotated boxes are clamped once, where tv_tensors go back to the caller, by the mode that was set last. tv_tensors get
+    the mode as their `clamping_mode`.
+
+    Args:
+        clamping_mode: "soft", "hard" or None: see `ClampBoundingBoxes`.
+
+    >>> from torchaug import Compose
+    >>> from torchaug.image import RandomTranslate
+    >>> batch = Batch(image=torch.zeros(1, 3, 8, 8), boxes=torch.tensor([[[-3.0, 2.0, 5.0, 9.0]]]))
+    >>> Compose([SetClampingMode(None), RandomTranslate((0.0, 0.0))])(batch).boxes.tolist()
+    [[[-3.0, 2.0, 5.0, 9.0]]]
+    """
+
+    always = True
+    clips = "whole"
+
+    def __init__(self, clamping_mode: Clamping) -> None:
+        super().__init__()
+        modes: tuple[Clamping, ...] = ("soft", "hard", None)
+        self.clamping_mode: Clamping = arguments.one_of(clamping_mode, "SetClampingMode", "clamping_mode", modes)
+
+    @property
+    def box_form(self) -> BoxForm:
+        return BoxForm(clamping=self.clamping_mode)
+
+    def folding_after(self, before: Folding) -> Folding:
+        return replace(before, clamping=self.clamping_mode)
+
+    def transform(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
+        return batch
+
+
+class ConvertBoundingBoxFormat(Transform):
+    """Give boxes back in another format, as torchvision's transform of this name.
+
+    tv_tensors change their format; plain tensors of boxes, which come in as XYXY or as corners, come out in it. Wherever it
+    stands in a `Compose`, it acts at the end: the other steps, and a `Batch` that is passed, have XYXY or corners.
+
+    Args:
+        format: "XYXY", "XYWH" or "CXCYWH" for upright boxes, "XYWHR", "CXCYWHR" or "XYXYXYXY" for rotated ones; or
+            torchvision's `BoundingBoxFormat`.
+
+    >>> sample = {"image": torch.zeros(3, 8, 8), "boxes": torch.tensor([[1.0, 2.0, 5.0, 8.0]])}
+    >>> ConvertBoundingBoxFormat("XYWH")(sample)["boxes"].tolist()
+    [[1.0, 2.0, 4.0, 6.0]]
+    """
+
+    always = True
+    acts = False
+
+    def __init__(self, format: BoxFormat) -> None:
+        super().__init__()
+        name: BoxFormat = getattr(format, "value", format)
+        name = name.upper() if isinstance(name, str) else name  # type: ignore[assignment]
+        self.format: BoxFormat = arguments.one_of(name, "ConvertBoundingBoxFormat", "format", get_args(BoxFormat))
+
+    @property
+    def box_form(self) -> BoxForm:
+        return BoxForm(format=self.format)
+
+    def transform(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
+        return batch
+
+
 class ClampKeyPoints(Transform):
     """Clamp keypoints to the centres of their image's pixels, as torchvision's transform of this name.
 
@@ -65,13 +136,13 @@ class ClampKeyPoints(Transform):
 class SanitizeBoundingBoxes(Transform):
     """Drop boxes that are too small or reach out of their image, as torchvision's transform of this name.
 
-    A batch has a fixed number of places for boxes, so that nothing waits for the device: a dropped box becomes zeros, and
-    its class -1.
+    A batch has a fixed number of places for boxes, so that nothing waits for the device: a dropped box becomes zeros,
+    its class -1 and its weight 0.
 
     Args:
         min_size: least width and height in pixels, at least 1.
         min_area: least area in pixels, at least 1.
-        compact: move the boxes that are kept to the front, in their order, and their classes with them.
+        compact: move the boxes that are kept to the front, in their order, and their classes and weights with them.
         instance_masks: the planes of the mask (B, N, H, W) belong to the boxes: they are emptied, and move, with them.
 
     Call `ClampBoundingBoxes` before where rotated boxes that reach out of the image should be kept.
@@ -101,6 +172,8 @@ class SanitizeBoundingBoxes(Transform):
         changes: dict[str, Tensor | None] = {"boxes": _blanked(boxes, valid, 0)}
         if batch.box_labels is not None:
             changes["box_labels"] = _blanked(batch.box_labels, valid, -1)
+        if batch.box_weights is not None:
+            changes["box_weights"] = _blanked(batch.box_weights, valid, 0)
         if self.instance_masks and batch.mask is not None:
             if batch.mask.shape[1] != boxes.shape[1]:
                 raise ValueError(

@@ -187,6 +187,7 @@ class ISONoise(Adjustment):
     """
 
     uniforms = 6
+    fresh = slice(2, 6)
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from torchaug.batch import Batch
+from torchaug.clips import Clips
 from torchaug.image import arguments, mix_labels
 from torchaug.image.resample import as_dtype, as_float, in_chunks
 from torchaug.keys import quantile
@@ -46,8 +47,11 @@ class Mix(Transform):
     Labels: class numbers (B,) become soft labels (B, num_classes) that sum to 1, for samples that are not chosen too; soft
     labels are mixed as they are; `weight` (B,) likewise. Masks follow the pixels (class numbers cannot be blended).
     Boxes, box labels, keypoints and `visible` of all images are joined: (B, N, ...) becomes (B, 2N, ...), boxes shrunk
-    to what is seen of them; zeros and -1 where there is none, and points that are covered are not visible.
+    to what is seen of them; zeros and -1 where there is none, and points that are covered are not visible. `box_weights`
+    are joined too, times the share of their image where two are blended; what is pasted keeps its weight.
     Other fields stay the sample's own. In evaluation nothing is changed: class numbers stay class numbers.
+
+    Of videos whole clips are mixed, every frame of one with that of the other, in the same way.
 
     Laws that need a table hold it as a buffer: move the module to the device before a CUDA graph is captured.
 
@@ -58,6 +62,7 @@ class Mix(Transform):
 
     quantiles: Tensor
     """Of lambda's law, where it has one: a buffer."""
+    clips: Clips = "channels"
     mixes_label = True
     """Whether label and weight are mixed, or stay."""
     smoothing = 0.0
@@ -115,10 +120,11 @@ class PairMix(Mix):
             return _there(changes)
         own, other = _seen(batch, mixture)
         if batch.boxes is not None:
-            joined = self._boxes(batch.boxes, batch.box_labels, own, mixes)
-            labels = None if batch.box_labels is None else batch.box_labels[partner]
-            added = self._boxes(batch.boxes[partner], labels, other, None)
-            changes["boxes"], changes["box_labels"] = mix_labels.join([joined, added])
+            boxes, blend = mix_labels.boxes_of(batch), mixture.blend
+            stay = self._boxes(boxes, own, mixes).weighing(blend)
+            added = self._boxes(boxes.of(partner), other, None)
+            added = added.weighing(None if blend is None else torch.where(blend < 1, 1 - blend, 1))
+            changes |= mix_labels.joined([stay, added]).fields()
         if batch.keypoints is not None and batch.visible is not None:
             points = batch.keypoints, batch.keypoints[partner]
             shown = batch.visible & (mix_labels.visible_points(points[0], own) | ~mixes[:, None])
@@ -134,15 +140,13 @@ class PairMix(Mix):
             )
         return mix_pixels(mask, partner, mixture)
 
-    def _boxes(
-        self, boxes: Tensor, labels: Tensor | None, seen: Tensor, mixes: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
+    def _boxes(self, boxes: mix_labels.Boxes, seen: Tensor, mixes: Tensor | None) -> mix_labels.Boxes:
         """What is left of boxes; bit-equal but where `mixes`."""
-        tight, share = mix_labels.visible_boxes(boxes, seen)
+        tight, share = mix_labels.visible_boxes(boxes.boxes, seen)
         kept = mix_labels.large_enough(tight, share, self.min_area, self.min_visibility)
         if mixes is not None:
-            tight, kept = torch.where(mixes[:, None, None], tight, boxes), kept | ~mixes[:, None]
-        return mix_labels.keep_boxes(tight, labels, kept)
+            tight, kept = torch.where(mixes[:, None, None], tight, boxes.boxes), kept | ~mixes[:, None]
+        return boxes.kept(tight, kept)
 
 
 def _there(changes: dict[str, Tensor | None]) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -57,6 +58,49 @@ def mixed(values: Tensor, parts: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
     """`values` (B, ...) mixed of `parts`: whose (B,), and with which share (B,)."""
     shape = (-1, *[1] * (values.ndim - 1))
     return torch.stack([values[whose] * share.view(shape) for whose, share in parts]).sum(0)
+
+
+class Boxes(NamedTuple):
+    """Boxes (B, N, 4), and their labels and weights (B, N), where they have these."""
+
+    boxes: Tensor
+    box_labels: Tensor | None = None
+    box_weights: Tensor | None = None
+
+    def of(self, whose: Tensor) -> Boxes:
+        """Those of other samples (B,)."""
+        return Boxes(*(None if value is None else value[whose] for value in self))  # type: ignore[arg-type]
+
+    def kept(self, boxes: Tensor, where: Tensor) -> Boxes:
+        """`boxes` in the place of its own where (B, N); else none: zeros, -1 and 0."""
+        labels, weights = self.box_labels, self.box_weights
+        return Boxes(
+            torch.where(where[..., None], boxes, 0),
+            None if labels is None else torch.where(where, labels, -1),
+            None if weights is None else torch.where(where, weights, 0),
+        )
+
+    def weighing(self, share: Tensor | None) -> Boxes:
+        """With weights times a share (B,); as they are where there is none."""
+        if share is None or self.box_weights is None:
+            return self
+        return self._replace(box_weights=self.box_weights * share[:, None].to(self.box_weights.dtype))
+
+    def fields(self) -> dict[str, Tensor]:
+        """What a batch gets of them."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+
+def boxes_of(batch: Batch) -> Boxes:
+    """Those of a batch that has some."""
+    assert batch.boxes is not None
+    return Boxes(batch.boxes, batch.box_labels, batch.box_weights)
+
+
+def joined(parts: Sequence[Boxes]) -> Boxes:
+    """Boxes of several images as those of one."""
+    columns = ([value for value in values if value is not None] for values in zip(*parts, strict=True))
+    return Boxes(*(torch.cat(column, 1) if column else None for column in columns))  # type: ignore[arg-type]
 
 
 def visible_boxes(boxes: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,22 +181,11 @@ def visible_points(points: Tensor, seen: Tensor) -> Tensor:
     return inside & seen.flatten(1).gather(1, index)
 
 
-def keep_boxes(boxes: Tensor, labels: Tensor | None, kept: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Boxes (B, N, 4) and labels (B, N) where `kept` (B, N); else zeros and -1: no box."""
-    return torch.where(kept[..., None], boxes, 0), None if labels is None else torch.where(kept, labels, -1)
-
-
 def large_enough(boxes: Tensor, share: Tensor, min_area: float, min_visibility: float) -> Tensor:
     """(B, N) bool: which boxes have an area of at least `min_area` pixels, and are seen by at least `min_visibility`."""
     wide, tall = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).unbind(-1)
     area = wide * tall
     return (area > 0) & (area >= min_area) & (share > 0) & (share >= min_visibility)
-
-
-def join(parts: list[tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Tensor | None]:
-    """Boxes (B, N, 4) and labels (B, N) of several images as those of one."""
-    labels = [label for _, label in parts if label is not None]
-    return torch.cat([boxes for boxes, _ in parts], 1), torch.cat(labels, 1) if labels else None
 
 
 def check(batch: Batch, who: str, *, ragged: bool = False) -> Tensor:

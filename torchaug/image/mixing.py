@@ -233,6 +233,8 @@ class LabelSmoothing(Transform):
             [0.0500, 0.0500, 0.0500, 0.8500]])
     """
 
+    clips = "whole"
+
     def __init__(self, smoothing: float = 0.1, num_classes: int | None = None, p: float = 1.0) -> None:
         super().__init__(p)
         self.smoothing = arguments.number(smoothing, "LabelSmoothing", "smoothing", 0, 1)

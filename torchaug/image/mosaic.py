@@ -102,8 +102,8 @@ class Mosaic(Mix):
         if batch.mask is not None:
             changes["mask"] = _laid(batch.mask, tiles, self.size, batch.mask.new_zeros(1))
         if batch.boxes is not None:
-            parts = [self._boxes(batch.boxes, batch.box_labels, tile) for tile in tiles]
-            changes["boxes"], changes["box_labels"] = mix_labels.join(parts)
+            boxes = mix_labels.boxes_of(batch)
+            changes |= mix_labels.joined([self._boxes(boxes, tile) for tile in tiles]).fields()
         if batch.keypoints is not None and batch.visible is not None:
             points = [_points(batch.keypoints, batch.visible, tile) for tile in tiles]
             changes["keypoints"], changes["visible"] = (torch.cat(part, 1) for part in zip(*points, strict=True))
@@ -111,7 +111,9 @@ class Mosaic(Mix):
 
     def _fill(self, image: Tensor) -> Tensor:
         if len(self.fill) not in (1, image.shape[1]):
-            raise ValueError(f"Mosaic: fill has {len(self.fill)} numbers, the image {image.shape[1]} channels")
+            raise ValueError(
+                f"Mosaic: fill has {len(self.fill)} numbers, the image {image.shape[1]} channels (of all frames, in a video)"
+            )
         return per_channel([round(v * 255) if image.dtype == torch.uint8 else v for v in self.fill], image)
 
     def _tiles(self, u: Tensor, chosen: Tensor, size: Sizes) -> list[_Tile]:
@@ -129,16 +131,16 @@ class Mosaic(Mix):
             tiles.append(_Tile(source, left, top, x0, y0, x1, y1))
         return tiles
 
-    def _boxes(self, boxes: Tensor, labels: Tensor | None, tile: _Tile) -> tuple[Tensor, Tensor | None]:
+    def _boxes(self, boxes: mix_labels.Boxes, tile: _Tile) -> mix_labels.Boxes:
         """A tile's boxes on the canvas, clipped to the part that it fills."""
-        moved = boxes[tile.source] + torch.stack([tile.left, tile.top] * 2, 1)[:, None]
+        boxes = boxes.of(tile.source)
+        moved = boxes.boxes + torch.stack([tile.left, tile.top] * 2, 1)[:, None]
         low, high = torch.stack([tile.x0, tile.y0], 1)[:, None], torch.stack([tile.x1, tile.y1], 1)[:, None]
         corners = [torch.minimum(torch.maximum(corner, low), high) for corner in (moved[..., :2], moved[..., 2:])]
         clipped = torch.cat(corners, -1)
         share = (corners[1] - corners[0]).prod(-1) / (moved[..., 2:] - moved[..., :2]).prod(-1).clamp(min=1e-12)
         kept = mix_labels.large_enough(clipped, share, self.min_area, self.min_visibility)
-        labels = None if labels is None else labels[tile.source]
-        return mix_labels.keep_boxes(clipped.to(boxes.dtype), labels, kept)
+        return boxes.kept(clipped.to(boxes.boxes.dtype), kept)
 
 
 def _centred(length: Tensor, crop: int) -> Tensor:

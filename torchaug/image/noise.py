@@ -30,6 +30,7 @@ class SaltAndPepper(Pointwise):
     """
 
     uniforms = 4
+    fresh = slice(2, 4)
 
     def __init__(
         self,
@@ -71,6 +72,7 @@ class ShotNoise(Pointwise):
     """
 
     uniforms = 3
+    fresh = slice(1, 3)
     differentiable = 0
 
     def __init__(self, scale_range: float | Sequence[float] = (0.1, 0.3), p: float = 0.5) -> None:
@@ -96,7 +98,7 @@ class MultiplicativeNoise(Pointwise):
     Args:
         multiplier: range (low, high) of the factor.
         per_channel: whether each channel has its own.
-        elementwise: whether each pixel has its own.
+        elementwise: whether each pixel has its own, and each frame of a video.
         p: chance per sample.
 
     The result is kept in [0, 1].
@@ -117,6 +119,7 @@ class MultiplicativeNoise(Pointwise):
         super().__init__(p)
         self.multiplier = arguments.within(multiplier, "MultiplicativeNoise", "multiplier", 0)
         self.per_channel, self.elementwise = per_channel, elementwise
+        self.fresh = slice(0, 2) if elementwise else None
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {"seeds": u}
@@ -144,6 +147,7 @@ class SpeckleNoise(Pointwise):
     """
 
     uniforms = 3
+    fresh = slice(1, 3)
 
     def __init__(
         self, mean: float = 0.0, sigma: float | Sequence[float] = 0.1, clip: bool = True, p: float = 1.0

@@ -1,4 +1,4 @@
-"""Values: noise, normalisation, whitening and dtypes; the identity."""
+"""Values: noise, normalisation, whitening, dtypes and their layout; the identity."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ class GaussianNoise(Pointwise):
     """
 
     uniforms = 3
+    fresh = slice(1, 3)
 
     def __init__(
         self, mean: float = 0.0, sigma: float | tuple[float, float] = 0.1, clip: bool = True, p: float = 1.0
@@ -133,6 +134,35 @@ class ToDtype(Pointwise):
 
     def map(self, planes: Planes, numbers: dict[str, Tensor], frame: Frame) -> Planes:
         return [plane.double() for plane in planes] if self.dtype == torch.float64 else planes
+
+
+class ToMemoryFormat(Transform):
+    """Lay images out in memory as a network wants them; no value changes.
+
+    As the last step of a compiled `Compose` it costs nothing: the pass before it writes so. Uncompiled, it is a pass.
+
+    Args:
+        memory_format: torch.channels_last: the channels of a pixel side by side, which convolutions in half precision are
+            fastest with; torch.contiguous_format: plane after plane. Or these names.
+
+    >>> ToMemoryFormat()(torch.rand(2, 3, 4, 4)).is_contiguous(memory_format=torch.channels_last)
+    True
+    """
+
+    always = True
+
+    def __init__(self, memory_format: torch.memory_format | str = "channels_last") -> None:
+        super().__init__()
+        name = str(memory_format).removeprefix("torch.")
+        self.memory_format = arguments.one_of(name, "ToMemoryFormat", "memory_format", tuple(_FORMATS))
+
+    def transform(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
+        if batch.image is None:
+            raise TypeError(f"ToMemoryFormat: expected a batch with an image, got {sorted(batch.present())}")
+        return batch.replace(image=batch.image.contiguous(memory_format=_FORMATS[self.memory_format]))
+
+
+_FORMATS = {"channels_last": torch.channels_last, "contiguous_format": torch.contiguous_format}
 
 
 class LinearTransformation(Pixels):

@@ -87,7 +87,7 @@ def label_survival(layer: Layer, params: Params, batch: Batch) -> LabelSurvival:
         batch: before the transform.
 
     Raises:
-        TypeError: for a batch without image and mask.
+        TypeError: for a batch without image and mask, or of videos.
 
     >>> from torchaug.image import CenterCrop
     >>> boxes = torch.tensor([[[0.0, 0.0, 4.0, 8.0], [0.0, 0.0, 2.0, 2.0]]])
@@ -97,6 +97,8 @@ def label_survival(layer: Layer, params: Params, batch: Batch) -> LabelSurvival:
     >>> found.boxes_lost.tolist(), found.box_area_kept.tolist()
     ([1], [[0.25, 0.0]])
     """
+    if batch.video is not None:
+        raise TypeError("label_survival: expected images, got a video; pass its frames as a batch of images")
     if canvas_of(batch) is None:
         raise TypeError(f"label_survival: expected a batch with an image or a mask, got {sorted(batch.present())}")
     container = layer if isinstance(layer, Container) else Compose([layer])

@@ -42,6 +42,24 @@ class Grayscale(Pointwise):
         return [gray(planes)] * self.num_output_channels
 
 
+class RGB(Pointwise):
+    """Give grey images three equal channels, as torchvision's transform of this name; those of three or more stay.
+
+    >>> RGB()(torch.rand(8, 1, 32, 32)).shape
+    torch.Size([8, 3, 32, 32])
+    """
+
+    always = True
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def map(self, planes: Planes, numbers: dict[str, Tensor], frame: Frame) -> Planes:
+        if len(planes) == 2:
+            raise ValueError("RGB: image must have 1 channel, or 3 or more, got 2")
+        return planes * 3 if len(planes) == 1 else planes
+
+
 class RandomAdjustSaturation(Color):
     """Blend with the grey image: PIL's Color enhancement, torchvision's `adjust_saturation`.
 

@@ -301,7 +301,7 @@ class GeometryRun(Run):
             mask = _within(self._mask(mask, batch.size, traced), traced.size)
         if batch.boxes is not None:
             full = Sizes.of(traced.canvas, traced.size, calls[0].u)
-            changes["boxes"] = followers.move_boxes(batch.boxes, traced.path, full)
+            changes["boxes"] = followers.move_boxes(batch.boxes, traced.path, full, self.folding.clamping is not None)
         if keypoints is not None:
             keypoints = followers.move_keypoints(keypoints, traced.path)
         for step, (_, chosen) in zip(steps, calls, strict=True):

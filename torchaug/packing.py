@@ -1,0 +1,326 @@
+"""The way to a `Batch` from tensors, tuples, dicts, tv_tensors and PIL images, and back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, cast
+
+import numpy as np
+import torch
+from PIL import Image as PILImage
+from torch import Tensor
+
+from torchaug.batch import FIELDS, Batch
+from torchaug.boxes import (
+    AS_IT_CAME,
+    BoxForm,
+    BoxFormat,
+    Clamping,
+    clamp_boxes,
+    clockwise,
+    convert_boxes,
+    is_rotated,
+    rectangle,
+)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a field of the batch came from in the caller's structure, and how it goes back."""
+
+    field: str
+    value: Any
+
+    def restore(self, batch: Batch, single: bool, boxes_on: tuple[int, int] | None, form: BoxForm = AS_IT_CAME) -> Any:
+        value = getattr(batch, self.field)
+        value = value[0] if single else value
+        if self.field == "mask" and isinstance(self.value, Tensor) and value.ndim > self.value.ndim:
+            value = value.squeeze(-4 if batch.volume is not None else -3)
+        if isinstance(self.value, PILImage.Image):
+            return _to_pil(value) if value.dtype == torch.uint8 else value
+        kind = _tv_kind(self.value)
+        if kind == "BoundingBoxes":
+            return _from_internal(value, self.value, boxes_on, form)
+        if kind == "KeyPoints":
+            return type(self.value)(value, canvas_size=boxes_on)
+        if self.field == "boxes":
+            return _reformed(value, form)
+        return value.as_subclass(type(self.value)) if kind else value
+
+
+def _tv_kind(value: Any) -> str | None:
+    """The name of a tv_tensor's type. One can only be met where torchvision was imported, which takes seconds."""
+    tv_tensors = sys.modules.get("torchvision.tv_tensors")
+    return type(value).__name__ if tv_tensors is not None and isinstance(value, tv_tensors.TVTensor) else None
+
+
+def _to_internal(boxes: Any) -> Tensor:
+    """tv_tensors.BoundingBoxes of any format as XYXY, or as corners where they are rotated."""
+    name = boxes.format.value
+    return convert_boxes(boxes.as_subclass(Tensor), name, _internal(is_rotated(name)))
+
+
+def _form_after(boxes: Any, form: BoxForm) -> tuple[BoxFormat, Clamping]:
+    """Format and clamping mode that tv_tensors.BoundingBoxes get."""
+    return form.format or boxes.format.value, boxes.clamping_mode if form.clamping == "kept" else form.clamping
+
+
+def _reformed(boxes: Any, form: BoxForm) -> Any:
+    """Boxes that nothing has moved, or that are no tv_tensors, as `form` wants them: themselves where it wants nothing."""
+    if form == AS_IT_CAME:
+        return boxes
+    if _tv_kind(boxes) is None:
+        return boxes if form.format is None else convert_boxes(boxes, _internal(boxes.shape[-1] != 4), form.format)
+    name, mode = _form_after(boxes, form)
+    value = convert_boxes(boxes.as_subclass(Tensor), boxes.format.value, name)
+    return type(boxes)(value, format=name, canvas_size=boxes.canvas_size, clamping_mode=mode)
+
+
+def _internal(rotated: bool) -> BoxFormat:
+    return "XYXYXYXY" if rotated else "XYXY"
+
+
+def _from_internal(value: Tensor, like: Any, canvas: tuple[int, int] | None, form: BoxForm) -> Any:
+    """tv_tensors.BoundingBoxes as `form` wants them, or else like those that came in.
+
+    Rotated ones become rectangles and are clamped as torchvision does, but once for a whole chain of transforms; corners
+    stay the parallelogram that geometry made of them, in clockwise order.
+    """
+    name, mode = _form_after(like, form)
+    if is_rotated(name):
+        value = clockwise(value)
+        value = value if like.format.value == "XYXYXYXY" else rectangle(value)
+        if canvas is not None:
+            value = clamp_boxes(value, *canvas, mode)
+    value = convert_boxes(value, _internal(is_rotated(name)), name)
+    return type(like)(value, format=name, canvas_size=canvas, clamping_mode=mode)
+
+
+def _from_pil(image: PILImage.Image, who: str) -> Tensor:
+    if image.mode not in ("L", "RGB"):
+        raise ValueError(f"{who}: a PIL image must be of mode L or RGB, got {image.mode}; use image.convert('RGB')")
+    return torch.from_numpy(np.array(image).reshape(image.height, image.width, -1)).permute(2, 0, 1)
+
+
+def _to_pil(image: Tensor) -> PILImage.Image:
+    pixels = image.permute(1, 2, 0).numpy()
+    return PILImage.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+
+
+Unpack = Callable[[Batch], Any]
+
+
+def pack(inputs: tuple[Any, ...], who: str, form: BoxForm = AS_IT_CAME) -> tuple[Batch, Unpack]:
+    """A batch of what was passed, and the function that puts a batch back into the same structure, boxes in a `form`.
+
+    Recognised: a `Batch`; tv_tensors by their type; PIL images; dict entries named as the fields of `Batch`; else the
+    first tensor of three or more dimensions is the image, or with five, (B, C, D, H, W), the volume. An entry "labels" is
+    `box_labels` where there are boxes, else `label`; so is a tensor (B,) or (B, K) that follows images in a tuple. A list
+    of images (of any sizes) is a batch of them. Everything else passes through untouched. One sample, `(C, H, W)` or PIL,
+    a video `(T, C, H, W)` or a dict's "volume" `(C, D, H, W)`, is a batch of one.
+    """
+    structure = inputs[0] if len(inputs) == 1 else inputs
+    if isinstance(structure, Batch):
+        return structure.check(who), lambda batch: batch
+    if isinstance(structure, list) and structure and all(_is_image(item) for item in structure):
+        return _pack_list(structure, who)
+    found: dict[str, _Place] = {}
+    template = _find(structure, found, who)
+    if found.keys().isdisjoint(_INPUTS):
+        template = _find_plain(template, found)
+    template = _find_labels(template, found)
+    if not found:
+        raise TypeError(
+            f"{who}: expected an image among the inputs (a tensor of 3 or 4 dimensions, a PIL image, a tv_tensors.Image"
+            f" or a dict with 'image'), got {_describe(structure)}"
+        )
+    single = _is_single(found)
+    batch = Batch(**{name: _tensor(place, single, who, found) for name, place in found.items()}).check(who)
+    _check_form(batch, form, who)
+
+    def unpack(result: Batch) -> Any:
+        if single and result.size is not None and batch.size is None:
+            result = _cut_to_size(result)
+        image = result.image if result.video is None else result.video
+        boxes_on = None if image is None else (image.shape[-2], image.shape[-1])
+
+        def leaf(value: Any, _: Any) -> Any:
+            if not isinstance(value, _Place):
+                return value
+            if value.field == "boxes" and result.boxes is batch.boxes:
+                return _reformed(value.value, form)  # never moved: not rounded by way of a third format either
+            return value.restore(result, single, boxes_on, form)
+
+        return _walk(template, leaf)
+
+    return batch, unpack
+
+
+def _check_form(batch: Batch, form: BoxForm, who: str) -> None:
+    if batch.boxes is None or form.format is None or is_rotated(form.format) == (batch.boxes.shape[-1] == 8):
+        return
+    got = "upright" if is_rotated(form.format) else "rotated"
+    raise ValueError(
+        f"{who}: boxes must be {'rotated' if got == 'upright' else 'upright'} to become {form.format} "
+        f"(ConvertBoundingBoxFormat), got {got} ones"
+    )
+
+
+def _cut_to_size(result: Batch) -> Batch:
+    """One sample without its padding. Its shape is a value on the device, which is waited for."""
+    assert result.size is not None
+    height, width = result.size[0].tolist()
+    planes = {"image": result.image, "video": result.video, "mask": result.mask}
+    return result.replace(size=None, **{n: p[..., :height, :width] for n, p in planes.items() if p is not None})
+
+
+def _is_image(value: Any) -> bool:
+    return isinstance(value, PILImage.Image) or (
+        isinstance(value, Tensor) and value.ndim == 3 and _tv_kind(value) != "Mask"
+    )
+
+
+def _pack_list(images: list[Any], who: str) -> tuple[Batch, Unpack]:
+    places = [_Place("image", image) for image in images]
+    tensors = [_tensor(place, single=True, who=who, found={})[0] for place in places]
+    batch = Batch.from_images(tensors).check(who)
+
+    def unpack(result: Batch) -> list[Any]:
+        assert result.image is not None
+        if result.size is None:
+            sizes = [result.image.shape[-2:]] * len(tensors)
+        elif result.size is batch.size:  # those that came in, which need not be read back from the device
+            sizes = [tensor.shape[-2:] for tensor in tensors]
+        else:
+            sizes = [torch.Size(size) for size in result.size.tolist()]
+        return [
+            place.restore(Batch(image=result.image[i : i + 1, :, :h, :w]), single=True, boxes_on=None)
+            for i, (place, (h, w)) in enumerate(zip(places, sizes, strict=True))
+        ]
+
+    return batch, unpack
+
+
+_FIELD_OF = {
+    "Image": "image",
+    "Video": "video",
+    "Mask": "mask",
+    "BoundingBoxes": "boxes",
+    "KeyPoints": "keypoints",
+}
+
+
+def _walk(node: Any, leaf: Callable[[Any, Any], Any], name: Any = None) -> Any:
+    """The same structure of dicts, tuples and lists, with `leaf(value, its dict key)` for each value."""
+    if isinstance(node, dict):
+        return {key: _walk(value, leaf, key) for key, value in node.items()}
+    if isinstance(node, (tuple, list)):
+        children = [_walk(child, leaf) for child in node]
+        return type(node)(*children) if hasattr(node, "_fields") else type(node)(children)
+    return leaf(node, name)
+
+
+def _find(structure: Any, found: dict[str, _Place], who: str) -> Any:
+    """The structure with `_Place`s where a field's value stood, known by type or by a dict entry's name."""
+
+    def leaf(value: Any, name: Any) -> Any:
+        kind = "Image" if isinstance(value, PILImage.Image) else _tv_kind(value)
+        field = _FIELD_OF.get(kind or "")
+        if field is None and isinstance(value, Tensor) and name in FIELDS and value.ndim:
+            field = name
+        if field is None:
+            return value
+        if field in found:
+            raise ValueError(f"{who}: expected one {field} a sample, got two among the inputs")
+        found[field] = _Place(field, value)
+        return found[field]
+
+    return _walk(structure, leaf)
+
+
+_INPUTS = ("image", "volume", "video", "waveform", "tokens", "table")
+
+
+def _find_plain(structure: Any, found: dict[str, _Place]) -> Any:
+    """As torchvision has it: without an input by type or name, the first plain tensor is the image, or the volume."""
+
+    def leaf(value: Any, name: Any) -> Any:
+        if not isinstance(value, Tensor) or value.ndim < 3 or not found.keys().isdisjoint(("image", "volume")):
+            return value
+        field = "volume" if value.ndim == 5 else "image"
+        found[field] = _Place(field, value)
+        return found[field]
+
+    return _walk(structure, leaf)
+
+
+def _find_labels(structure: Any, found: dict[str, _Place]) -> Any:
+    """As torchvision has them: an entry "labels" (of the boxes, where there is one for each), or what follows the images."""
+
+    def place(value: Tensor, field: str) -> Any:
+        return value if field in found else found.setdefault(field, _Place(field, value))
+
+    def leaf(value: Any, name: Any) -> Any:
+        if name != "labels" or not isinstance(value, Tensor) or not value.ndim:
+            return value
+        boxes = found.get("boxes")
+        return place(value, "box_labels" if boxes and value.ndim == boxes.value.ndim - 1 else "label")
+
+    structure = _walk(structure, leaf)
+    image = found.get("image", found.get("video"))
+    if image is None or not isinstance(image.value, Tensor) or _is_single(found):
+        return structure
+    if type(structure) not in (tuple, list):
+        return structure
+    items = list(structure)
+    for i, (item, after) in enumerate(pairwise(items)):
+        if item is image and isinstance(after, Tensor) and after.ndim in (1, 2) and len(after) == len(image.value):
+            items[i + 1] = place(after, "label")
+    return type(structure)(items)
+
+
+def _is_single(found: dict[str, _Place]) -> bool:
+    """Whether one sample was passed and not a batch; the image tells, or else a label's usual rank."""
+    if "image" in found:
+        image = found["image"].value
+        return isinstance(image, PILImage.Image) or image.ndim <= 3
+    for name in ("volume", "video"):
+        if name in found:
+            return bool(found[name].value.ndim <= 4)
+    ranks = {"mask": 2, "boxes": 2, "keypoints": 2, "waveform": 2, "tokens": 1, "table": 1}
+    return any(name in ranks and place.value.ndim <= ranks[name] for name, place in found.items())
+
+
+def _tensor(place: _Place, single: bool, who: str, found: dict[str, _Place]) -> Tensor:
+    """The field (B, ...) of what was passed, beside the others that were found."""
+    value = place.value
+    if isinstance(value, PILImage.Image):
+        value = _from_pil(value, who)
+    if _tv_kind(value) == "BoundingBoxes":
+        value = _to_internal(value)
+    value = cast(Tensor, value.as_subclass(Tensor))
+    value = value[None] if single else value
+    return _with_planes(value, found) if place.field == "mask" else value
+
+
+def _with_planes(mask: Tensor, found: dict[str, _Place]) -> Tensor:
+    """A mask (B, ...) with its axis of planes, where one plane came without."""
+    if "volume" in found:
+        return mask[:, None] if mask.ndim == 4 else mask
+    if "video" in found and mask.ndim == 4:
+        video = found["video"].value.shape[-4]
+        return mask[:, :, None] if mask.shape[1] == video else mask
+    return mask[:, None] if mask.ndim == 3 else mask
+
+
+def _describe(structure: Any) -> str:
+    if isinstance(structure, Tensor):
+        return f"a tensor {tuple(structure.shape)}"
+    if isinstance(structure, dict):
+        return f"a dict with {sorted(map(str, structure))}"
+    if isinstance(structure, (tuple, list)):
+        return f"a {type(structure).__name__} of {[type(item).__name__ for item in structure]}"
+    return f"{type(structure).__name__}"
