@@ -22,6 +22,7 @@ from zoo import images
 from zoo_geometry import ZOO
 
 from torchaug import Batch, Compose, Transform
+from torchaug import image as T
 from torchaug.image import Geometric
 from torchaug.image.crops import AtLeastOneBBoxRandomCrop, BBoxSafeRandomCrop, CropNonEmptyMaskIfExists, RandomIoUCrop
 from torchaug.image.pads import CropOrPad, Pad, PadIfNeeded, RandomZoomOut
@@ -540,3 +541,22 @@ def test_extreme_geometry_gives_no_nan(name: str, height: int, width: int, chann
 def test_wrong_arguments_are_named(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    "crop", [T.CenterCrop((32, 36)), T.RandomCrop((32, 36)), T.Resize((32, 36)), T.CenterCrop((32, 20))]
+)
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_comes_out_of_a_crop_has_memory_of_its_own(crop: T.Geometric, count: int) -> None:
+    image = images(count, 32, 36)[:, :1].contiguous()
+    before = image.clone()
+    crop(image).fill_(7)
+    assert torch.equal(image, before)
+
+
+def test_all_samples_alike_or_each_its_way_is_the_same_to_the_last_bit() -> None:
+    """Where all samples move alike they are moved by one call."""
+    image = images(3, 32, 36)
+    for alike in (T.RandomHorizontalFlip(p=1.0), T.CenterCrop(20), T.Resize(24), T.CenterCrop(50)):
+        together = alike(image)
+        assert torch.equal(together, torch.cat([alike(one[None]) for one in image]))

@@ -170,7 +170,7 @@ def test_a_transform_can_be_made_again_from_its_attributes(transform: Layer) -> 
     assert torch.equal(first, second)
 
 
-ANY_CHANNELS = [name for name in LEVELS if name not in ("clahe", "clahe_coarse")]
+ANY_CHANNELS = [name for name in LEVELS if not name.startswith(("clahe", "superpixels"))]  # these look at all together
 
 
 @pytest.mark.parametrize("name", ANY_CHANNELS)

@@ -6,11 +6,10 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 import numpy as np
 import torch
-from PIL import Image as PILImage
 from torch import Tensor
 
 from torchaug.batch import FIELDS, Batch
@@ -26,6 +25,9 @@ from torchaug.boxes import (
     rectangle,
 )
 
+if TYPE_CHECKING:
+    from PIL import Image as PILImage
+
 
 @dataclass(frozen=True)
 class _Place:
@@ -39,7 +41,7 @@ class _Place:
         value = value[0] if single else value
         if self.field == "mask" and isinstance(self.value, Tensor) and value.ndim > self.value.ndim:
             value = value.squeeze(-4 if batch.volume is not None else -3)
-        if isinstance(self.value, PILImage.Image):
+        if is_pil(self.value):
             return _to_pil(value) if value.dtype == torch.uint8 else value
         kind = _tv_kind(self.value)
         if kind == "BoundingBoxes":
@@ -99,6 +101,12 @@ def _from_internal(value: Tensor, like: Any, canvas: tuple[int, int] | None, for
     return type(like)(value, format=name, canvas_size=canvas, clamping_mode=mode)
 
 
+def is_pil(value: Any) -> TypeGuard[PILImage.Image]:
+    """Whether it is a PIL image. One can only be met where PIL was imported, which takes a while."""
+    pil = sys.modules.get("PIL.Image")
+    return pil is not None and isinstance(value, pil.Image)
+
+
 def _from_pil(image: PILImage.Image, who: str) -> Tensor:
     if image.mode not in ("L", "RGB"):
         raise ValueError(f"{who}: a PIL image must be of mode L or RGB, got {image.mode}; use image.convert('RGB')")
@@ -106,6 +114,8 @@ def _from_pil(image: PILImage.Image, who: str) -> Tensor:
 
 
 def _to_pil(image: Tensor) -> PILImage.Image:
+    from PIL import Image as PILImage
+
     pixels = image.permute(1, 2, 0).numpy()
     return PILImage.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
@@ -178,9 +188,7 @@ def _cut_to_size(result: Batch) -> Batch:
 
 
 def _is_image(value: Any) -> bool:
-    return isinstance(value, PILImage.Image) or (
-        isinstance(value, Tensor) and value.ndim == 3 and _tv_kind(value) != "Mask"
-    )
+    return is_pil(value) or (isinstance(value, Tensor) and value.ndim == 3 and _tv_kind(value) != "Mask")
 
 
 def _pack_list(images: list[Any], who: str) -> tuple[Batch, Unpack]:
@@ -227,7 +235,7 @@ def _find(structure: Any, found: dict[str, _Place], who: str) -> Any:
     """The structure with `_Place`s where a field's value stood, known by type or by a dict entry's name."""
 
     def leaf(value: Any, name: Any) -> Any:
-        kind = "Image" if isinstance(value, PILImage.Image) else _tv_kind(value)
+        kind = "Image" if is_pil(value) else _tv_kind(value)
         field = _FIELD_OF.get(kind or "")
         if field is None and isinstance(value, Tensor) and name in FIELDS and value.ndim:
             field = name
@@ -286,7 +294,7 @@ def _is_single(found: dict[str, _Place]) -> bool:
     """Whether one sample was passed and not a batch; the image tells, or else a label's usual rank."""
     if "image" in found:
         image = found["image"].value
-        return isinstance(image, PILImage.Image) or image.ndim <= 3
+        return is_pil(image) or image.ndim <= 3
     for name in ("volume", "video"):
         if name in found:
             return bool(found[name].value.ndim <= 4)
@@ -297,7 +305,7 @@ def _is_single(found: dict[str, _Place]) -> bool:
 def _tensor(place: _Place, single: bool, who: str, found: dict[str, _Place]) -> Tensor:
     """The field (B, ...) of what was passed, beside the others that were found."""
     value = place.value
-    if isinstance(value, PILImage.Image):
+    if is_pil(value):
         value = _from_pil(value, who)
     if _tv_kind(value) == "BoundingBoxes":
         value = _to_internal(value)

@@ -133,6 +133,7 @@ class MotionBlur(Pixels):
     torch.Size([2, 3, 8, 8])
     """
 
+    together = 16
     uniforms = 3
 
     def __init__(
@@ -190,6 +191,7 @@ class AdvancedBlur(Pixels):
     torch.Size([2, 3, 8, 8])
     """
 
+    together = 16
     uniforms = 7
 
     def __init__(

@@ -26,8 +26,9 @@ def check_three(channels: int, who: str) -> None:
 
 def reordered(planes: Planes, order: Tensor) -> Planes:
     """The channels in an order per sample (B, C)."""
-    rows = torch.arange(len(order), device=order.device)[:, None]
-    return list(torch.stack(planes, 1)[rows, order].unbind(1))
+    images = torch.stack(planes, 1)
+    rows = torch.arange(len(order), device=order.device)[:, None] * len(planes) + order
+    return list(images.flatten(0, 1).index_select(0, rows.flatten()).view(images.shape).unbind(1))
 
 
 class RandomChannelPermutation(Adjustment):

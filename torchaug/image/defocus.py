@@ -30,6 +30,7 @@ class Defocus(Pixels):
     torch.Size([2, 3, 8, 8])
     """
 
+    together = 16
     uniforms = 2
 
     def __init__(

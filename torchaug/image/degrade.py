@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image as PILImage
 from torch import Tensor
 
 from torchaug.image import arguments
@@ -87,6 +86,8 @@ def jpeg_codec(image: Tensor, quality: Tensor, height: Tensor, width: Tensor) ->
 
 def _through_file(image: Tensor, quality: int) -> Tensor:
     """A uint8 image (1 or 3, H, W) as it comes out of a file."""
+    from PIL import Image as PILImage
+
     pixels, file = image.permute(1, 2, 0).numpy(), io.BytesIO()
     PILImage.fromarray(pixels if len(image) == 3 else pixels[..., 0]).save(file, "JPEG", quality=quality)
     return torch.from_numpy(np.array(PILImage.open(file)).reshape(pixels.shape)).permute(2, 0, 1)

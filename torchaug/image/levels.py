@@ -89,9 +89,12 @@ def solarize_add(planes: Planes, addition: Tensor, threshold: Tensor, frame: Fra
 def gamma(planes: Planes, power: Tensor, gain: Tensor, frame: Frame) -> Planes:
     """gain * x^power, clamped; uint8 images come to torchvision's levels, of 256 equal parts."""
     power, gain = _wide(power), _wide(gain)
-    # the slope of a root at 0 is infinite: there the value is 0 and has no slope
-    powers = [torch.where(x > 0, x.clamp(min=1e-30) ** power, 0) for x in planes]
-    values = [(x * gain).clamp(0, 1) for x in powers]
+    if torch.is_grad_enabled() and planes[0].requires_grad:
+        # the slope of a root at 0 is infinite: there the value is 0 and has no slope
+        powers = [torch.where(x > 0, x.clamp(min=1e-30) ** power, 0) for x in planes]
+    else:
+        powers = [x.clamp(min=0).pow_(power) for x in planes]
+    values = [(x * gain).clamp_(0, 1) for x in powers]
     return [from_levels((x * (256 - 1e-3)).floor()) for x in values] if frame.whole else values
 
 

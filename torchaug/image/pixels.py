@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image as PILImage
 from torch import Tensor
 from torch.utils import _pytree
 
@@ -15,6 +14,7 @@ from torchaug.batch import Batch
 from torchaug.image import arguments
 from torchaug.image.pointwise import Frame, Pixels, Planes, Pointwise, levels_of, pick_planes
 from torchaug.keys import noise, uniform
+from torchaug.packing import is_pil
 from torchaug.transform import Sizes, Transform
 
 
@@ -251,7 +251,7 @@ class ToImage(Transform):
 
 
 def _to_tensor(value: Any) -> Any:
-    if not isinstance(value, (np.ndarray, PILImage.Image)):
+    if not isinstance(value, np.ndarray) and not is_pil(value):
         return value
     pixels = np.array(value)
     if pixels.ndim not in (2, 3):

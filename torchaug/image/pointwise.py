@@ -10,9 +10,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from torchaug import memory
 from torchaug.batch import Batch
 from torchaug.image import arguments
-from torchaug.image.resample import all_of, any_of, as_dtype, as_float, in_chunks, own_pixels, per_channel
+from torchaug.image.resample import (
+    all_of,
+    any_of,
+    as_dtype,
+    as_float,
+    chunks,
+    in_chunks,
+    own_pixels,
+    per_channel,
+    rounded,
+)
 from torchaug.memory import Room
 from torchaug.transfer import moved
 from torchaug.transform import Call, Folding, Run, Sizes, Transform, WritingRun, full_precision, holds_tensors
@@ -39,6 +50,9 @@ class Pixels(Transform):
 
     Neighbours share one conversion to float and back; on a CPU they work on a piece of the batch that stays in cache.
     """
+
+    together: int = 1
+    """How many channels a CPU is to work on together at least: its kernels for convolutions take 16."""
 
     def numbers(self, u: Tensor, chosen: Tensor, size: Sizes) -> dict[str, Tensor]:
         """What `pixels` needs of a batch, (B, ...) each, made once: `u` is (B, uniforms), `chosen` (B,) bool.
@@ -77,6 +91,9 @@ class Pointwise(Pixels):
 
     Compiled, neighbours are one pass over memory.
     """
+
+    alike: bool = False
+    """Whether it does the same to each value, whatever the channel and the place: then all channels are one plane to it."""
 
     @abstractmethod
     def map(self, planes: Planes, numbers: dict[str, Tensor], frame: Frame) -> Planes:
@@ -182,7 +199,15 @@ class PixelRun(WritingRun):
 
     def apply(self, batch: Batch, calls: Sequence[Call]) -> Batch:
         image, work, dtype = self._prepared(batch, calls)
-        return batch.replace(image=in_chunks(image, lambda rows: as_dtype(_stacked(work(rows)), dtype)))
+        return batch.replace(image=_collected(image, work, dtype, self._least(image)))
+
+    def _least(self, image: Tensor) -> int:
+        """How many images to work on at a time at least: all, where one pass over floats is all that there is to do."""
+        step = self.pixelwise[0]
+        light = len(self.steps) == 1 and isinstance(step, Pointwise) and (step.alike or step.levels() is not None)
+        if light and image.is_floating_point():
+            return len(image)
+        return -(-max(step.together for step in self.pixelwise) // max(1, image.shape[1]))
 
     def write(self, batch: Batch, calls: Sequence[Call], room: Room) -> Batch:
         with full_precision(batch):
@@ -204,7 +229,8 @@ class PixelRun(WritingRun):
         made = [step.numbers(*call, size) for step, call in zip(tail, calls[head:], strict=True)]
         if torch.compiler.is_compiling() and image.device.type == "cpu":
             made = _worked_out(made)
-        folded, numbers, size = moved(_Plan(folded, made, size), image.device)
+        plan = _Plan(folded, made, size)
+        folded, numbers, size = plan if calls[0].u.device == image.device else moved(plan, image.device)
         matrix = None if folded is None else _with_means(folded[0], image, own)
         dtypes = [_dtype_after(self.pixelwise[:i], image.dtype) for i in range(head, len(self.steps) + 1)]
 
@@ -289,9 +315,30 @@ def _step(step: Pixels, planes: Tensor | Planes, numbers: dict[str, Tensor], fra
             per_channel(values, planes).expand(-1, -1, planes.shape[2], 1).flatten(1, 2) for values in levels
         )
         return torch.addcmul(shift, planes.flatten(1, 2), scale).view(planes.shape)
+    if isinstance(step, Pointwise) and step.alike and isinstance(planes, Tensor) and planes.is_contiguous():
+        return step.map([planes.flatten(1, 2)], numbers, frame)[0].view(planes.shape)
     if isinstance(step, Pointwise):
         return step.map(list(planes.unbind(1)) if isinstance(planes, Tensor) else planes, numbers, frame)
     return step.pixels(_stacked(planes), numbers, frame)
+
+
+def _collected(image: Tensor, work: Callable[[slice], Tensor | Planes], dtype: torch.dtype, least: int) -> Tensor:
+    """What `work` makes of pieces of a batch, as `dtype`; each piece is written where it belongs, and not joined before."""
+    parts = chunks(image, least)
+    if len(parts) == 1:
+        return as_dtype(_stacked(work(slice(None))), dtype)
+    out = None
+    for part in parts:
+        made = work(part)
+        planes = [made] if isinstance(made, Tensor) else made
+        if out is None:
+            shape = made.shape[1:] if isinstance(made, Tensor) else (len(planes), *planes[0].shape[1:])
+            out = memory.empty((len(image), *shape), dtype)
+        places = [out[part]] if isinstance(made, Tensor) else out[part].unbind(1)
+        for place, plane in zip(places, planes, strict=True):
+            place.copy_(rounded(plane, dtype))
+    assert out is not None
+    return out
 
 
 def _stacked(planes: Tensor | Planes) -> Tensor:

@@ -239,8 +239,16 @@ def resize_cpu(
     Args:
         image: (B, C, H, W) uint8 or float. y, x: the tensors of an `Axis`.
     """
+    spans = list(zip(_spans(y, height), _spans(x, width), strict=True))
     out = memory.empty((*image.shape[:2], height, width), image.dtype)
-    spans = zip(_spans(y, height), _spans(x, width), strict=True)
+    same = spans and all(pair == spans[0] for pair in spans)
+    if same and spans[0][0] is not None and spans[0][1] is not None:  # one call for all
+        part = _shown(image, spans[0][0], spans[0][1], mode, antialias)
+        apart = part.untyped_storage().data_ptr() != image.untyped_storage().data_ptr()
+        if apart and part.shape == out.shape and part.is_contiguous():
+            return part
+        _place(out, part, spans[0][0], spans[0][1], fill)
+        return out
     for i, (vertical, horizontal) in enumerate(spans):
         if vertical is None or horizontal is None:
             down, across = (Axis(*(t[i : i + 1] for t in axis)) for axis in (y, x))
@@ -248,7 +256,8 @@ def resize_cpu(
             part = resize(as_float(image[i : i + 1]), down, across, (height, width), as_float(fill), how)
             out[i] = as_dtype(part, image.dtype)[0]
         else:
-            _place(out[i], image[i], vertical, horizontal, fill[0], mode, antialias)
+            alone = slice(i, i + 1)
+            _place(out[alone], _shown(image[alone], vertical, horizontal, mode, antialias), vertical, horizontal, fill)
     return out
 
 
@@ -284,21 +293,27 @@ def _spans(axis: list[Tensor], limit: int) -> list[_Span | None]:
     return [_Span(*span) if fit else None for fit, *span in zip(*columns, strict=True)]
 
 
-def _place(out: Tensor, image: Tensor, y: _Span, x: _Span, fill: Tensor, mode: str, antialias: bool) -> None:
-    part = image[:, y.low : y.high, x.low : x.high]
+def _shown(image: Tensor, y: _Span, x: _Span, mode: str, antialias: bool) -> Tensor:
+    """What is to be seen of images (B, C, H, W) with the same spans, resized and flipped; it may lie in their memory."""
+    part = image[..., y.low : y.high, x.low : x.high]
     if (y.high - y.low, x.high - x.low) != (y.length, x.length):
-        part = F.interpolate(part[None], (y.length, x.length), mode=mode, antialias=antialias)[0]
+        part = F.interpolate(part, (y.length, x.length), mode=mode, antialias=antialias)
     if y.flipped or x.flipped:
         part = part.flip([d for d, axis in ((-2, y), (-1, x)) if axis.flipped])
+    return part
+
+
+def _place(out: Tensor, part: Tensor, y: _Span, x: _Span, fill: Tensor) -> None:
+    """What `_shown` gave, where it belongs on the canvas."""
     height, width = out.shape[-2:]
     top, left, bottom, right = max(y.start, 0), max(x.start, 0), y.start + y.length, x.start + x.length
     if top > 0 or left > 0 or bottom < height or right < width:
         out.copy_(fill.expand_as(out))
     bottom, right = min(bottom, height), min(right, width)
     if bottom > top and right > left:
-        part = part[:, top - y.start : bottom - y.start, left - x.start : right - x.start]
+        part = part[..., top - y.start : bottom - y.start, left - x.start : right - x.start]
         # channels apart from here on; numpy takes half of torch's time for bytes that lie three apart
-        np.copyto(out.numpy()[:, top:bottom, left:right], part.detach().numpy())
+        np.copyto(out.numpy()[..., top:bottom, left:right], part.detach().numpy())
 
 
 @dataclass(frozen=True)
@@ -309,6 +324,8 @@ class Sampling:
     padding: PaddingMode
     fill: Tensor
     """(1, C or 1, 1, 1), seen where padding is "constant"."""
+    black: bool
+    """Whether the fill is 0, as where nothing is read."""
     size: Sizes
 
 
@@ -328,7 +345,7 @@ def sample(image: Tensor, x: Tensor, y: Tensor, how: Sampling) -> Tensor:
         grid = torch.stack([x * (2 / image.shape[-1]) - 1, y * (2 / image.shape[-2]) - 1], -1)
         mode = how.interpolation
         out = F.grid_sample(image, grid.to(image.dtype), mode=mode, padding_mode="zeros", align_corners=False)
-    if not constant:
+    if not constant or how.black:
         return out
     covered = _covered(x, how.size.width, how.interpolation) * _covered(y, how.size.height, how.interpolation)
     return out + how.fill * (1 - covered)[:, None].to(out.dtype)
@@ -420,16 +437,24 @@ def in_chunks(image: Tensor, function: Callable[[slice], Tensor]) -> Tensor:
 
     Nothing is gained on a GPU, inside a compiled graph (which fuses instead) or with gradients (which keep everything).
     """
-    rows = max(1, CHUNK_BYTES // max(1, 4 * image.shape[1:].numel()))
+    parts = chunks(image)
+    if len(parts) == 1:
+        return function(slice(None))
+    first = function(parts[0])
+    out = memory.empty((len(image), *first.shape[1:]), first.dtype)
+    out[parts[0]] = first
+    for part in parts[1:]:
+        out[part] = function(part)
+    return out
+
+
+def chunks(image: Tensor, least: int = 1) -> list[slice]:
+    """The slices of a batch that are worked on one after the other, of at least so many images (the last may have fewer)."""
+    rows = max(least, CHUNK_BYTES // max(1, 4 * image.shape[1:].numel()))
     whole = image.device.type != "cpu" or (image.requires_grad and torch.is_grad_enabled())
     if whole or torch.compiler.is_compiling() or rows >= len(image):
-        return function(slice(None))
-    first = function(slice(0, rows))
-    out = memory.empty((len(image), *first.shape[1:]), first.dtype)
-    out[:rows] = first
-    for start in range(rows, len(image), rows):
-        out[start : start + rows] = function(slice(start, start + rows))
-    return out
+        return [slice(None)]
+    return [slice(start, start + rows) for start in range(0, len(image), rows)]
 
 
 def as_float(image: Tensor) -> Tensor:
@@ -441,9 +466,12 @@ def as_float(image: Tensor) -> Tensor:
 
 def as_dtype(image: Tensor, dtype: torch.dtype) -> Tensor:
     """Float images in [0, 1] as `dtype`: rounded to the nearest level for uint8."""
-    if dtype == torch.uint8:
-        return (image * 255).round_().clamp_(0, 255).to(torch.uint8)
-    return image.to(dtype)
+    return rounded(image, dtype).to(dtype)
+
+
+def rounded(image: Tensor, dtype: torch.dtype) -> Tensor:
+    """Float images in [0, 1] as whole numbers, still float, where `dtype` holds levels of 255; else as they are."""
+    return (image * 255).round_().clamp_(0, 255) if dtype == torch.uint8 else image
 
 
 def own_pixels(image: Tensor, size: Tensor) -> Tensor:

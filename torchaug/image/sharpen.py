@@ -79,6 +79,7 @@ class Emboss(Pixels):
     torch.Size([2, 3, 8, 8])
     """
 
+    together = 16
     uniforms = 2
 
     def __init__(
@@ -118,6 +119,7 @@ class RingingOvershoot(Pixels):
     torch.Size([2, 3, 8, 8])
     """
 
+    together = 16
     uniforms = 2
 
     def __init__(

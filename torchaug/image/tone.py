@@ -35,6 +35,8 @@ class RandomInvert(Adjustment):
     1.0
     """
 
+    alike = True
+
     def __init__(self, p: float = 0.5) -> None:
         super().__init__(p)
 
@@ -58,6 +60,7 @@ class RandomPosterize(Adjustment):
     tensor([[[0.0000, 0.5000]]])
     """
 
+    alike = True
     uniforms = 1
     differentiable = 0
 
@@ -86,6 +89,7 @@ class RandomSolarize(Adjustment):
     tensor([[[0.2500, 0.2500]]])
     """
 
+    alike = True
     uniforms = 1
 
     def __init__(self, threshold: float | Sequence[float], p: float = 0.5) -> None:
@@ -113,6 +117,7 @@ class SolarizeAdd(Adjustment):
     tensor([[[0.5000, 0.7500]]])
     """
 
+    alike = True
     uniforms = 2
 
     def __init__(
@@ -213,6 +218,7 @@ class RandomGamma(Adjustment):
     tensor([[[0.0000, 0.2500, 1.0000]]])
     """
 
+    alike = True
     uniforms = 2
 
     def __init__(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import floor
 from typing import Literal
 
 import torch
@@ -243,7 +243,9 @@ class GeometryRun(Run):
             calls = [Call(first.guide(batch, u, chosen, Sizes.of(canvas, batch.size, u)), chosen)]
         elif self._idle(calls):
             return batch
-        traced, calls = moved((self._trace(calls, canvas, batch.size), list(calls)), batch.device)
+        traced = self._trace(calls, canvas, batch.size)
+        if calls[0].u.device != batch.device:
+            traced, calls = moved((traced, list(calls)), batch.device)
         after = self._follow(batch, traced, calls, self.geometric)
         return first.settle(batch, after, *calls[0]) if first.guided else after
 
@@ -333,7 +335,8 @@ class GeometryRun(Run):
         """By points, in pieces that stay in a CPU's cache."""
         finer = 1
         if self._antialias and self.interpolation != "nearest":
-            finer = min(ceil(traced.shrinks - 1e-6), MAX_SAMPLES)  # from constructors and shapes, never from values
+            # from constructors and shapes, never from values; up to 1.5 a bilinear sample, two pixels wide, is enough
+            finer = max(1, min(floor(traced.shrinks + 0.5), MAX_SAMPLES))
         full = Sizes.of(_canvas(image), size, traced.path.still().to(torch.float32))
         still = traced.path.still()
 
@@ -346,18 +349,23 @@ class GeometryRun(Run):
                 return resample.sample_nearest(part, x, y, self._how(fill, full.rows(rows)))
             out = resample.sample(as_float(part), x, y, self._how(as_float(fill), full.rows(rows)))
             out = as_dtype(F.avg_pool2d(out, finer) if finer > 1 else out, image.dtype)
-            if traced.canvas != _canvas(image):
+            if traced.canvas != _canvas(image) or not any_of(still[rows]):
                 return out
             return torch.where(still[rows][:, None, None, None], part, out)  # bit-equal where nothing moves
 
         return in_chunks(image, apply)
 
     def _how(self, fill: Tensor, size: Sizes) -> Sampling:
-        return Sampling(self.interpolation, self.padding, fill, size)
+        return Sampling(self.interpolation, self.padding, fill, not any(self._outside), size)
+
+    @property
+    def _outside(self) -> tuple[float, ...]:
+        """What is seen outside the images, in [0, 1]."""
+        return next((step.fill for step in self.geometric if step.fill is not None), (0.0,))
 
     def _fill(self, image: Tensor) -> Tensor:
         """(1, C or 1, 1, 1) in the image's dtype and range."""
-        values: Sequence[float] = next((step.fill for step in self.geometric if step.fill is not None), (0.0,))
+        values: Sequence[float] = self._outside
         if len(values) not in (1, image.shape[1]):
             raise ValueError(
                 f"{type(self.steps[0]).__name__}: fill must have one value, or one for each of the image's "
