@@ -43,6 +43,7 @@ class RandomChannelPermutation(Adjustment):
     torch.Size([8, 5, 32, 32])
     """
 
+    together = 48
     uniforms = 2
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:

@@ -240,15 +240,17 @@ def resize_cpu(
         image: (B, C, H, W) uint8 or float. y, x: the tensors of an `Axis`.
     """
     spans = list(zip(_spans(y, height), _spans(x, width), strict=True))
-    out = memory.empty((*image.shape[:2], height, width), image.dtype)
+    shape = (*image.shape[:2], height, width)
     same = spans and all(pair == spans[0] for pair in spans)
     if same and spans[0][0] is not None and spans[0][1] is not None:  # one call for all
         part = _shown(image, spans[0][0], spans[0][1], mode, antialias)
         apart = part.untyped_storage().data_ptr() != image.untyped_storage().data_ptr()
-        if apart and part.shape == out.shape and part.is_contiguous():
+        if apart and part.shape == shape and part.is_contiguous():
             return part
+        out = memory.empty(shape, image.dtype)
         _place(out, part, spans[0][0], spans[0][1], fill)
         return out
+    out = memory.empty(shape, image.dtype)
     for i, (vertical, horizontal) in enumerate(spans):
         if vertical is None or horizontal is None:
             down, across = (Axis(*(t[i : i + 1] for t in axis)) for axis in (y, x))
