@@ -52,7 +52,7 @@ class Pixels(Transform):
     """
 
     together: int = 1
-    """How many channels a CPU is to work on together at least: its kernels for convolutions take 16."""
+    """How many channels a CPU is to work on together, as far as whole images go: its kernels for convolutions take 16."""
 
     def numbers(self, u: Tensor, chosen: Tensor, size: Sizes) -> dict[str, Tensor]:
         """What `pixels` needs of a batch, (B, ...) each, made once: `u` is (B, uniforms), `chosen` (B,) bool.
@@ -207,7 +207,7 @@ class PixelRun(WritingRun):
         light = len(self.steps) == 1 and isinstance(step, Pointwise) and (step.alike or step.levels() is not None)
         if light and image.is_floating_point():
             return len(image)
-        return -(-max(step.together for step in self.pixelwise) // max(1, image.shape[1]))
+        return max(step.together for step in self.pixelwise) // max(1, image.shape[1])
 
     def write(self, batch: Batch, calls: Sequence[Call], room: Room) -> Batch:
         with full_precision(batch):
