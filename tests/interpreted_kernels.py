@@ -18,6 +18,7 @@ from torchaug import Batch, Compose
 from torchaug import image as T
 from torchaug.image import filters, kernels, resample, warp
 from torchaug.image.resample import Axis, Filter, Interpolation, PaddingMode, as_dtype, as_float, per_channel
+from torchaug.image.resize_cpu import resize_on_cpu
 from torchaug.keys import sample_keys
 from torchaug.transform import Sizes
 
@@ -121,7 +122,7 @@ def test_levels_equal_those_of_torch_s_kernels_for_a_cpu(canvas: tuple[int, int]
     ones = torch.ones(2)
     y, x = (Axis(ones * n / m, ones * 0, ones * 0, ones * n) for n, m in zip((27, 40), canvas, strict=True))
     given = (image, y, x, canvas, image.new_zeros(1, 1, 1, 1), Filter(interpolation, True))
-    close(kernels.resample(*given), resample.on_cpu(*given))
+    close(kernels.resample(*given), resize_on_cpu(*given))
 
 
 @pytest.mark.parametrize("canvas", [(7, 9), (20, 61), (40, 33), (1, 1)])

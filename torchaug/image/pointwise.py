@@ -310,10 +310,11 @@ def _step(step: Pixels, planes: Tensor | Planes, numbers: dict[str, Tensor], fra
         return planes
     levels = levels_of(step, planes.shape[1]) if isinstance(planes, Tensor) else None
     if isinstance(planes, Tensor) and levels is not None:
-        # one pass, where channels apart would be three; by rows, which joins the loop of a blur before it when compiled
-        scale, shift = (
-            per_channel(values, planes).expand(-1, -1, planes.shape[2], 1).flatten(1, 2) for values in levels
-        )
+        scale, shift = (per_channel(values, planes) for values in levels)
+        if not torch.compiler.is_compiling():
+            return torch.addcmul(shift, planes, scale)  # one pass, where channels apart would be three
+        # compiled, by rows: so it joins the loop of a blur before it, whose rows know no channels
+        scale, shift = (values.expand(-1, -1, planes.shape[2], 1).flatten(1, 2) for values in (scale, shift))
         return torch.addcmul(shift, planes.flatten(1, 2), scale).view(planes.shape)
     if isinstance(step, Pointwise) and step.alike and isinstance(planes, Tensor) and planes.is_contiguous():
         return step.map([planes.flatten(1, 2)], numbers, frame)[0].view(planes.shape)

@@ -29,6 +29,7 @@ from torchaug.image.resample import (
     own_pixels,
     per_channel,
 )
+from torchaug.image.resize_cpu import resize_on_cpu
 from torchaug.transfer import moved
 from torchaug.transform import Call, Folding, Run, Sizes, Transform, canvas_of, holds_tensors
 
@@ -323,7 +324,7 @@ class GeometryRun(Run):
         unchanged, nearest = self.moves == "pixels", self.interpolation == "nearest"
         how = Filter(self.interpolation, self._antialias, traced.shrinks)
         if (unchanged or not nearest) and self.padding == "constant" and _has_cpu_kernels(image):
-            return resample.on_cpu(image, *traced.axes, traced.canvas, fill, how)
+            return resize_on_cpu(image, *traced.axes, traced.canvas, fill, how)
         if unchanged or nearest:
             return resample.move_pixels(image, *traced.axes, traced.canvas, fill, self.padding)
         if kernels.resamples(image, *traced.axes):
