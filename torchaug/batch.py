@@ -77,8 +77,10 @@ class Batch:
         return self._any().device
 
     def _any(self) -> Tensor:
-        for value in self.present().values():
-            return value
+        for name in FIELDS:
+            value: Tensor | None = getattr(self, name)
+            if value is not None:
+                return value
         raise ValueError("Batch: expected at least one field, got none; pass image=, waveform=, tokens= or table=")
 
     def replace(self, **changes: Tensor | None) -> Batch:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, cast
 
@@ -184,8 +185,10 @@ def canvas_of(batch: Batch) -> Canvas | None:
     return None if plane is None else (plane.shape[-2], plane.shape[-1])
 
 
-def full_precision(batch: Batch) -> torch.autocast:
+def full_precision(batch: Batch) -> AbstractContextManager[object]:
     """No automatic casts: in half precision a coordinate of 300 pixels is off by one."""
+    if not torch.is_autocast_enabled(batch.device.type):
+        return nullcontext()
     return torch.autocast(batch.device.type, enabled=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -15,9 +16,11 @@ from torchaug.image.resample import Axis, Filter, Interpolation, as_dtype, as_fl
 
 def resize_on_cpu(image: Tensor, y: Axis, x: Axis, canvas: tuple[int, int], fill: Tensor, how: Filter) -> Tensor:
     """What `move_pixels` and `resize` compute, by torch's own CPU kernels, for uint8 and float."""
+    # an operator where someone looks at operators: a compiler, or a tensor that has no values
+    watched = torch.compiler.is_compiling() or type(image) is not Tensor
+    resized: Callable[..., Tensor] = resize_cpu if watched else _resized
     axes = ([a.scale, a.shift, a.low, a.high] for a in (y, x))
-    out: Tensor = resize_cpu(image, *axes, *canvas, fill, how.interpolation, how.antialias)
-    return out
+    return resized(image, *axes, *canvas, fill, how.interpolation, how.antialias)
 
 
 @torch.library.custom_op("torchaug::resize_cpu", mutates_args=())
@@ -40,6 +43,12 @@ def resize_cpu(
     Args:
         image: (B, C, H, W) uint8 or float. y, x: the tensors of an `Axis`.
     """
+    return _resized(image, y, x, height, width, fill, mode, antialias)
+
+
+def _resized(
+    image: Tensor, y: list[Tensor], x: list[Tensor], height: int, width: int, fill: Tensor, mode: str, antialias: bool
+) -> Tensor:
     spans = list(zip(_spans(y, height), _spans(x, width), strict=True))
     shape = (*image.shape[:2], height, width)
     same = spans and all(pair == spans[0] for pair in spans)
