@@ -8,7 +8,8 @@ and for dtypes that they do not know, `resamples`, `moves` and `correlates` say 
 from __future__ import annotations
 
 import os
-from functools import cache
+import shutil
+import sysconfig
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -23,20 +24,14 @@ Border = Literal["constant", "edge", "reflect", "symmetric", "none"]
 """`PaddingMode` with zeros for "constant"; "none": only where the kernel fits, so that the result is smaller."""
 
 
-@cache
 def _launchable() -> bool:
     """Whether triton is there, and what it needs to build its launcher: a C compiler and Python's headers."""
-    if torch.version.hip is not None or find_spec("triton") is None:
-        return False
-    import shutil
-    import sysconfig
-
     compiler = "CC" in os.environ or shutil.which("gcc") or shutil.which("clang")
     headers = Path(sysconfig.get_paths()["include"], "Python.h")
-    return bool(compiler) and headers.exists()
+    return find_spec("triton") is not None and bool(compiler) and headers.exists()
 
 
-DEVICES = ("cuda",)
+DEVICES = ("cuda",) if torch.version.cuda is not None and _launchable() else ()
 """Where the kernels run."""
 VALUES = (torch.uint8, torch.float32, torch.float16, torch.bfloat16)
 """What they can calculate with, in float32."""
@@ -65,7 +60,7 @@ def _serve(image: Tensor, dtype: torch.dtype, *others: Tensor) -> bool:
     """Whether the kernels run where the images are, with what else goes into them, and nobody asks for a gradient."""
     learns = torch.is_grad_enabled() and any(t.requires_grad for t in (image, *others))
     known = image.ndim == 4 and all(t.dtype == dtype and len(t) in (1, len(image)) for t in others)
-    return image.device.type in DEVICES and _launchable() and known and not learns
+    return image.device.type in DEVICES and known and not learns
 
 
 def _of(axis: Axis) -> list[Tensor]:

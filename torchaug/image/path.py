@@ -15,7 +15,9 @@ from torchaug.transform import Sizes
 Numbers = dict[str, Tensor]
 Displacement = Callable[[Tensor, Tensor, Numbers, Sizes], tuple[Tensor, Tensor]]
 
-ROUNDS = 16
+REFINED = 1.5
+"""From which shrinking on an output pixel takes several samples: below, a bilinear one, two pixels wide, is enough."""
+ROUNDS = 24
 """Of the fixed-point iteration that inverts a displacement; each shrinks the error by the displacement's slope."""
 
 
@@ -146,14 +148,15 @@ def _offset(move: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> Displace
 def points(path: Path, canvas: tuple[int, int], finer: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """Input coordinates x, y of `finer` samples per output pixel and axis: (B, H finer, W finer) each.
 
-    They spread over what the pixel covers beyond one input pixel, since the bilinear sample itself covers one: a sample
-    that does not shrink takes them all at the centre, and is not blurred.
+    They spread over what the pixel covers beyond one input pixel, since the bilinear sample itself covers one. An image
+    that shrinks by less than REFINED takes them all at the centre, whatever others of its batch do.
     """
     linear = path.linear()
     if linear is None or finer == 1:
         widths = [like.new_zeros(len(like), 1)] * 2
     else:
-        widths = [1 - 1 / linear[:, :2, axis].norm(dim=1)[:, None].clamp(min=1) for axis in (0, 1)]
+        shrinks = (linear[:, :2, axis].norm(dim=1)[:, None] for axis in (0, 1))
+        widths = [torch.where(shrink < REFINED, 0, 1 - 1 / shrink.clamp(min=1)) for shrink in shrinks]
     xs, ys = (_spread(length, finer, width) for length, width in zip(reversed(canvas), widths, strict=True))
     if (m := path.matrix) is not None and not path.projective:  # separable: fewer operations than point by point
         e = m[:, :, :, None, None]

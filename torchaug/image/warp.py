@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import floor
+from math import ceil
 from typing import Literal
 
 import torch
@@ -15,7 +15,7 @@ from torch.utils import _pytree
 
 from torchaug.batch import Batch
 from torchaug.image import followers, kernels, matrices, resample
-from torchaug.image.path import Bend, Numbers, Path, points, turned_back
+from torchaug.image.path import REFINED, Bend, Numbers, Path, points, turned_back
 from torchaug.image.resample import (
     Axis,
     Filter,
@@ -336,8 +336,8 @@ class GeometryRun(Run):
         """By points, in pieces that stay in a CPU's cache."""
         finer = 1
         if self._antialias and self.interpolation != "nearest":
-            # from constructors and shapes, never from values; up to 1.5 a bilinear sample, two pixels wide, is enough
-            finer = max(1, min(floor(traced.shrinks + 0.5), MAX_SAMPLES))
+            # from constructors and shapes, never from values
+            finer = min(ceil(traced.shrinks - 1e-6), MAX_SAMPLES) if traced.shrinks >= REFINED else 1
         full = Sizes.of(_canvas(image), size, traced.path.still().to(torch.float32))
         still = traced.path.still()
 
