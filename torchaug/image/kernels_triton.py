@@ -68,7 +68,8 @@ def _folded(at, low, high, BORDER: tl.constexpr):
 @triton.jit
 def _index(at, limit):
     """The pixel that holds a coordinate, among those that exist; 0 where the coordinate is no number."""
-    return tl.minimum(tl.maximum(tl.floor(at), 0.0), limit - 1.0).to(tl.int32).to(tl.int64)
+    at = tl.where(at == at, tl.floor(at), 0.0)  # not all of triton's maxima drop what is no number
+    return tl.minimum(tl.maximum(at, 0.0), limit - 1.0).to(tl.int32).to(tl.int64)
 
 
 @triton.jit
