@@ -17,7 +17,8 @@ from torchvision.transforms.v2 import functional as tvf
 from torchaug import Batch, Compose
 from torchaug import image as T
 from torchaug.image import filters, kernels, resample, warp
-from torchaug.image.resample import Axis, Filter, Interpolation, PaddingMode, as_dtype, as_float, per_channel
+from torchaug.image.axes import Axis, Filter, Interpolation, PaddingMode
+from torchaug.image.resample import as_dtype, as_float, per_channel
 from torchaug.image.resize_cpu import resize_on_cpu
 from torchaug.keys import sample_keys
 from torchaug.transform import Sizes

@@ -19,8 +19,8 @@ from zoo_filters import ZOO
 
 from torchaug import Batch, Transform
 from torchaug.image import blur, defocus, filters, sharpen
+from torchaug.image.axes import PaddingMode
 from torchaug.image.filters import bilinear, blurred, bordered, convolve, convolve_separable, gaussian
-from torchaug.image.resample import PaddingMode
 from torchaug.keys import sample_keys, uniforms
 from torchaug.transform import Layer, Sizes
 

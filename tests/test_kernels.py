@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torchaug import Batch, Compose
 from torchaug import image as T
 from torchaug.image import filters, kernels, resample
-from torchaug.image.resample import Axis, Filter, PaddingMode
+from torchaug.image.axes import Axis, Filter, PaddingMode
 from torchaug.keys import sample_keys
 
 needs_triton = pytest.mark.skipif(not kernels._launchable(), reason="no triton, or no C compiler for it")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar, cast, get_args
 
-from torchaug.image.resample import Interpolation, PaddingMode
+from torchaug.image.axes import Interpolation, PaddingMode
 
 Option = TypeVar("Option")
 

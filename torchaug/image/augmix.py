@@ -11,10 +11,11 @@ from torch import Tensor
 
 from torchaug.batch import Batch
 from torchaug.image import arguments
+from torchaug.image.axes import Interpolation
 from torchaug.image.pointwise import pick
 from torchaug.image.policies import Choice, Policy, bin_level, border_of, without
 from torchaug.image.policy_tables import MIX
-from torchaug.image.resample import Interpolation, any_of, as_float
+from torchaug.image.resample import any_of, as_float
 from torchaug.keys import integers
 from torchaug.transform import Params, Sizes, Transform
 

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torchaug.image import arguments
+from torchaug.image.axes import Interpolation
 from torchaug.image.filters import blurred, gaussian
 from torchaug.image.path import Numbers
-from torchaug.image.resample import Interpolation
 from torchaug.image.warp import Warp
 from torchaug.keys import noise, normal, uniform
 from torchaug.transform import Sizes

@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torchaug.image import kernels
+from torchaug.image.axes import PaddingMode, folded
 from torchaug.image.pointwise import Frame, pick
-from torchaug.image.resample import PaddingMode, folded, take, take_along
+from torchaug.image.resample import take, take_along
 from torchaug.transform import Sizes
 
 _PAD_MODE = {"reflect": "reflect", "edge": "replicate", "constant": "constant"}

@@ -12,13 +12,12 @@ import shutil
 import sysconfig
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from torchaug.image.resample import Axis, Filter, PaddingMode
+from torchaug.image.axes import Axis, Filter, PaddingMode
 
 Border = Literal["constant", "edge", "reflect", "symmetric", "none"]
 """`PaddingMode` with zeros for "constant"; "none": only where the kernel fits, so that the result is smaller."""

@@ -48,7 +48,7 @@ def _number(numbers, sample, step):
 
 @triton.jit
 def _folded(at, low, high, BORDER: tl.constexpr):
-    """`resample.folded`: coordinates outside [low, high] brought inside it."""
+    """`axes.folded`: coordinates outside [low, high] brought inside it."""
     if BORDER == "reflect":
         last = high - low - 1
         period = tl.maximum(2 * last, 1.0)
@@ -68,13 +68,14 @@ def _folded(at, low, high, BORDER: tl.constexpr):
 @triton.jit
 def _index(at, limit):
     """The pixel that holds a coordinate, among those that exist; 0 where the coordinate is no number."""
-    at = tl.where(at == at, tl.floor(at), 0.0)  # not all of triton's maxima drop what is no number
+    # what is no number equals nothing; not all of triton's maxima drop it
+    at = tl.where(at == at, tl.floor(at), 0.0)  # noqa: PLR0124
     return tl.minimum(tl.maximum(at, 0.0), limit - 1.0).to(tl.int32).to(tl.int64)
 
 
 @triton.jit
 def _weight(distance, CUBIC: tl.constexpr, SHARP: tl.constexpr):
-    """`resample.kernel`."""
+    """`axes.kernel`."""
     d = tl.abs(distance)
     if CUBIC:
         near = ((SHARP + 2) * d - (SHARP + 3)) * d * d + 1

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from torchaug.image import arguments
+from torchaug.image.axes import Interpolation
 from torchaug.image.path import Numbers
-from torchaug.image.resample import Interpolation
 from torchaug.image.warp import Warp
 from torchaug.keys import uniform
 from torchaug.transform import Sizes

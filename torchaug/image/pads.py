@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from torchaug.image import arguments, matrices
-from torchaug.image.resample import PaddingMode
+from torchaug.image.axes import PaddingMode
 from torchaug.image.warp import Geometric
 from torchaug.keys import uniform
 from torchaug.transform import Canvas, Sizes

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from torchaug.compose import Container, OneOf
 from torchaug.image import arguments
+from torchaug.image.axes import Interpolation
 from torchaug.image.blur import GaussianBlur
 from torchaug.image.color import ColorJitter, RandomGrayscale
 from torchaug.image.policy_ops import Border
 from torchaug.image.policy_tables import POLICIES, RAND, WIDE, Step, SubPolicies, subpolicies
-from torchaug.image.resample import Interpolation
 from torchaug.image.tone import RandomSolarize
 from torchaug.image.warp import Geometric
 from torchaug.keys import integers

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from torchaug.image import levels, matrices
+from torchaug.image.axes import Interpolation
 from torchaug.image.filters import blurred, gaussian, ragged
 from torchaug.image.pointwise import Frame, Pixels, Planes, pick
-from torchaug.image.resample import Interpolation
 from torchaug.image.tone import Adjustment
 from torchaug.image.warp import Geometric
 from torchaug.keys import integers, normal

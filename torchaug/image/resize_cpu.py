@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torchaug import memory
-from torchaug.image.resample import Axis, Filter, Interpolation, as_dtype, as_float, resize
+from torchaug.image.axes import Axis, Filter, Interpolation
+from torchaug.image.resample import as_dtype, as_float, resize
 
 
 def resize_on_cpu(image: Tensor, y: Axis, x: Axis, canvas: tuple[int, int], fill: Tensor, how: Filter) -> Tensor:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from torchaug.image import arguments, matrices
+from torchaug.image.axes import Interpolation
 from torchaug.image.pads import EPSILON
-from torchaug.image.resample import Interpolation
 from torchaug.image.warp import Geometric
 from torchaug.keys import integers, uniform
 from torchaug.transform import Canvas, Sizes

@@ -12,9 +12,9 @@ from torch import Tensor
 from torchaug.compose import Compose
 from torchaug.image import policy_tables as tables
 from torchaug.image.augmix import Mixture
+from torchaug.image.axes import Interpolation
 from torchaug.image.policies import Choice, Policy, SubPolicyChoice, border_of
 from torchaug.image.policy_ops import Strength
-from torchaug.image.resample import Interpolation
 from torchaug.keys import integers, permutation
 from torchaug.transform import Layer
 
