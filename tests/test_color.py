@@ -9,10 +9,12 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torchvision.transforms.v2 import functional as tvf
 from zoo_color import ZOO
 
 from torchaug import Compose
 from torchaug.image.channels import ChannelDropout, RandomChannelPermutation, RGBShift, ToSepia
+from torchaug.image.color import shift_hue
 from torchaug.image.light import FancyPCA, ISONoise, PlanckianJitter, _poisson
 from torchaug.image.pointwise import Color
 from torchaug.image.tint import (
@@ -213,3 +215,17 @@ def test_an_image_that_does_not_fit_is_refused(transform: Transform, channels: i
 def test_a_wrong_argument_is_named(make: Callable[[], Transform], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("widest", [0.1, 1 / 6, 0.5])
+def test_a_hue_turns_as_torchvision_s_at_every_angle(widest: float) -> None:
+    """Also where a turn is a third or a sixth of the circle, on grey, on pure colours and where two channels are equal."""
+    turns = torch.cat([torch.linspace(-widest, widest, 25), torch.tensor([0.0, 1.0, -1.0, 0.5]) * min(widest, 1 / 3)])
+    levels = torch.tensor([0.0, 0.25, 0.5, 1.0])
+    any_colours = torch.rand(3, 1, 200, generator=torch.Generator().manual_seed(0)).sqrt()
+    colours = torch.cat([torch.cartesian_prod(levels, levels, levels).T[:, None], any_colours], 2)
+    images = colours.expand(len(turns), -1, -1, -1)
+    found = torch.stack(shift_hue(list(images.unbind(1)), turns, widest), 1)
+    expected = torch.stack([tvf.adjust_hue(colours, float(turn)) for turn in turns])
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-6)
+    assert torch.equal(found[turns == 0], images[turns == 0])

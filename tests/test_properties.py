@@ -68,6 +68,18 @@ def test_each_sample_stands_alone(transform: Layer, dtype: torch.dtype) -> None:
 
 
 @every(EVERY)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_pieces_of_a_batch_are_put_where_they_belong(
+    transform: Layer, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A CPU takes large batches in pieces of a few images: the same comes out as of all at once."""
+    batch = labelled(7) if dtype == torch.uint8 else as_float(labelled(7))
+    together = transform(batch)
+    monkeypatch.setattr(torchaug.image.resample, "CHUNK_BYTES", 1)
+    assert_same(transform(batch), together, atol=1e-6)
+
+
+@every(EVERY)
 def test_permuting_the_batch_permutes_the_result(transform: Layer) -> None:
     order = torch.tensor([3, 0, 4, 1, 2])
     assert_same(transform(labelled())[order], transform(labelled()[order]))

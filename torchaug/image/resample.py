@@ -213,9 +213,9 @@ def in_chunks(image: Tensor, function: Callable[[slice], Tensor]) -> Tensor:
     return out
 
 
-def chunks(image: Tensor, least: int = 1) -> list[slice]:
+def chunks(image: Tensor, least: int = 0) -> list[slice]:
     """The slices of a batch that are worked on one after the other, of at least so many images (the last may have fewer)."""
-    rows = max(least, CHUNK_BYTES // max(1, 4 * image.shape[1:].numel()))
+    rows = max(1, least, CHUNK_BYTES // max(1, 4 * image.shape[1:].numel()))
     whole = image.device.type != "cpu" or (image.requires_grad and torch.is_grad_enabled())
     if whole or torch.compiler.is_compiling() or rows >= len(image):
         return [slice(None)]
