@@ -92,6 +92,17 @@ def test_a_border_folded_into_the_matrix_equals_one_that_is_written(mode: Paddin
         assert_close(ours[i, :, :height, :width], expected[i, :, :height, :width], 1e-6)
 
 
+@pytest.mark.parametrize("size", [(30, 25), (30, 7), (5, 1)])
+def test_a_graph_blurs_the_chosen_and_no_others_and_its_border_is_the_same(size: tuple[int, int]) -> None:
+    torch._dynamo.reset()
+    image, chosen = torch.rand(4, 3, *size), torch.tensor([True, False, True, False])
+    down, across = (filters.gaussian(torch.tensor([0.3, 1.0, 2.0, 5.0]), taps) for taps in (9, 13))
+    graph = torch.compile(blurred, fullgraph=True, backend="eager")
+    out = graph(image, None, down, across, chosen=chosen)
+    assert_close(out, blurred(image, None, down, across, chosen=chosen), 1e-6)
+    assert torch.equal(out[~chosen], image[~chosen])
+
+
 def assert_close(ours: torch.Tensor, expected: torch.Tensor, tolerance: float) -> None:
     torch.testing.assert_close(ours, expected, rtol=0, atol=tolerance)
 
