@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torchaug import memory
 from torchaug.batch import Batch
 from torchaug.image import arguments
 from torchaug.image.resample import (
@@ -18,11 +17,10 @@ from torchaug.image.resample import (
     any_of,
     as_dtype,
     as_float,
-    chunks,
     in_chunks,
     own_pixels,
     per_channel,
-    rounded,
+    stacked,
 )
 from torchaug.memory import Room
 from torchaug.transfer import moved
@@ -199,7 +197,7 @@ class PixelRun(WritingRun):
 
     def apply(self, batch: Batch, calls: Sequence[Call]) -> Batch:
         image, work, dtype = self._prepared(batch, calls)
-        return batch.replace(image=_collected(image, work, dtype, self._least(image)))
+        return batch.replace(image=in_chunks(image, work, dtype, self._least(image)))
 
     def _least(self, image: Tensor) -> int:
         """How many images to work on at a time at least: all, where one pass over floats is all that there is to do."""
@@ -320,30 +318,7 @@ def _step(step: Pixels, planes: Tensor | Planes, numbers: dict[str, Tensor], fra
         return step.map([planes.flatten(1, 2)], numbers, frame)[0].view(planes.shape)
     if isinstance(step, Pointwise):
         return step.map(list(planes.unbind(1)) if isinstance(planes, Tensor) else planes, numbers, frame)
-    return step.pixels(_stacked(planes), numbers, frame)
-
-
-def _collected(image: Tensor, work: Callable[[slice], Tensor | Planes], dtype: torch.dtype, least: int) -> Tensor:
-    """What `work` makes of pieces of a batch, as `dtype`; each piece is written where it belongs, and not joined before."""
-    parts = chunks(image, least)
-    if len(parts) == 1:
-        return as_dtype(_stacked(work(slice(None))), dtype)
-    out = None
-    for part in parts:
-        made = work(part)
-        planes = [made] if isinstance(made, Tensor) else made
-        if out is None:
-            shape = made.shape[1:] if isinstance(made, Tensor) else (len(planes), *planes[0].shape[1:])
-            out = memory.empty((len(image), *shape), dtype)
-        places = [out[part]] if isinstance(made, Tensor) else out[part].unbind(1)
-        for place, plane in zip(places, planes, strict=True):
-            place.copy_(rounded(plane, dtype))
-    assert out is not None
-    return out
-
-
-def _stacked(planes: Tensor | Planes) -> Tensor:
-    return planes if isinstance(planes, Tensor) else torch.stack(planes, 1)
+    return step.pixels(stacked(planes), numbers, frame)
 
 
 def _image_of(batch: Batch, step: Transform, like: Tensor) -> tuple[Tensor, Tensor | None, Sizes]:

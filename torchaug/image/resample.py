@@ -197,20 +197,43 @@ CHUNK_BYTES = 1 << 20
 Measured in docs/decisions/0005-work-in-cache-sized-chunks.md."""
 
 
-def in_chunks(image: Tensor, function: Callable[[slice], Tensor]) -> Tensor:
+def in_chunks(
+    image: Tensor,
+    function: Callable[[slice], Tensor | list[Tensor]],
+    dtype: torch.dtype | None = None,
+    least: int = 0,
+) -> Tensor:
     """`function` of slices of the batch, joined; all at once where chunks would gain nothing.
 
     Nothing is gained on a GPU, inside a compiled graph (which fuses instead) or with gradients (which keep everything).
+
+    Args:
+        image: (B, ...), whose `chunks` are taken.
+        function: from a slice to (b, ...), or to channels (b, ...) that are apart: these are written where they belong.
+        dtype: of the result, made of float images in [0, 1] as `as_dtype` does; as they come by default.
+        least: images in a chunk, at least.
     """
-    parts = chunks(image)
+    parts = chunks(image, least)
     if len(parts) == 1:
-        return function(slice(None))
-    first = function(parts[0])
-    out = memory.empty((len(image), *first.shape[1:]), first.dtype)
-    out[parts[0]] = first
-    for part in parts[1:]:
-        out[part] = function(part)
+        whole = stacked(function(slice(None)))
+        return whole if dtype is None else as_dtype(whole, dtype)
+    out = None
+    for part in parts:
+        made = function(part)
+        planes = [made] if isinstance(made, Tensor) else made
+        if out is None:
+            shape = made.shape[1:] if isinstance(made, Tensor) else (len(planes), *planes[0].shape[1:])
+            out = memory.empty((len(image), *shape), dtype or planes[0].dtype)
+        places = [out[part]] if isinstance(made, Tensor) else out[part].unbind(1)
+        for place, plane in zip(places, planes, strict=True):
+            place.copy_(plane if dtype is None else rounded(plane, dtype))
+    assert out is not None
     return out
+
+
+def stacked(planes: Tensor | list[Tensor]) -> Tensor:
+    """Images, also where their channels are apart."""
+    return planes if isinstance(planes, Tensor) else torch.stack(planes, 1)
 
 
 def chunks(image: Tensor, least: int = 0) -> list[slice]:
