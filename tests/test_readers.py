@@ -118,10 +118,31 @@ def test_an_unreadable_image_is_named_by_its_path(folder: Path) -> None:
     with pytest.raises(SampleError, match=r"sample index=4 source='.*' path='.*dog/1.png': "):
         data[4]
     seen = []
-    assert data.verify(lambda done, total: seen.append((done, total))) == [bad]
-    assert seen[-1] == (5, 5)
+    errors = data.verify(lambda done, total: seen.append((done, total)))
+    assert [(error.index, error.path) for error in errors] == [(4, str(bad))]
+    assert seen == [(done, 5) for done in range(1, 6)]
+    assert [str(error) for error in data.verify(workers=2)] == [str(error) for error in errors]
+    rest = data.without(errors)
+    assert rest.verify() == []
+    assert (len(rest), rest.classes) == (4, data.classes)
     with pytest.raises(SampleError, match=r"dog/1.png"):
         data.in_memory()
+
+
+def test_a_selection_has_the_labels_and_paths_of_its_items(folder: Path) -> None:
+    data = read_folder(folder)
+    some = data.subset([3, 0, 3])
+    assert some.labels is not None
+    assert some.labels.tolist() == [int(data[3]["label"]), int(data[0]["label"]), int(data[3]["label"])]
+    assert list(some.paths) == [data.paths[3], data.paths[0], data.paths[3]]
+    assert torch.equal(some[2]["image"], data[3]["image"])
+    assert [some[index]["index"] for index in range(3)] == [0, 1, 2]
+    assert some.subset([1]).paths == [data.paths[0]]
+    assert torch.equal(some.in_memory().images[1], data[0]["image"])
+    with pytest.raises(IndexError, match=r"in \[0, 5\) for .*, got 5"):
+        data.subset([0, 5])
+    with pytest.raises(IndexError, match=r"in \[0, 3\), got 3"):
+        some[3]
 
 
 def test_folders_that_hold_no_data_set_are_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from torchaug.data.images import Item, TensorImages, as_images, digits
 from torchaug.data.live import Fill
 from torchaug.data.loader import DeviceLoader
 from torchaug.data.mixed import MixedDataset, fingerprint, item_hashes
-from torchaug.data.readers import ImageFolderDataset, load, read_folder
+from torchaug.data.readers import FileDataset, ImageFolderDataset, Selection, load, read_folder
 from torchaug.data.sampler import MixedSampler, Plan
 from torchaug.data.schedule import Constant, Cosine, Linear, Piecewise, Schedule
 from torchaug.data.source import Source
@@ -18,6 +18,7 @@ __all__ = [
     "Constant",
     "Cosine",
     "DeviceLoader",
+    "FileDataset",
     "Fill",
     "ImageFolderDataset",
     "Item",
@@ -28,6 +29,7 @@ __all__ = [
     "Plan",
     "SampleError",
     "Schedule",
+    "Selection",
     "Source",
     "TensorImages",
     "as_images",

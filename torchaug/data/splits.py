@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from torchaug.data.images import TensorImages
-from torchaug.data.readers import ImageFolderDataset
+from torchaug.data.readers.folder import ImageFolderDataset
 from torchaug.keys import hash_int
 
 

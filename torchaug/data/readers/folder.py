@@ -1,0 +1,114 @@
+"""Folders of images, one folder per class."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from torchaug.data.decode import EXTENSIONS, check_size, is_grey, resize_to, to_tensor
+from torchaug.data.images import Item
+from torchaug.data.readers.base import FileDataset
+
+
+class ImageFolderDataset(FileDataset):
+    """Images in torchvision's ImageFolder layout, one folder per class: items are `{"image", "label", "index"}`.
+
+    An image is decoded when its item is asked for; a file that cannot be read raises a `SampleError` with its path.
+
+    Args:
+        path: the folder that holds a folder for each class; their names in sorted order are the classes.
+        mode: "RGB", "L", or "auto": "L" when every image is grey, else "RGB".
+        size: height and width that every image gets; needed for `in_memory()` when they differ in size.
+        fit: "crop" covers that size and cuts the middle out; "pad" fits into it and adds black borders.
+        min_classes: fewer class folders than this are an error.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: no class folder, too few, or one without images.
+    """
+
+    labels: Tensor
+    classes: list[str]
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        mode: str = "auto",
+        size: tuple[int, int] | None = None,
+        fit: str = "crop",
+        min_classes: int = 2,
+    ) -> None:
+        if mode not in ("auto", "L", "RGB"):
+            raise ValueError(f"read_folder: mode must be 'auto', 'L' or 'RGB', got {mode!r}")
+        if fit not in ("crop", "pad"):
+            raise ValueError(f"read_folder: fit must be 'crop' or 'pad', got {fit!r}")
+        check_size(size, "read_folder")
+        self.root, self.size, self.fit = Path(path), size, fit
+        self.name = self.root.name
+        files = _files_by_class(self.root, min_classes)
+        self.classes = list(files)
+        self.paths = [file for found in files.values() for file in found]
+        counts = torch.tensor([len(found) for found in files.values()])
+        self.labels = torch.arange(len(files)).repeat_interleave(counts)
+        self.mode = ("L" if self._all_grey() else "RGB") if mode == "auto" else mode
+
+    def read(self, index: int) -> Item:
+        with Image.open(self.paths[index]) as picture:
+            image = to_tensor(picture, self.mode)
+        return {"image": image if self.size is None else resize_to(image, self.size, self.fit)}
+
+    def _all_grey(self) -> bool:
+        return all(_looks_grey(path) for path in self.paths)
+
+
+def _looks_grey(path: Path) -> bool:
+    """By the file's head alone; one that cannot be read has no say, and is an error when its item is asked for."""
+    try:
+        with Image.open(path) as picture:
+            return is_grey(picture.mode)
+    except Exception:  # noqa: BLE001 (PIL raises many kinds)
+        return True
+
+
+def _files_by_class(root: Path, min_classes: int) -> dict[str, list[Path]]:
+    if not root.is_dir():
+        what = "a file" if root.exists() else "nothing"
+        raise FileNotFoundError(f"read_folder: expected a folder with one folder per class at {root}, got {what} there")
+    names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    layout = "expected one folder of images per class, as root/cat/1.png and root/dog/2.png"
+    if not names:
+        raise ValueError(f"read_folder: {layout}, got no folder in {root}")
+    if len(names) < min_classes:
+        raise ValueError(
+            f"read_folder: expected at least {min_classes} classes, got {len(names)} ({', '.join(names)}) in {root}"
+        )
+    files = {name: _images_under(root / name) for name in names}
+    empty = [name for name, found in files.items() if not found]
+    if empty:
+        raise ValueError(
+            f"read_folder: {layout}, got no image ({' '.join(EXTENSIONS)}) in {root / empty[0]}; "
+            "remove the folder or put images into it"
+        )
+    return files
+
+
+def _images_under(folder: Path) -> list[Path]:
+    found = (Path(top, name) for top, _, names in os.walk(folder, followlinks=True) for name in names)
+    return sorted(path for path in found if path.suffix.lower() in EXTENSIONS and not path.name.startswith("."))
+
+
+def read_folder(
+    path: str | Path,
+    *,
+    mode: str = "auto",
+    size: tuple[int, int] | None = None,
+    fit: str = "crop",
+    min_classes: int = 2,
+) -> ImageFolderDataset:
+    """The images of a folder in torchvision's ImageFolder layout; see `ImageFolderDataset`."""
+    return ImageFolderDataset(path, mode=mode, size=size, fit=fit, min_classes=min_classes)
