@@ -150,7 +150,7 @@ def test_a_gan_is_trained_and_sampled_too(capsys: Capture) -> None:
     pictures("photos", {"cat": 6, "dog": 3})
     assert main(["fit", "--data", "photos", "--kind", "gan", "--steps", "2"]) == 0
     assert main(["synthesize", "--checkpoint", "generator/generator.ckpt", "--per-class", "2"]) == 0
-    assert Bank("bank").labels.tolist() == [0, 0, 1, 1]
+    assert Bank("bank").in_memory().labels.tolist() == [0, 0, 1, 1]
 
 
 def test_the_printed_next_command_runs(capsys: Capture) -> None:
@@ -167,7 +167,7 @@ def test_the_printed_next_command_runs(capsys: Capture) -> None:
 def test_a_bank_gets_the_counts_that_were_asked_for(generator: Path, capsys: Capture) -> None:
     assert main(["synthesize", "--checkpoint", str(generator), "--counts", "dog=5, cat=2"]) == 0
     bank = Bank("bank")
-    assert [bank.classes[label] for label in bank.labels.tolist()].count("dog") == 5
+    assert [bank.classes[label] for label in bank.in_memory().labels.tolist()].count("dog") == 5
     assert len(bank) == 7
 
 

@@ -29,7 +29,7 @@ def images(count: Any, value: int = 0, channels: int = 1) -> Any:
 
 def make_bank(path: Any, data: Any, trained_on: Any = None, **options: Any) -> Any:
     with BankWriter(path, config={}, trained_on=trained_on, generator="g", classes=data.classes, **options) as writer:
-        writer.write(0, data.images, data.labels, torch.arange(len(data)))
+        writer.write(0, {"image": data.images}, data.labels, torch.arange(len(data)))
     return Bank(path)
 
 
@@ -72,7 +72,7 @@ def test_only_entries_that_all_sources_have_are_kept_and_weights_are_added() -> 
 
 
 def test_images_of_another_shape_are_refused_at_once_or_named() -> None:
-    with pytest.raises(ValueError, match=r"source 'bank': images must be torch.uint8 \(1, 4, 4\) as in source 'real'"):
+    with pytest.raises(ValueError, match=r"source 'bank': image must be torch.uint8 \(1, 4, 4\) as in source 'real'"):
         MixedDataset([Source.real(images(2)), Source("bank", images(2, channels=3), kind="bank")])
 
     class Growing(Dataset[Any]):

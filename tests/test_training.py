@@ -487,7 +487,7 @@ def test_a_bank_is_the_same_whatever_the_batch_size_and_interruptions(
     before = state(generator)
     options: dict[str, Any] = {"seed": 5, "shard_size": 8}
     bank = synthesize(generator, counts, tmp_path / "whole", **options)
-    assert bank.labels.bincount().tolist() == [10, 21]
+    assert bank.in_memory().labels.bincount().tolist() == [10, 21]
     for size in (1, 3, 5):
         synthesize(generator, counts, tmp_path / str(size), batch_size=size, **options)
         assert bank_bytes(tmp_path / str(size)) == bank_bytes(tmp_path / "whole")
@@ -511,25 +511,25 @@ def test_images_of_a_bank_are_those_of_sample(checkpoints: dict[str, Path], tmp_
     bank = synthesize(generator, {1: 4}, tmp_path, seed=2)
     keys = fold_in(sample_keys(torch.arange(4), seed=2), torch.ones(4, dtype=torch.int64))
     expected = generator.double().sample(torch.ones(4, dtype=torch.int64), keys)
-    assert torch.equal(bank.images(), (expected * 255).round().to(torch.uint8))
+    assert torch.equal(bank.in_memory().images, (expected * 255).round().to(torch.uint8))
 
 
 def test_more_images_of_one_class_change_no_others(checkpoints: dict[str, Path], tmp_path: Path) -> None:
     generator = load_generator(checkpoints["gan"])
     few = synthesize(generator, {0: 3, 1: 4}, tmp_path / "few")
     more = synthesize(generator, {0: 9, 1: 4}, tmp_path / "more")
-    assert torch.equal(few.images()[:3], more.images()[:3])
-    assert torch.equal(few.images()[3:], more.images()[9:])
-    assert len(few.images().flatten(1).unique(dim=0)) > 1
+    assert torch.equal(few.in_memory().images[:3], more.in_memory().images[:3])
+    assert torch.equal(few.in_memory().images[3:], more.in_memory().images[9:])
+    assert len(few.in_memory().images.flatten(1).unique(dim=0)) > 1
 
 
 def test_a_bank_knows_what_its_generator_was_trained_on(checkpoints: dict[str, Path], tmp_path: Path) -> None:
     synthesize(load_generator(checkpoints["vae"]), {0: 2}, tmp_path)
     bank = Bank(tmp_path)
-    assert bank.manifest["trained_on"] == fingerprint(shapes())
+    assert bank.trained_on[0] == fingerprint(shapes())
     assert bank.trained_items is not None
     assert torch.equal(bank.trained_items, item_hashes(shapes()))
-    assert bank.manifest["generator"] == generator_hash(load_generator(checkpoints["vae"]))
+    assert bank.manifest["made_by"][0]["generator"] == generator_hash(load_generator(checkpoints["vae"]))
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,7 @@ def synthesize(options: Namespace, console: Console) -> None:
         with _bar(console, "making images") as report, _kept(lambda: kept):
             bank = synthesize(generator, counts, options.out, seed=options.seed, progress=report)
     table = Table("class", "images", box=box.SIMPLE)
-    for name, count in zip(bank.classes, bank.labels.bincount(minlength=len(bank.classes)).tolist(), strict=True):
+    for name, count in bank.counts().items():
         table.add_row(escape(name), str(count))
     console.print(table)
     _say(console, f"{len(bank)} images in {options.out}; mix them with real data:")

@@ -124,8 +124,8 @@ def batches(
         real_classes="balanced" if arm.oversampled else None,
         seed=seed,
     )
-    images = torch.cat([train.images, *([] if bank is None else [bank.images()])])
-    labels = torch.cat([train.labels, *([] if bank is None else [bank.labels])])
+    parts = [train] if bank is None else [train, bank.in_memory()]
+    images, labels = (torch.cat([getattr(part, name) for part in parts]) for name in ("images", "labels"))
     for plan in sampler.plans(0, recipe.steps):
         shown = images[plan.index].float() / 255
         if arm.augmented:

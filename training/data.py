@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
 from torchaug.data.images import TensorImages
-from torchaug.data.mixed import fingerprint, item_hashes
+from torchaug.data.leaks import fingerprint, item_hashes
 from torchaug.keys import hash_int, uniforms
 
 Balance = Literal["none", "sqrt", "full"]

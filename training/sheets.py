@@ -22,10 +22,11 @@ def contact_sheets(train: TensorImages, bank: Bank | None, recipe: Recipe, seed:
         "augmented": Sheet((changed * 255).round().clamp(0, 255).to(torch.uint8), labels),
     }
     if bank is not None:
-        rows = _first(bank.labels, len(train.classes), recipe.shown)
-        images = bank.images()[rows]
+        made = bank.in_memory()
+        rows = _first(made.labels, len(train.classes), recipe.shown)
+        images = made.images[rows]
         place, distance = nearest(images, train.images)
-        shown = tuple(bank.labels[rows].tolist())
+        shown = tuple(made.labels[rows].tolist())
         sheets["synthetic"] = Sheet(images, shown, train.images[place], tuple(distance.tolist()))
     return sheets
 

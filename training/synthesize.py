@@ -101,7 +101,7 @@ def synthesize(
                     images.append(_make(model, shard.labels[part], shard.keys[part]))
                     if progress is not None:
                         progress(done + start + len(images[-1]), total)
-                bank.write(shard.number, torch.cat(images), shard.labels, shard.ids)
+                bank.write(shard.number, {"image": torch.cat(images)}, shard.labels, shard.ids)
             done += len(shard.ids)
             if progress is not None:
                 progress(done, total)

@@ -1,11 +1,13 @@
 """The data path: readers, banks of generated images, the exact mixture of sources, and the loader that augments."""
 
-from torchaug.data.bank import Bank, BankWriter
+from torchaug.data.bank import Bank, BankWriter, merge
 from torchaug.data.errors import SampleError
-from torchaug.data.images import Item, TensorImages, as_images, digits
+from torchaug.data.images import TensorImages, as_images, digits
+from torchaug.data.items import Item
+from torchaug.data.leaks import fingerprint, item_hashes
 from torchaug.data.live import Fill
 from torchaug.data.loader import DeviceLoader
-from torchaug.data.mixed import MixedDataset, fingerprint, item_hashes
+from torchaug.data.mixed import MixedDataset
 from torchaug.data.readers import FileDataset, ImageFolderDataset, Selection, load, read_folder
 from torchaug.data.sampler import MixedSampler, Plan
 from torchaug.data.schedule import Constant, Cosine, Linear, Piecewise, Schedule
@@ -38,5 +40,6 @@ __all__ = [
     "imbalanced_split",
     "item_hashes",
     "load",
+    "merge",
     "read_folder",
 ]

@@ -12,30 +12,46 @@ from typing import Any
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write a file that is there whole or not at all: temporary name, flush to the disk, rename, flush the folder."""
+    """Write a file that is there whole or not at all: temporary name, flush to the disk, rename, flush the folder.
+
+    The temporary name is always the same, so that what a kill left behind is used again, and locked, so that a second
+    writer of the file waits for the first.
+    """
+    _put(path, data, replace=True)
+
+
+def create_file(path: Path, data: bytes) -> bool:
+    """Write a file as `replace_file` does, unless there is one by then; whether it was written."""
+    return _put(path, data, replace=False)
+
+
+def _put(path: Path, data: bytes, replace: bool) -> bool:
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with locked(temporary) as file:
+            if not replace and path.exists():
+                temporary.unlink()
+                return False
+            if os.fstat(file).st_size:  # what a kill left behind
+                os.ftruncate(file, 0)
+            _write(file, data)
+            os.fsync(file)
+            os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise _named(error, path) from error
+    return True
 
 
 def append_line(path: Path, record: dict[str, Any]) -> None:
     """Add one JSON line and flush it to the disk; a torn line before it, left by a kill, is dropped."""
     line = (json.dumps(record) + "\n").encode()
     try:
-        with _locked(path) as file:
+        with locked(path) as file:
             os.ftruncate(file, _whole_bytes(path))
             os.lseek(file, 0, os.SEEK_END)
-            written = os.write(file, line)
-            if written < len(line):  # the disk is full: the next write says so
-                os.write(file, line[written:])
+            _write(file, line)
             os.fsync(file)
     except OSError as error:
         raise _named(error, path) from error
@@ -68,20 +84,43 @@ def _whole_bytes(path: Path) -> int:
     return path.read_bytes().rfind(b"\n") + 1
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[int]:
-    """The file, open for writing by this process alone."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            import fcntl
+def _write(file: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:  # a full disk takes a part, and its next write says so
+        rest = rest[os.write(file, rest) :]
 
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except ImportError:  # not on Windows: one writer at a time there
-            pass
-        yield file
-    finally:
-        os.close(file)  # gives the lock back too
+
+@contextmanager
+def locked(path: Path) -> Iterator[int]:
+    """The file, open for writing by this process alone; a process that is killed gives its lock back.
+
+    Where there is no `fcntl` (Windows), only one writer at a time is safe.
+    """
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            _lock(file)
+            if _is_at(file, path):
+                yield file
+                return
+        finally:
+            os.close(file)  # gives the lock back too
+
+
+def _lock(file: int) -> None:
+    try:
+        import fcntl
+    except ImportError:
+        return
+    fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _is_at(file: int, path: Path) -> bool:
+    """Whether the open file is still the one of that name: while this process waited, it may have been renamed."""
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _sync_folder(folder: Path) -> None:

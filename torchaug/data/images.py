@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
 from torchaug.data.decode import check_size, is_grey, resize_to, to_tensor
-
-Item = dict[str, Any]
+from torchaug.data.items import Item
 
 
 class TensorImages(Dataset[Item]):

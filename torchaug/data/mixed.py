@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
@@ -12,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from torchaug.data.bank import Bank
 from torchaug.data.errors import SampleError
-from torchaug.data.images import Item
+from torchaug.data.items import RAGGED, Item, content_of
+from torchaug.data.leaks import refuse_leak
 from torchaug.data.source import Source, check_sources
 
 
@@ -34,9 +33,11 @@ class MixedDataset(Dataset[Item]):
         allow_synthetic_eval: accept them all the same.
         max_generation: sources of a later generation are refused: a generator trained on generated data loses the
             tails of the distribution (Shumailov et al., Nature 631, 2024).
+        sizes: "equal": images of another shape than the first are an error; "any": sizes may differ, and the DataLoader
+            gets `collate_fn=torchaug.data.collate`, which pads them.
 
     Raises:
-        ValueError: a refused source, or images that differ in shape or dtype between sources.
+        ValueError: a refused source, or content that differs in kind, shape or dtype between sources.
         SampleError: from an item that its source cannot read.
 
     >>> from torchaug.data import TensorImages
@@ -54,7 +55,10 @@ class MixedDataset(Dataset[Item]):
         evaluation: bool = False,
         allow_synthetic_eval: bool = False,
         max_generation: int = 0,
+        sizes: str = "equal",
     ) -> None:
+        if sizes not in ("equal", "any"):
+            raise ValueError(f"MixedDataset: sizes must be 'equal' or 'any', got {sizes!r}")
         self.sources = list(sources)
         check_sources(self.sources, max_generation)
         for source in self.sources:
@@ -64,9 +68,10 @@ class MixedDataset(Dataset[Item]):
                     "remove it, or pass allow_synthetic_eval=True"
                 )
             for data in held_out:
-                _refuse_leak(source, data)
+                refuse_leak(source, data)
         self._ends = list(accumulate(source.size for source in self.sources))
-        self._entries, self._image, self._first = self._look()
+        self._any_size = sizes == "any"
+        self._entries, self._like, self._first = self._look()
         weighted = any(source.loss_weight != 1 for source in self.sources)
         self._weights = [torch.tensor(source.loss_weight) for source in self.sources] if weighted else None
 
@@ -109,15 +114,15 @@ class MixedDataset(Dataset[Item]):
             paths = getattr(source.data, "paths", None)
             path = None if paths is None else paths[place]
             raise SampleError.of(error, index=place, source=source.name, path=path) from error
-        image = kept["image"]
-        if (image.shape, image.dtype) != self._image:
-            raise SampleError.of(_differs(image, self._image, self._first), index=place, source=source.name)
+        for name, like in self._like.items():
+            if not _fits(kept[name], like, name, self._any_size):
+                raise SampleError.of(_differs(name, kept[name], like, self._first), index=place, source=source.name)
         return kept
 
-    def _look(self) -> tuple[list[str], tuple[torch.Size, torch.dtype], str]:
-        """Entries that the items of all sources have, and the shape that their images must have."""
-        entries: list[str] | None = None
-        image: tuple[torch.Size, torch.dtype] | None = None
+    def _look(self) -> tuple[list[str], Item, str]:
+        """Entries that the items of all sources have, the content that others must fit, and whose it is."""
+        entries: list[str] = []
+        like: Item = {}
         first = ""
         for source in self.sources:
             if not source.size:
@@ -125,68 +130,49 @@ class MixedDataset(Dataset[Item]):
             if isinstance(source.data, int):
                 raise TypeError(f"MixedDataset: source {source.name!r} must have a data set, got only its length")
             item = source.data[0]
-            if not isinstance(item, dict) or not isinstance(item.get("image"), Tensor):
+            content = content_of(item)
+            if not content:
                 raise TypeError(
-                    f"MixedDataset: items must be dicts with a tensor 'image', got {type(item).__name__} from source "
-                    f"{source.name!r}; wrap the data set with as_images"
+                    f"MixedDataset: items must be dicts with content such as a tensor 'image', got {type(item).__name__} "
+                    f"from source {source.name!r}; wrap the data set with as_images"
                 )
-            shape = item["image"].shape, item["image"].dtype
-            if image is not None and shape != image:
-                raise ValueError(f"MixedDataset: source {source.name!r}: {_differs(item['image'], image, first)}")
-            image, first = (shape, source.name) if image is None else (image, first)
-            entries = [name for name in item if entries is None or name in entries]
-        if image is None or entries is None:
+            if like and content.keys() != like.keys():
+                raise ValueError(
+                    f"MixedDataset: items must hold {', '.join(like)} as in source {first!r}, got {', '.join(content)} "
+                    f"from source {source.name!r}"
+                )
+            for name, wanted in like.items():
+                if not _fits(content[name], wanted, name, self._any_size):
+                    error = _differs(name, content[name], wanted, first)
+                    raise ValueError(f"MixedDataset: source {source.name!r}: {error}")
+            entries = [name for name in item if name in entries] if like else list(item)
+            like, first = (like, first) if like else (content, source.name)
+        if not like:
             raise ValueError("MixedDataset: expected at least one item, got only empty sources")
-        return entries, image, first
+        return entries, like, first
 
     def _blank(self) -> Item:
-        shape, dtype = self._image
-        return {"image": torch.zeros(shape, dtype=dtype), "label": -1}
+        lacking = [name for name, value in self._like.items() if not isinstance(value, Tensor) or name in RAGGED]
+        if lacking:
+            raise ValueError(f"MixedDataset: live samples must be tensors of one shape, got {', '.join(lacking)}")
+        return {name: torch.zeros_like(value) for name, value in self._like.items()} | {"label": -1}
 
 
-def item_hashes(dataset: Dataset[Any]) -> Tensor:
-    """A 64-bit hash of each item's image: (N,) int64. Equal images have equal hashes, whatever their label."""
-    size = len(dataset)  # type: ignore[arg-type]
-    hashes = [hashlib.blake2b(_bytes(dataset[index]["image"]), digest_size=8).digest() for index in range(size)]
-    return torch.frombuffer(bytearray(b"".join(hashes)), dtype=torch.int64)
+def _fits(value: Any, like: Any, name: str, any_size: bool) -> bool:
+    """Whether an entry can be in a batch with another."""
+    if not (isinstance(value, Tensor) and isinstance(like, Tensor)):
+        return isinstance(value, Tensor) == isinstance(like, Tensor)
+    if value.dtype != like.dtype or value.ndim != like.ndim:
+        return False
+    if name in RAGGED:
+        return value.shape[:-1] == like.shape[:-1]
+    return value.shape[:1] == like.shape[:1] if any_size else value.shape == like.shape
 
 
-def fingerprint(dataset: Dataset[Any]) -> str:
-    """A hash of a data set's images, whatever their order: what `trained_on` of a bank holds.
-
-    >>> from torchaug.data import digits
-    >>> fingerprint(digits().subset([0, 1])) == fingerprint(digits().subset([1, 0]))
-    True
-    """
-    return _fingerprint(item_hashes(dataset))
+def _differs(name: str, value: Any, like: Any, first: str) -> ValueError:
+    advice = "; read both with one size= and mode=" if name == "image" else ""
+    return ValueError(f"{name} must be {_form(like)} as in source {first!r}, got {_form(value)}{advice}")
 
 
-def _fingerprint(hashes: Tensor) -> str:
-    return hashlib.sha256(hashes.sort().values.numpy().tobytes()).hexdigest()[:32]
-
-
-def _bytes(image: Tensor) -> bytes:
-    return f"{image.dtype} {tuple(image.shape)} ".encode() + image.contiguous().numpy().tobytes()
-
-
-def _refuse_leak(source: Source, held_out: Dataset[Any]) -> None:
-    if source.trained_on is None:
-        return
-    hashes = item_hashes(held_out)
-    items = source.data.trained_items if isinstance(source.data, Bank) else None
-    shared = torch.isin(hashes, items) if items is not None else torch.zeros(0, dtype=torch.bool)
-    equal = source.trained_on == _fingerprint(hashes)
-    if equal or shared.any():
-        what = f"{int(shared.sum())} of the" if shared.any() else "the"
-        first = f" (the first at index {int(shared.nonzero()[0])})" if shared.any() else ""
-        raise ValueError(
-            f"MixedDataset: the generator of source {source.name!r} was trained on {what} {len(hashes)} held-out items"
-            f"{first}: the evaluation would leak through the generator; train it on the training split alone"
-        )
-
-
-def _differs(image: Tensor, wanted: tuple[torch.Size, torch.dtype], first: str) -> ValueError:
-    return ValueError(
-        f"images must be {wanted[1]} {tuple(wanted[0])} as in source {first!r}, got {image.dtype} {tuple(image.shape)}; "
-        "read both with one size= and mode="
-    )
+def _form(value: Any) -> str:
+    return f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

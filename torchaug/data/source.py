@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from torchaug.data.bank import Bank
-from torchaug.data.images import Item
+from torchaug.data.items import Item
 
 KINDS = ("real", "bank", "live")
 
@@ -27,7 +27,8 @@ class Source:
         weights: (n,) how often to draw each item relative to the others; 0 is never. Equal when None.
         kind: "real"; "bank", stored synthetic samples; or "live", made on the device when a batch needs them.
         fingerprint: what tells this source from another when a run is resumed; of its name, length and labels when "".
-        trained_on: for synthetic ones, `fingerprint` of the data set that the generator was trained on.
+        trained_on: for synthetic ones, `fingerprint` of the data set, or data sets, that the generator was trained on.
+        trained_items: (N,) int64 `item_hashes` of it, which find an overlap and not only equality.
         generation: 0 for real data, and for a generator trained on real data alone.
         loss_weight: weight of each sample in the loss, handed on as the item's "weight" when any source has one.
 
@@ -41,7 +42,8 @@ class Source:
     weights: Tensor | None = None
     kind: str = "real"
     fingerprint: str = ""
-    trained_on: str | None = None
+    trained_on: str | Sequence[str] | None = None
+    trained_items: Tensor | None = None
     generation: int = 0
     loss_weight: float = 1.0
 
@@ -69,15 +71,23 @@ class Source:
             weights=weights,
             kind="bank",
             fingerprint=bank.fingerprint,
-            trained_on=bank.manifest["trained_on"],
-            generation=bank.manifest["generation"],
+            trained_on=bank.trained_on,
+            trained_items=bank.trained_items,
+            generation=bank.generation,
             loss_weight=loss_weight,
         )
 
     @classmethod
-    def live(cls, name: str = "live", *, trained_on: str | None = None, generation: int = 0) -> Source:
+    def live(
+        cls,
+        name: str = "live",
+        *,
+        trained_on: str | None = None,
+        trained_items: Tensor | None = None,
+        generation: int = 0,
+    ) -> Source:
         """Samples made when they are needed: `DeviceLoader(fill=...)` makes them."""
-        return cls(name, 0, kind="live", trained_on=trained_on, generation=generation)
+        return cls(name, 0, kind="live", trained_on=trained_on, trained_items=trained_items, generation=generation)
 
     @property
     def size(self) -> int:

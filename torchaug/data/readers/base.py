@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from torchaug.data.errors import SampleError
-from torchaug.data.images import Item, TensorImages
+from torchaug.data.images import TensorImages
+from torchaug.data.items import Item
 
 Progress = Callable[[int, int], None]  # (done, total)
 

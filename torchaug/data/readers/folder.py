@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from torchaug.data.decode import EXTENSIONS, check_size, is_grey, resize_to, to_tensor
-from torchaug.data.images import Item
+from torchaug.data.items import Item
 from torchaug.data.readers.base import FileDataset
 
 

@@ -1,0 +1,7 @@
+"""Banks: generated samples on disk, written shard by shard, read memory-mapped, merged, thinned out and exported."""
+
+from torchaug.data.bank.merge import merge
+from torchaug.data.bank.reader import Bank
+from torchaug.data.bank.writer import BankWriter
+
+__all__ = ["Bank", "BankWriter", "merge"]

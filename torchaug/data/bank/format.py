@@ -1,0 +1,174 @@
+"""The files of a bank, and how they are read and written so that a kill at any byte loses at most one shard.
+
+A bank is a folder of
+
+- `manifest.json`: format version, classes, attributes (a sample rate, the columns of a table), and `made_by`: for each
+  generator its hash, configuration, generation and what it was trained on.
+- `shard-000000.safetensors`, ...: the columns (`torchaug.data.bank.columns`), `id` (n,) int64, and where known `label`
+  (n,) int64 and `quality` (n,) float32. An id is the sample's place in the plan, and with the seed of the
+  configuration all of its randomness.
+- `shard-000000.json`, ...: a note for each shard that is whole, with the sha256 of its file. It is written last, so a
+  shard without a note is none; and a note for each shard, rather than one log of them, needs no lock, and is the same
+  whoever wrote which shard when.
+- `dropped.jsonl`: what was dropped since, a line for each time. Shards are never changed.
+- `trained_items.safetensors`: where known, hashes of what the generators were trained on.
+
+No pickle anywhere: a bank from a stranger is data, not a program.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from torchaug.data.files import create_file, replace_file, sha256
+
+VERSION = 2
+MANIFEST, DROPPED, TRAINED = "manifest.json", "dropped.jsonl", "trained_items.safetensors"
+Json = dict[str, Any]
+
+
+class ShardStore:
+    """The shards of a bank that is being written.
+
+    Args:
+        path: the bank's folder; made when it is missing.
+        manifest: of the bank; a bank continues only under an equal one.
+        trained_items: (N,) int64 hashes, or None.
+
+    Raises:
+        ValueError: another bank is in the folder.
+    """
+
+    def __init__(self, path: Path, manifest: Json, trained_items: Tensor | None) -> None:
+        self.path = path
+        self.manifest: Json = json.loads(json.dumps(manifest))  # tuples become lists, as they will be read
+        self.notes: dict[int, Json] = {}
+        self._verified: dict[int, bool] = {}
+        self._open(trained_items)
+        self.read()
+
+    def read(self) -> None:
+        """Take note of the shards that are there now, those of other writers too."""
+        self.notes = read_notes(self.path)
+        self._verified = {}
+
+    def has(self, shard: int) -> bool:
+        """Whether the shard is there and whole: noted, and its file has the noted sha256."""
+        if shard not in self._verified:
+            note = self.notes.get(shard)
+            self._verified[shard] = note is not None and sha256(self.path / note["file"]) == note["sha256"]
+        return self._verified[shard]
+
+    def put(self, shard: int, tensors: dict[str, Tensor], note: Json) -> None:
+        """Write a shard, then its note."""
+        name, data = f"shard-{shard:06d}", save(tensors)
+        replace_file(self.path / f"{name}.safetensors", data)
+        facts = {"shard": shard, "file": f"{name}.safetensors", "sha256": hashlib.sha256(data).hexdigest()}
+        self.notes[shard] = facts | note
+        replace_file(self.path / f"{name}.json", (json.dumps(self.notes[shard]) + "\n").encode())
+        self._verified[shard] = True
+
+    def _open(self, trained_items: Tensor | None) -> None:
+        file = self.path / MANIFEST
+        if not file.exists():
+            self.path.mkdir(parents=True, exist_ok=True)
+            if any(self.path.glob("shard-*")):
+                raise ValueError(f"BankWriter: {self.path} holds shards but no {MANIFEST}; write to another folder")
+            if trained_items is not None:
+                replace_file(self.path / TRAINED, save({"hash": trained_items.to(torch.int64)}))
+            if create_file(file, (json.dumps(self.manifest, indent=1) + "\n").encode()):
+                return  # else another writer was faster: it must be writing the same bank
+        there, wanted = _flat(read_manifest(self.path)), _flat(self.manifest)
+        other = [key for key in dict.fromkeys([*wanted, *there]) if wanted.get(key) != there.get(key)]
+        if other:
+            old, new = (_short(facts.get(other[0])) for facts in (there, wanted))
+            raise ValueError(
+                f"BankWriter: {self.path} holds a bank with another {' and '.join(other)} ({other[0]}: {old} there, {new} "
+                "wanted); write to another folder, or remove this one"
+            )
+
+
+def read_notes(path: Path) -> dict[int, Json]:
+    """The notes of the shards that are whole, by number.
+
+    Raises:
+        ValueError: a note that is no JSON, or lacks something.
+    """
+    notes: dict[int, Json] = {}
+    for file in sorted(path.glob("shard-*.json")):
+        note = _read_json(file)
+        missing = {"shard", "file", "sha256", "count", "columns", "made_by", "quality"} - note.keys()
+        if missing:
+            raise ValueError(f"Bank: expected {', '.join(sorted(missing))} in {file}, got none; the file was changed")
+        notes[int(note["shard"])] = note
+    return notes
+
+
+def read_manifest(path: Path) -> Json:
+    """The manifest of the bank in a folder.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is no manifest, or one of another version.
+    """
+    file = path / MANIFEST
+    if not file.is_file():
+        raise FileNotFoundError(f"Bank: expected a bank (a folder with {MANIFEST}) at {path}, got none")
+    manifest = _read_json(file)
+    if manifest.get("format") != "torchaug-bank":
+        raise ValueError(f"Bank: expected format 'torchaug-bank' in {file}, got another; this is not a bank")
+    version = manifest.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        raise ValueError(
+            f"Bank: {path} has version {version}, and this torchaug reads up to {VERSION}; update torchaug"
+        )
+    if version < VERSION:
+        raise ValueError(
+            f"Bank: {path} has version {version}, of a torchaug before its first release; make the bank again"
+        )
+    missing = {"classes", "made_by", "attributes", "shard_size", "samples"} - manifest.keys()
+    if missing or not manifest["made_by"]:
+        names = ", ".join(sorted(missing)) or "made_by"
+        raise ValueError(f"Bank: expected {names} in {file}, got none; the file was changed")
+    return manifest
+
+
+def read_tensor(path: Path, name: str) -> Tensor:
+    """A tensor of a safetensors file, memory-mapped."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensor: Tensor = file.get_tensor(name)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f"Bank: cannot read {name} of {path}: {error}; run the command that made the bank again"
+        ) from error
+    return tensor
+
+
+def _read_json(file: Path) -> Json:
+    try:
+        found = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"Bank: {file} must be JSON, got {error}; the file was changed, or is of no bank") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"Bank: {file} must be a JSON object, got a {type(found).__name__}; this is not a bank")  # noqa: TRY004
+    return found
+
+
+def _flat(manifest: Json) -> Json:
+    """A manifest with what a single maker says at the top, where a message can name it."""
+    makers = manifest["made_by"]
+    return manifest | makers[0] | {"made_by": len(makers)} if len(makers) == 1 else manifest
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
