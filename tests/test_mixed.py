@@ -19,6 +19,7 @@ from torchaug.data import (
     digits,
     fingerprint,
     item_hashes,
+    merge,
 )
 
 
@@ -159,6 +160,83 @@ def test_a_live_sample_is_a_blank_with_its_draw() -> None:
         MixedDataset([Source.real(images(2))])[-1]
     with pytest.raises(IndexError, match=r"in \[0, 2\), got 2"):
         data[2]
+
+
+class Items(Dataset[Any]):
+    """Items as they are given."""
+
+    def __init__(self, *items: dict[str, Any]) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return dict(self.items[index])
+
+
+def test_texts_sounds_and_tables_are_mixed_too(tmp_path: Path) -> None:
+    def item(length: int) -> dict[str, Any]:
+        return {"text": "x" * length, "waveform": torch.zeros(2, length), "table": torch.ones(3), "label": 0}
+
+    with BankWriter(tmp_path, config={}, trained_on=None, generator="g", classes=["a"]) as writer:
+        content: dict[str, Any] = {
+            "text": ["", "y"],
+            "waveform": [torch.ones(2, 0), torch.ones(2, 5)],
+            "table": torch.zeros(2, 3),
+        }
+        writer.write(0, content, torch.tensor([0, 0]), torch.arange(2))
+    data = MixedDataset([Source.real(Items(item(4), item(1))), Source.bank(Bank(tmp_path))])
+    assert [(data[i]["text"], data[i]["waveform"].shape[1], data[i]["source"]) for i in range(4)] == [
+        ("xxxx", 4, 0),
+        ("x", 1, 0),
+        ("", 0, 1),
+        ("y", 5, 1),
+    ]
+    live = MixedDataset([Source.real(Items(item(4))), Source.live()])
+    with pytest.raises(ValueError, match="live samples must be tensors of one shape, got waveform, text"):
+        live[-1]
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"table": torch.ones(3)}, "items must hold text as in source 'a', got table from source 'b'"),
+        ({"text": torch.ones(3)}, r"text must be str as in source 'a', got torch.float32 \(3,\)"),
+        ({"label": 0}, "items must be dicts with content"),
+    ],
+)
+def test_content_of_another_kind_is_refused(other: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        MixedDataset([Source("a", Items({"text": "a"})), Source("b", Items(other))])
+
+
+def test_images_may_differ_in_size_when_that_is_said() -> None:
+    small, large, colour = (torch.zeros(shape, dtype=torch.uint8) for shape in ((1, 2, 2), (1, 3, 5), (3, 2, 2)))
+    sources = [Source("a", Items({"image": small}, {"image": large})), Source("b", Items({"image": large}))]
+    with pytest.raises(ValueError, match=r"image must be torch.uint8 \(1, 2, 2\)"):
+        MixedDataset(sources)
+    data = MixedDataset(sources, sizes="any")
+    assert [data[index]["image"].shape for index in range(3)] == [small.shape, large.shape, large.shape]
+    with pytest.raises(ValueError, match=r"image must be .* got torch.uint8 \(3, 2, 2\)"):
+        MixedDataset([*sources, Source("c", Items({"image": colour}))], sizes="any")
+    with pytest.raises(ValueError, match="sizes must be 'equal' or 'any', got 'all'"):
+        MixedDataset(sources, sizes="all")
+
+
+def test_a_live_generator_and_a_merged_bank_are_held_to_what_they_were_trained_on(tmp_path: Path) -> None:
+    train, other = digits().subset(range(20)), digits().subset(range(20, 40))
+    both = digits().subset(range(15, 35))
+    live = Source.live(trained_on=fingerprint(train), trained_items=item_hashes(train))
+    sources = [Source.real(train), live]
+    assert len(MixedDataset(sources, held_out=[other])) == 20
+    with pytest.raises(ValueError, match="source 'live' was trained on 5 of the 20 held-out items"):
+        MixedDataset(sources, held_out=[both])
+    parts = [make_bank(tmp_path / str(n), part, fingerprint(part)) for n, part in enumerate([train, other])]
+    merged = Source.bank(merge(parts, tmp_path / "both"))
+    for part in (train, other):
+        with pytest.raises(ValueError, match="trained on the 20 held-out items"):
+            MixedDataset([merged], held_out=[part])
 
 
 class Pairs(Dataset[Any]):
