@@ -359,6 +359,17 @@ def test_texts_and_tensors_of_any_length_come_back(texts: list[str], seed: int, 
         assert torch.equal(torch.as_tensor(bank.column("table")), torch.cat([rows, rows[:1]]))
 
 
+def test_groups_are_a_column(tmp_path: Path) -> None:
+    groups = torch.tensor([2, 0, 1])
+    with BankWriter(tmp_path, **OPTIONS, attributes={"groups": ["a", "b", "c"]}) as writer:
+        writer.write(0, images(3, 3, 8, 8) | {"group": groups}, torch.tensor([0, 1, 2]), torch.arange(3))
+    bank = Bank(tmp_path).drop([1], "bad")
+    assert bank.groups is not None
+    assert bank.groups.tolist() == [2, 1]
+    assert bank.group_names == ["a", "b", "c"]
+    assert [bank[index]["group"] for index in range(2)] == [2, 1]
+
+
 def test_what_is_appended_goes_behind_what_is_there(tmp_path: Path) -> None:
     fill(tmp_path, shards=2)
     writer, other = BankWriter.open(tmp_path), BankWriter.open(tmp_path)

@@ -38,6 +38,7 @@ class Bank(Dataset[Item]):
         rows: (N,) int64, the samples' places in the bank, dropped ones counted: names that stay when others are dropped.
         makers: (N,) int64, which entry of `manifest["made_by"]` made each.
         quality: (N,) float32, or None.
+        groups: (N,) int64, where there is a column "group"; group_names: of `attributes["groups"]`.
         classes: a name for each class.
         manifest: what made it.
 
@@ -64,6 +65,8 @@ class Bank(Dataset[Item]):
         self.makers = makers.repeat_interleave(torch.tensor([note["count"] for note in self._shards]))[self.rows]
         scored = all(note["quality"] for note in self._shards)
         self.quality = self._stored("quality")[self.rows] if scored else None
+        self.groups = self._stored("group")[self.rows] if "group" in self.columns else None
+        self.group_names: list[str] | None = self.attributes.get("groups")
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -73,8 +76,9 @@ class Bank(Dataset[Item]):
             raise IndexError(f"Bank: index must be in [0, {len(self)}), got {index}")
         shard, place = self._place(int(self.rows[index]))
         item: Item = {name: decode(name, spec, place, self._fetch(shard)) for name, spec in self.columns.items()}
-        if self.labels is not None:
-            item["label"] = int(self.labels[index])
+        for name, numbers in (("label", self.labels), ("group", self.groups)):
+            if numbers is not None:
+                item[name] = int(numbers[index])
         return item | {"index": index}
 
     def __getstate__(self) -> dict[str, Any]:

@@ -115,7 +115,8 @@ class BankWriter:
         Args:
             shard: its number, from 0.
             content: n samples, by column: {"image": (n, C, H, W) uint8}, {"table": (n, F) float}; or of different
-                lengths, {"waveform": n tensors (C, T)} and {"text": n strings}. n is from 1 to `shard_size`.
+                lengths, {"waveform": n tensors (C, T)} and {"text": n strings}. n is from 1 to `shard_size`. A column
+                "group", (n,) int64, holds the samples' groups.
             labels: (n,) whole numbers in [0, len(classes)); None where there are no classes.
             ids: (n,) whole numbers, the samples' places in the plan.
             quality: (n,) float, more is better.
