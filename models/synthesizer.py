@@ -45,12 +45,17 @@ def latents(keys: Tensor, size: int, dtype: torch.dtype = torch.float32) -> Tens
 
 
 def check_request(who: str, labels: Tensor, keys: Tensor, num_classes: int) -> None:
-    """Refuses labels and keys that are not one int64 pair per image, and labels of classes that do not exist."""
+    """Refuses labels and keys that are not one int64 pair per image, and labels of classes that do not exist.
+
+    Values are looked at on the CPU alone: on another device the host would have to wait for them.
+    """
     if labels.ndim != 1 or keys.shape != labels.shape or not labels.dtype == keys.dtype == torch.int64:
         raise ValueError(
             f"{who}: labels and keys must be int64 of shape (B,), got {labels.dtype} {tuple(labels.shape)} "
             f"and {keys.dtype} {tuple(keys.shape)}"
         )
+    if labels.device.type != "cpu":
+        return
     outside = ((labels < 0) | (labels >= num_classes)).nonzero()
     if len(outside):
         place = int(outside[0])

@@ -1,0 +1,75 @@
+"""A frozen copy of a generator that may be in training, which makes the live samples of a mixture."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from torchaug.keys import sample_keys
+
+
+class Sampling(Protocol):
+    """What makes samples: any `torchaug.models.Synthesizer`."""
+
+    def sample(self, labels: Tensor, keys: Tensor) -> Tensor:
+        """Images of (B,) labels; row i depends on labels[i] and keys[i] alone."""
+        ...
+
+
+class Snapshot:
+    """A frozen copy of a generator, as `DeviceLoader(fill=...)`.
+
+    The copy is in `eval()` and changes only when it is told to: weights that the optimiser writes to while a side stream
+    reads them would give samples of no generator at all. `DeviceLoader` writes `version` to every live sample.
+
+    Args:
+        generator: a module with `sample(labels, keys)`, such as a `LitGAN` in training.
+        seed: of the samples, which are functions of it and of the number of their draw.
+
+    >>> class Grey(nn.Module):
+    ...     def sample(self, labels: Tensor, keys: Tensor) -> Tensor:
+    ...         return labels.view(-1, 1, 1, 1).expand(-1, 1, 4, 4) / 10
+    >>> fill = Snapshot(Grey())
+    >>> fill(torch.arange(2), torch.tensor([3, 5]))[:, 0, 0, 0], fill.version
+    (tensor([0.3000, 0.5000]), 0)
+    """
+
+    needs_labels = True
+
+    def __init__(self, generator: nn.Module, *, seed: int = 0) -> None:
+        if not isinstance(generator, nn.Module) or not callable(getattr(generator, "sample", None)):
+            raise TypeError(
+                "Snapshot: expected a module with sample(labels, keys), such as load_generator gives, got "
+                f"{type(generator).__name__}"
+            )
+        self._generator, self.seed, self.version = generator, seed, 0
+        self._copy = _frozen(generator)
+
+    @property
+    def trained_on(self) -> str | None:
+        """`fingerprint` of what the generator was trained on, where it knows: for `Source.live`."""
+        return getattr(self._generator, "trained_on", None)
+
+    @property
+    def trained_items(self) -> Tensor | None:
+        """`item_hashes` of it."""
+        return getattr(self._generator, "trained_items", None)
+
+    def refresh(self) -> None:
+        """Take the weights as they are now. Between two epochs: a `DeviceLoader` has then read its last batch."""
+        self._copy = _frozen(self._generator)
+        self.version += 1
+
+    @torch.no_grad()
+    def __call__(self, draws: Tensor, labels: Tensor) -> Tensor:
+        """Samples of (n,) draws and labels."""
+        model: Any = self._copy
+        made: Tensor = model.sample(labels, sample_keys(draws, seed=self.seed))
+        return made
+
+
+def _frozen(generator: nn.Module) -> nn.Module:
+    return deepcopy(generator).eval().requires_grad_(False)
