@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from torchaug.data.bank import Bank
-from torchaug.data.errors import SampleError
+from torchaug.data.errors import SampleError, sample_error
 from torchaug.data.images import Item
+from torchaug.data.instead import alike
 from torchaug.data.source import Source, check_sources
 
 
@@ -99,6 +100,23 @@ class MixedDataset(Dataset[Item]):
         number = bisect_right(self._ends, index)
         return number, index - (self._ends[number - 1] if number else 0)
 
+    def origin(self, index: int) -> tuple[Any, str, int]:
+        """The data set of a flat index, its name, and the place in it."""
+        number, place = self.place(index)
+        return self.sources[number].data, self.sources[number].name, place
+
+    def instead(self, index: int, min_weight: float = 0.0) -> Iterator[int]:
+        """Flat indices that may stand in for one that cannot be read: of its source and label, in the order after it.
+
+        Args:
+            index: the flat index.
+            min_weight: items of a lower weight, or of none, do not stand in.
+        """
+        number, place = self.place(index)
+        source = self.sources[number]
+        fit = None if source.weights is None else (source.weights >= min_weight) & (source.weights > 0)
+        return (index - place + other for other in alike(source.size, place, source.labels, fit))
+
     def _read(self, source: Source, place: int) -> Item:
         try:
             item: Item = source.data[place]  # type: ignore[index]
@@ -106,9 +124,7 @@ class MixedDataset(Dataset[Item]):
         except SampleError:
             raise
         except Exception as error:  # whatever the user's data set raises
-            paths = getattr(source.data, "paths", None)
-            path = None if paths is None else paths[place]
-            raise SampleError.of(error, index=place, source=source.name, path=path) from error
+            raise sample_error(error, source.data, place, source.name) from error
         image = kept["image"]
         if (image.shape, image.dtype) != self._image:
             raise SampleError.of(_differs(image, self._image, self._first), index=place, source=source.name)
