@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 _TEXT = re.compile(r"sample index=(-?\d+) source='(.*?)'(?: path='(.*?)')?: ")
 
@@ -46,3 +47,26 @@ class SampleError(ValueError):
 
     def _find(self) -> re.Match[str] | None:
         return _TEXT.search(str(self))
+
+
+def sample_error(error: Exception, data: Any, index: Any, name: str | None = None) -> SampleError:
+    """The error of `data[index]`, with the name of the source and the file, where the data set knows them.
+
+    A mixture says which source an index is of (`MixedDataset.origin`).
+
+    >>> str(sample_error(IndexError("list index out of range"), [1, 2], 5))
+    "sample index=5 source='list': IndexError: list index out of range; there are 2 items now: did the data set shrink?"
+    """
+    if hasattr(data, "origin"):
+        data, name, index = data.origin(index)
+    if is_past_end(error, data, index):
+        error = IndexError(f"{error}; there are {len(data)} items now: did the data set shrink?")
+    paths: Any = getattr(data, "paths", None)
+    known = isinstance(index, int) and index >= 0 and hasattr(paths, "__len__") and index < len(paths)
+    source = getattr(data, "name", type(data).__name__) if name is None else name
+    return SampleError.of(error, index=index, source=source, path=paths[index] if known else None)
+
+
+def is_past_end(error: Exception, data: Any, index: Any) -> bool:
+    """Whether the error is that of an index which the data set, as long as it is now, does not have."""
+    return isinstance(error, IndexError) and isinstance(index, int) and hasattr(data, "__len__") and index >= len(data)

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from itertools import count, islice, repeat
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils import _pytree
 from torch.utils.data import DataLoader, DistributedSampler, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
-from torchaug.batch import Batch
 from torchaug.data.cursor import Cursor
+from torchaug.data.errors import SampleError
+from torchaug.data.instead import Replaced
 from torchaug.data.live import Fill, fill_live
-from torchaug.data.sampler import MixedSampler, Plan, process
+from torchaug.data.reader import Feed, Read, Reader, read_indices, surviving, unreadable
+from torchaug.data.sampler import MixedSampler, process
+from torchaug.data.slots import Slot, Slots
+from torchaug.data.stage import Stage, ids_of, put
 from torchaug.data.streams import Direct, SideStream, Staged, look_ahead
 from torchaug.data.watch import Watch
-from torchaug.keys import fold_in, sample_keys
 
-CHECKS = ("off", "finite", "range")
+CHOICES = {
+    "check": ("off", "finite", "range"),
+    "where": ("device", "worker", "auto"),
+    "on_error": ("raise", "skip_and_replace"),
+}
+NEED_TICKETS = {"where": "worker", "on_error": "skip_and_replace"}
 
 
 class DeviceLoader:
@@ -67,16 +73,19 @@ class DeviceLoader:
         seed: int = 0,
         check: str = "off",
         sharded: bool = False,
+        where: str = "device",
+        on_error: str = "raise",
     ) -> None:
-        if check not in CHECKS:
-            raise ValueError(f"DeviceLoader: check must be one of {', '.join(CHECKS)}, got {check!r}")
-        if depth < 0:
-            raise ValueError(f"DeviceLoader: depth must be 0 or more, got {depth}")
+        _check_options(loader, depth, {"check": check, "where": where, "on_error": on_error}, fill)
         self.loader, self.transform, self.fill = loader, transform, fill
         self.device, self.depth, self.seed, self.check, self.sharded = device, depth, seed, check, sharded
+        self.where, self.on_error = where, on_error
+        self.skipped: dict[tuple[str | None, int | None], str] = {}
+        self.replaced = 0
         self._cursor = Cursor()
         self._sampler_epoch = getattr(self.sampler, "epoch", 0)
         self._lane: Direct | SideStream | None = None
+        self._feed = None if unreadable(loader) else Feed(loader)
         self._check_mixture()
 
     def __len__(self) -> int:
@@ -85,16 +94,23 @@ class DeviceLoader:
     def __iter__(self) -> Iterator[Any]:
         self._check_ranks()
         lane = self._open()
-        watch = Watch(self.check, lane)
+        away = self._away(lane)
+        watch = Watch("off" if away else self.check, lane)
         epoch, step = self._begin()
         lane.enter()
-        for staged in look_ahead(self._staged(lane, watch, epoch, step), lane.ahead):
+        made = surviving(self._staged(lane, watch, away, epoch, step), epoch, step, self.close)
+        for staged in look_ahead(made, lane.ahead):
             batch = lane.take(staged)
             watch.examine()
             step += 1
             self._cursor.step = step  # of those handed out, never of those made ahead
             yield batch
         watch.examine(wait=True)
+
+    def close(self) -> None:
+        """End persistent workers. The loader can be iterated afterwards, with new ones."""
+        if self._feed is not None:
+            self._feed.close()
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next iteration be of `epoch`, for the keys and for the DataLoader's sampler."""
@@ -175,50 +191,66 @@ class DeviceLoader:
             steps = sys.maxsize
         return self._cursor.begin(steps)
 
-    def _staged(self, lane: Direct | SideStream, watch: Watch, epoch: int, step: int) -> Iterator[Staged]:
-        """The batches from `step` on, as they are made."""
-        sampler = self.sampler
-        batches: Iterator[Any] = iter(self.loader)
-        plans: Iterator[Plan | None] = repeat(None)
-        if isinstance(sampler, MixedSampler):
-            first = epoch * sampler.steps_per_epoch
-            plans = sampler.plans(first + step, first + sampler.steps_per_epoch)
-        else:
-            batches = islice(batches, step, None)
-        for number, batch, plan in zip(count(step), batches, plans, strict=False):  # the batches end first
-            if plan is not None:
-                _check_plan(batch, plan, number)
-            yield lane.stage(partial(self._make, batch, plan, lane, watch, epoch, number), batch)
+    def _away(self, lane: Direct | SideStream) -> bool:
+        """Whether the transform runs in the workers."""
+        if self.where == "auto":
+            free = self.fill is None and self._feed is not None and self.loader.num_workers > 0
+            return free and lane.device.type == "cpu"
+        return self.where == "worker"
 
-    def _make(
-        self, batch: Any, plan: Plan | None, lane: Direct | SideStream, watch: Watch, epoch: int, step: int
-    ) -> Any:
+    def _staged(self, lane: Direct | SideStream, watch: Watch, away: bool, epoch: int, step: int) -> Iterator[Staged]:
+        """The batches from `step` on, as they are made."""
+        repeats = getattr(self.sampler, "replacement", False)
+        stage = Stage(self.transform, self.seed, self.batch_size, repeats, self.dataset)
+        slots = Slots(self.loader, self.sampler, stage, epoch, step)
+        if self._feed is None:
+            reads = slots.as_they_are()
+        else:
+            reads = self._feed.read(self._reader(stage if away else None), slots.tickets(away))
+        if away:
+            stage = replace(stage, transform=None)
+        for number, read in enumerate(reads, start=step):
+            slot = slots.take(read, number)
+            if read.replaced:
+                self._note(read.replaced)
+            yield lane.stage(partial(self._make, read, slot, stage, lane, watch), read)
+
+    def _reader(self, stage: Stage | None) -> Reader:
+        least = getattr(self.sampler, "min_weight", 0.0)
+        return Reader(
+            self.dataset,
+            self.loader.collate_fn,
+            replace=self.on_error == "skip_and_replace",
+            min_weight=least,
+            stage=stage,
+            check=self.check,
+        )
+
+    def _make(self, read: Read, slot: Slot, stage: Stage, lane: Direct | SideStream, watch: Watch) -> Any:
         """One batch on the device, filled and transformed."""
-        ids = _ids(batch) if plan is None else plan.index
-        keys = self._keys(batch, ids, plan, epoch, step) if hasattr(self.transform, "draw") else None
+        batch, plan, visit = read.batch, slot.plan, slot.visit
+        keys = stage.keys(batch, read.replaced, visit) if stage.keyed else None
+        names = ids_of(batch) if slot.indices is None else read_indices(slot.indices, read.replaced)
         with torch.no_grad():
-            before = _to(batch, lane.device)
+            before = put(batch, lane.device)
             if plan is not None and self.fill is not None:
                 before = fill_live(before, plan, self.fill, self.sampler.most_live)
-            after = before
-            if self.transform is not None:
-                after = self.transform(before) if keys is None else self.transform(before, keys=keys)
-            watch.note(before, after, f"batch {step} of epoch {epoch}", ids)
+            after = stage.run(before, keys, visit, host=batch, names=names)
+            watch.note(before, after, visit, batch if plan is None else plan.index)
         return after
 
-    def _keys(self, batch: Any, ids: Tensor | None, plan: Plan | None, epoch: int, step: int) -> Tensor:
-        """(B,) keys of the samples, computed where the batch is: the host."""
-        if isinstance(batch, Batch) and batch.key is not None:
-            return batch.key
-        if plan is not None:
-            return fold_in(sample_keys(plan.index, seed=self.seed), plan.use)
-        if ids is None:
-            rows = next(leaf for leaf in _pytree.tree_leaves(batch) if isinstance(leaf, Tensor)).shape[0]
-            rank, world = process()
-            ids = (step * world + rank) * (self.batch_size or rows) + torch.arange(rows)
-        keys = sample_keys(ids, seed=self.seed, epoch=epoch)
-        # drawn with replacement, a sample may come twice in an epoch, and is then to differ
-        return fold_in(keys, step) if getattr(self.sampler, "replacement", False) else keys
+    def _note(self, replaced: Sequence[Replaced]) -> None:
+        """Count the samples that were replaced, and say so once."""
+        for stand_in in replaced:
+            errors = [SampleError(text) for text in stand_in.errors]
+            if not self.replaced:
+                warnings.warn(
+                    f"DeviceLoader: {errors[0]}; the next sample alike stands in for it, and will for others: see "
+                    "`skipped` and `replaced` of the loader",
+                    stacklevel=4,
+                )
+            self.replaced += 1
+            self.skipped |= {(error.source, error.index): str(error) for error in errors}
 
     def _open(self) -> Direct | SideStream:
         """The device as it is now (a loader may be older than its process's device), and one lane for good."""
@@ -264,30 +296,21 @@ def _accelerator() -> torch.device:
     return torch.device(device.type, torch.accelerator.current_device_index())
 
 
-def _to(tree: Any, device: torch.device) -> Any:
-    """Tensors, and whatever else has `.to`, on the device; copies from pinned memory do not make the host wait."""
-    waits = device.type == "mps"  # there an unfinished copy may be read (pytorch #83015)
-
-    def move(leaf: Any) -> Any:
-        return leaf.to(device, non_blocking=not waits) if hasattr(leaf, "to") else leaf
-
-    return _pytree.tree_map(move, tree)
-
-
-def _ids(batch: Any) -> Tensor | None:
-    """(B,) whole numbers that name the samples, where the batch has them."""
-    found = batch.index if isinstance(batch, Batch) else None
-    if isinstance(batch, dict):
-        found = batch.get("id", batch.get("index"))
-    usable = isinstance(found, Tensor) and found.ndim == 1 and not found.is_floating_point()
-    return found if usable else None
-
-
-def _check_plan(batch: Any, plan: Plan, step: int) -> None:
-    """The batch must hold what the plan says: its keys, and its live samples, come from there."""
-    ids = batch.get("id") if isinstance(batch, dict) else None
-    if ids is not None and not torch.equal(ids, plan.index):
+def _check_options(loader: DataLoader[Any], depth: int, options: Mapping[str, str], fill: Fill | None) -> None:
+    for name, value in options.items():
+        if value not in CHOICES[name]:
+            raise ValueError(f"DeviceLoader: {name} must be one of {', '.join(CHOICES[name])}, got {value!r}")
+    if depth < 0:
+        raise ValueError(f"DeviceLoader: depth must be 0 or more, got {depth}")
+    asked = [f"{name}={options[name]!r}" for name, value in NEED_TICKETS.items() if options[name] == value]
+    why = unreadable(loader)
+    if asked and why:
         raise ValueError(
-            f"DeviceLoader: batch {step} must hold the samples that its MixedSampler planned, got others; use the sampler "
-            "as it is, in a DataLoader with in_order=True"
+            f"DeviceLoader: {' and '.join(asked)} needs a torch DataLoader of batches of a map-style data set, got one of "
+            f"which {why}; leave it out, or change the DataLoader"
+        )
+    if options["where"] == "worker" and fill is not None:
+        raise ValueError(
+            "DeviceLoader: live samples are made on the device, before the transform: expected where='device' beside "
+            "fill=, got where='worker'"
         )

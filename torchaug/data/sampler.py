@@ -105,7 +105,7 @@ class MixedSampler(DistributedSampler[int]):
         _check(batch_size, steps_per_epoch, epochs, interleave, share)
         dataset = sources if isinstance(sources, MixedDataset) else range(sum(s.size for s in self.sources))
         super().__init__(cast("Dataset[Any]", dataset), num_replicas=1, rank=0, seed=seed, drop_last=True)
-        self.batch_size, self.interleave = batch_size, interleave
+        self.batch_size, self.interleave, self.min_weight = batch_size, interleave, min_weight
         self._share, self._epochs, self._wanted_steps = share, epochs, steps_per_epoch
         self._fixed = None if rank is None and world_size is None else _ranks(rank, world_size)
         self._mean = mean_share(share)
@@ -164,6 +164,15 @@ class MixedSampler(DistributedSampler[int]):
             columns = [torch.from_numpy(column) for column in rows]
             for batch in zip(*columns, strict=True):
                 yield Plan(*batch)
+
+    def drawn(self) -> Iterator[Plan]:
+        """The plans of one iteration, which is counted as one of the sampler itself: its indices are theirs."""
+        steps = self.steps_per_epoch
+        self.epoch, step = self._cursor.begin(steps)
+        plans = self.plans(self.epoch * steps + step, (self.epoch + 1) * steps)
+        for drawn, plan in enumerate(plans, start=step + 1):
+            self._cursor.step = drawn
+            yield plan
 
     def shard(self, rank: int, world_size: int) -> MixedSampler:
         """This sampler for one of `world_size` processes, for launchers that torch.distributed does not know."""

@@ -27,7 +27,7 @@ class Watch:
         self._check, self._lane = check, lane
         self._pending: deque[tuple[Callable[[bool], Tensor | None], str, Tensor | None]] = deque()
 
-    def note(self, before: Any, after: Any, where: str, ids: Tensor | None) -> None:
+    def note(self, before: Any, after: Any, where: object, ids: Tensor | None) -> None:
         """Look at a batch before and after the transform; call it where the batch is made."""
         if self._check == "off":
             return
