@@ -26,7 +26,7 @@ class Noisy(nn.Module):
         self.trained_on = "ab"
 
     def sample(self, labels: Tensor, keys: Tensor) -> Tensor:
-        level = self.dropout(self.weight.expand(len(labels))) + labels / 100 + (keys % 7) / 1000
+        level: Tensor = self.dropout(self.weight.expand(len(labels))) + labels / 100 + (keys % 7) / 1000
         return level.view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
 
 

@@ -114,8 +114,8 @@ class LitVAE(LitGenerator):
         checkpoint["state_dict"].update({name: value.detach().clone() for name, value in fitted.items()})
 
     def prepare_samples(self) -> None:
-        """Fits the aggregated posterior of the averaged weights to the training images."""
-        data = getattr(self.trainer, "datamodule", None)
+        """Fits the aggregated posterior of the averaged weights to the training images of the trainer, if there is one."""
+        data = getattr(self._trainer, "datamodule", None)  # `trainer` raises where there is none
         if isinstance(data, SynthesisDataModule):
             chosen = slice(None, None, -(-len(data.train) // FITTED))
             images = self.images_of({"image": data.train.images[chosen].to(self.device)})

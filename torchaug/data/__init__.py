@@ -11,6 +11,7 @@ from torchaug.data.mixed import MixedDataset
 from torchaug.data.readers import FileDataset, ImageFolderDataset, Selection, load, read_folder
 from torchaug.data.sampler import MixedSampler, Plan
 from torchaug.data.schedule import Constant, Cosine, Linear, Piecewise, Schedule
+from torchaug.data.snapshot import Snapshot
 from torchaug.data.source import Source
 from torchaug.data.splits import imbalanced_split
 
@@ -32,6 +33,7 @@ __all__ = [
     "SampleError",
     "Schedule",
     "Selection",
+    "Snapshot",
     "Source",
     "TensorImages",
     "as_images",

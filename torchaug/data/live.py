@@ -15,8 +15,9 @@ Fill = Callable[[Tensor, Tensor], Tensor]
 """`fill(draws, labels) -> images`: draws (n,) int64 number the live samples of the whole run, and are to be all their
 randomness (`torchaug.keys.sample_keys(draws, seed=...)`); labels (n,) int64 are the classes wanted, -1 for any.
 Images are (n, C, H, W), uint8 or float in [0, 1]. n is the same for each batch, so that a compiled generator has one
-shape; surplus images are thrown away. The generator should be a frozen copy in `eval()`: on CUDA it runs while the
-step before is at work."""
+shape; surplus images are thrown away. On CUDA it runs while the step before is at work, so a generator that is in
+training must be a frozen copy: `torchaug.data.Snapshot` is one. A fill with `needs_labels` is refused where the plan asks
+for no class; the `version` of one that has it is noted for each live sample, -1 for the others."""
 
 
 def fill_live(batch: dict[str, Any], plan: Plan, fill: Fill, most: int) -> dict[str, Any]:
@@ -37,7 +38,9 @@ def fill_live(batch: dict[str, Any], plan: Plan, fill: Fill, most: int) -> dict[
     places = torch.cat([rows, torch.full((surplus,), len(image))])  # surplus goes into a row that is cut off
     draws, wanted, places, live, planned = moved((draws, wanted, places, live, plan.label), image.device)
     filled = torch.cat([image, image[:1]]).index_copy(0, places, _as(fill(draws, wanted), image))[:-1]
-    return batch | {"image": filled, "label": torch.where(live, planned, label)}
+    out = batch | {"image": filled, "label": torch.where(live, planned, label)}
+    version = getattr(fill, "version", None)
+    return out if version is None else out | {"version": torch.where(live, version, -1)}
 
 
 def _as(made: Tensor, image: Tensor) -> Tensor:

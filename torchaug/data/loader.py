@@ -278,6 +278,11 @@ class DeviceLoader:
                 f"DeviceLoader: fill= and a MixedSampler with a live source go together, got {'only' if live else 'no'} "
                 f"live source{'' if live else ' for fill='}"
             )
+        if live and getattr(self.fill, "needs_labels", False) and not sampler.plans_labels:
+            raise ValueError(
+                "DeviceLoader: fill= makes samples of classes, and the MixedSampler plans none; pass it "
+                "classes='proportional', 'fill' or shares of classes"
+            )
 
     def _check_ranks(self) -> None:
         world = process()[1]

@@ -11,6 +11,124 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from torchaug.data.errors import SampleError, sample_error
+from torchaug.data.instead import alike
+from torchaug.data.items import RAGGED, Item, content_of
+from torchaug.data.leaks import refuse_leak
+from torchaug.data.source import Source, check_sources
+
+
+class MixedDataset(Dataset[Item]):
+    """Sources one after the other under one flat index, as `MixedSampler` draws from them.
+
+    An item is what its source gives, kept to the entries that all sources have, and
+    `{"index": place in its source, "source": number of the source, "is_synthetic": bool, "id": flat index}`,
+    and "weight" where a source has a `loss_weight`. A negative index is a live sample: a blank that `DeviceLoader`
+    fills.
+
+    Args:
+        sources: real ones first, then synthetic ones.
+        held_out: validation and test data. A source whose generator was trained on any of it is refused, since the
+            test would leak through the generator.
+        evaluation: whether this data set is there to evaluate: synthetic sources are then refused.
+        allow_synthetic_eval: accept them all the same.
+        max_generation: sources of a later generation are refused: a generator trained on generated data loses the
+            tails of the distribution (Shumailov et al., Nature 631, 2024).
+        sizes: "equal": images of another shape than the first are an error; "any": sizes may differ, and the DataLoader
+            gets `collate_fn=torchaug.data.collate`, which pads them.
+
+    Raises:
+        ValueError: a refused source, or content that differs in kind, shape or dtype between sources.
+        SampleError: from an item that its source cannot read.
+
+    >>> from torchaug.data import TensorImages
+    >>> data = TensorImages(torch.zeros(3, 1, 4, 4, dtype=torch.uint8), torch.tensor([0, 1, 1]), ["a", "b"])
+    >>> mixed = MixedDataset([Source.real(data), Source("copy", data, kind="bank")])
+    >>> [mixed[4][name] for name in ("label", "index", "source", "is_synthetic", "id")]
+    [1, 1, 1, True, 4]
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        *,
+        held_out: Sequence[Dataset[Item]] = (),
+        evaluation: bool = False,
+        allow_synthetic_eval: bool = False,
+        max_generation: int = 0,
+        sizes: str = "equal",
+    ) -> None:
+        if sizes not in ("equal", "any"):
+            raise ValueError(f"MixedDataset: sizes must be 'equal' or 'any', got {sizes!r}")
+        self.sources = list(sources)
+        check_sources(self.sources, max_generation)
+        for source in self.sources:
+            if source.is_synthetic and evaluation and not allow_synthetic_eval:
+                raise ValueError(
+                    f"MixedDataset: data to evaluate on must be real, got {source.kind} source {source.name!r}; "
+                    "remove it, or pass allow_synthetic_eval=True"
+                )
+            for data in held_out:
+                refuse_leak(source, data)
+        self._ends = list(accumulate(source.size for source in self.sources))
+        self._any_size = sizes == "any"
+        self._entries, self._like, self._first = self._look()
+        weighted = any(source.loss_weight != 1 for source in self.sources)
+        self._weights = [torch.tensor(source.loss_weight) for source in self.sources] if weighted else None
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    @property
+    def classes(self) -> list[str] | None:
+        """Names of the classes, of the first source that has them."""
+        return next((source.classes for source in self.sources if source.classes is not None), None)
+
+    def __getitem__(self, index: int) -> Item:
+        number, place = self.place(index)
+        source = self.sources[number]
+        item = self._blank() if index < 0 else self._read(source, place)
+        item |= {"index": place, "source": number, "is_synthetic": source.is_synthetic, "id": index}
+        if self._weights is not None:
+            item["weight"] = self._weights[number]
+        return item
+
+    def place(self, index: int) -> tuple[int, int]:
+        """The number of the source of a flat index, and the place in it (for a live one, the number of its draw)."""
+        if index < 0:
+            live = [number for number, source in enumerate(self.sources) if source.kind == "live"]
+            if not live:
+                raise IndexError(f"MixedDataset: index must be in [0, {len(self)}) without a live source, got {index}")
+            return live[0], -1 - index
+        if index >= len(self):
+            raise IndexError(f"MixedDataset: index must be in [0, {len(self)}), got {index}")
+        number = bisect_right(self._ends, index)
+        return number, index - (self._ends[number - 1] if number else 0)
+
+    def origin(self, index: int) -> tuple[Any, str, int]:
+        """The data set of a flat index, its name, and the place in it."""
+        number, place = self.place(index)
+        return self.sources[number].data, self.sources[number].name, place
+
+    def instead(self, index: int, min_weight: float = 0.0) -> Iterator[int]:
+        """Flat indices that may stand in for one that cannot be read: of its source and label, in the order after it.
+
+        Args:
+            index: the flat index.
+            min_weight: items of a lower weight, or of none, do not stand in.
+        """
+        number, place = self.place(index)
+        source = self.sources[number]
+        fit = None if source.weights is None else (source.weights >= min_weight) & (source.weights > 0)
+        return (index - place + other for other in alike(source.size, place, source.labels, fit))
+
+    def _read(self, source: Source, place: int) -> Item:
+        try:
+            item: Item = source.data[place]  # type: ignore[index]
+            kept = {name: item[name] for name in self._entries}
+        except SampleError:
+            raise
+        except Exception as error:  # whatever the user's data set raises
             raise sample_error(error, source.data, place, source.name) from error
         for name, like in self._like.items():
             if not _fits(kept[name], like, name, self._any_size):
@@ -53,7 +171,7 @@ from torch.utils.data import Dataset
         lacking = [name for name, value in self._like.items() if not isinstance(value, Tensor) or name in RAGGED]
         if lacking:
             raise ValueError(f"MixedDataset: live samples must be tensors of one shape, got {', '.join(lacking)}")
-        numbers = {name: -1 for name in ("label", "group") if name in {*self._entries, "label"}}
+        numbers = {name: -1 for name in ("label", "group") if name == "label" or name in self._entries}
         return {name: torch.zeros_like(value) for name, value in self._like.items()} | numbers
 
 

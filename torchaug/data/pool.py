@@ -95,6 +95,11 @@ class Side:
         self._pool, self._stream, self._live = pool, stream, live
         self._classes = np.array(classes, dtype=np.int64)
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether a class is drawn before an item."""
+        return self._stream is not None
+
     def at(self, places: Ints) -> tuple[Ints, Ints, Ints]:
         """Flat index, number of the use, and class number (-1: any) at each place of the stream."""
         cells, draws = (_NO_CLASS, places) if self._stream is None else self._stream.at(places)

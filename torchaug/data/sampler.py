@@ -138,6 +138,11 @@ class MixedSampler(DistributedSampler[int]):
         return any(source.kind == "live" for source in self.sources)
 
     @property
+    def plans_labels(self) -> bool:
+        """Whether the plan asks for a class of each synthetic sample."""
+        return self._sides[1].has_classes
+
+    @property
     def most_live(self) -> int:
         """The most live samples that a batch of this rank can have."""
         return math.ceil(self._mass.highest * self.batch_size) if self.has_live else 0

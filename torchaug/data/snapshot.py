@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from torchaug.keys import sample_keys
-
-
-class Sampling(Protocol):
-    """What makes samples: any `torchaug.models.Synthesizer`."""
-
-    def sample(self, labels: Tensor, keys: Tensor) -> Tensor:
-        """Images of (B,) labels; row i depends on labels[i] and keys[i] alone."""
-        ...
 
 
 class Snapshot:
@@ -72,4 +64,7 @@ class Snapshot:
 
 
 def _frozen(generator: nn.Module) -> nn.Module:
+    prepare = getattr(generator, "prepare_samples", None)
+    if prepare is not None:  # of a generator of ours that is in training
+        prepare()
     return deepcopy(generator).eval().requires_grad_(False)
