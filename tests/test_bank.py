@@ -124,6 +124,28 @@ def test_shards_may_come_in_any_order_and_from_several_writers(tmp_path: Path) -
     assert files(tmp_path / "bank") == files(tmp_path / "alone")
 
 
+def test_a_writer_sees_what_another_wrote_since_it_was_opened(tmp_path: Path) -> None:
+    writer = BankWriter(tmp_path, **OPTIONS, shard_size=10)
+    assert not writer.has(1)
+    fill(tmp_path, shards=2)
+    assert writer.has(1)
+    assert writer.write(1, *shard(1)) is False
+
+
+def test_a_writer_joins_a_bank_that_another_began_at_the_same_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir = Path.mkdir
+
+    def later(self: Path, *arguments: Any, **options: Any) -> None:
+        monkeypatch.undo()  # after this writer found no bank, the other makes one
+        fill(tmp_path / "bank", shards=2)
+        mkdir(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", later)
+    assert fill(tmp_path / "bank") == [False, False, True, True]
+
+
 class Killed(BaseException):
     """What stands for SIGKILL: nothing may catch it."""
 

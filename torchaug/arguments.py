@@ -101,6 +101,15 @@ def _synthesize_arguments(command: ArgumentParser) -> None:
         help="the bank; a rerun completes it (default: bank)",
     )
     add("--seed", type=_whole(0), default=0, metavar="N", help="the same seed gives the same images (default: 0)")
+    add("--shard-size", type=_whole(1), default=1024, metavar="N", help="images in a file (default: 1024)")
+    add("--batch-size", type=_whole(1), default=256, metavar="N", help="images made at once (default: 256)")
+    add("--device", default="auto", metavar="NAME", help="cpu, cuda or cuda:1 (default: a GPU, if there is one)")
+    add(
+        "--part",
+        type=_part,
+        metavar="R/W",
+        help="make part R, from 0, of W; torchrun needs no such option (default: 0/1)",
+    )
 
 
 def _from_text(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
@@ -115,6 +124,14 @@ def _whole(low: int) -> Callable[[Any], Any]:
         return int(text)
 
     return _from_text(parse)
+
+
+@_from_text
+def _part(text: str) -> tuple[int, int]:
+    rank, slash, world_size = text.partition("/")
+    if not (slash and rank.isdecimal() and world_size.isdecimal() and int(rank) < int(world_size)):
+        raise argparse.ArgumentTypeError(f"expected R/W, part R from 0 to W - 1, such as 0/4, got {text!r}")
+    return int(rank), int(world_size)
 
 
 @_from_text

@@ -213,13 +213,32 @@ def synthesize(options: Namespace, console: Console) -> None:
         raise Misuse("synthesize: expected either --counts or --per-class; pass one of them")
     with _misuse():
         from torchaug.training.load import load_generator
+        from torchaug.training.plan import launched_as
         from torchaug.training.synthesize import synthesize
 
+        rank, world_size = options.part or launched_as()
         generator = load_generator(options.checkpoint)
         counts = options.counts or dict.fromkeys(generator.classes, options.per_class)
         kept = f"finished shards in {options.out} are kept, and the same command goes on from them"
-        with _bar(console, "making images") as report, _kept(lambda: kept):
-            bank = synthesize(generator, counts, options.out, seed=options.seed, progress=report)
+        part = f"part {rank} of {world_size}" if world_size > 1 else ""
+        with _bar(console, f"making images{part and ', ' + part}") as report, _kept(lambda: kept):
+            bank = synthesize(
+                generator,
+                counts,
+                options.out,
+                rank=rank,
+                world_size=world_size,
+                seed=options.seed,
+                shard_size=options.shard_size,
+                batch_size=options.batch_size,
+                device=options.device,
+                progress=report,
+            )
+    if part:
+        _say(console, f"{part} is done")
+    if bank is None:
+        _say(console, f"{options.out} is not whole yet: other parts are being made, or have to be run again")
+        return
     table = Table("class", "images", box=box.SIMPLE)
     for name, count in bank.counts().items():
         table.add_row(escape(name), str(count))

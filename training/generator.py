@@ -11,7 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from torchaug.keys import sample_keys
+from torchaug.models.synthesizer import Synthesizer
 from torchaug.training.data import SynthesisDataModule
+from torchaug.training.plan import Shard
+from torchaug.training.synthesize import exact_copy, make_images
 
 FORMAT = 1
 
@@ -37,6 +40,7 @@ class LitGenerator(L.LightningModule, ABC):
     def __init__(self, augment: KeyedAugment | None) -> None:
         super().__init__()
         self._augment = (augment,)  # in a tuple, so that it is no submodule and not in the checkpoint
+        self._exact: tuple[Synthesizer, ...] = ()
         self.trained_on: str | None = None
         """`fingerprint` of the training images, of a generator loaded from a checkpoint that knows them."""
         self.trained_items: Tensor | None = None
@@ -75,6 +79,18 @@ class LitGenerator(L.LightningModule, ABC):
         first = self.global_rank * count
         ids = torch.arange(first, first + count, device=self.device)
         return sample_keys(ids, seed=self.hparams["seed"], epoch=self.global_step)
+
+    def on_predict_start(self) -> None:
+        """Makes the copy that computes the images of a bank: as exactly as `synthesize`, whatever the precision here."""
+        self._exact = (exact_copy(self, torch.float64),)
+
+    def on_predict_end(self) -> None:
+        """Forgets the copy: it would not follow a training."""
+        self._exact = ()
+
+    def predict_step(self, batch: Shard, batch_idx: int) -> Tensor:
+        """The images of a shard (`torchaug.training.predict.PlannedShards`), (n, C, H, W) uint8 on the CPU."""
+        return make_images(self._exact[0], batch.labels, batch.keys)
 
     def images_of(self, batch: dict[str, Tensor]) -> Tensor:
         """The batch's images, float in [0, 1]."""

@@ -1,153 +1,234 @@
-"""From a generator to a bank on disk: deterministic, resumable, a few images at a time."""
+"""From a generator to a bank on disk: deterministic, resumable, a few images at a time, on one process or many."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import overload
 
 import torch
 from torch import Tensor, nn
 
 from torchaug.data.bank import Bank, BankWriter
-from torchaug.keys import fold_in, sample_keys
+from torchaug.data.bank.format import read_notes
 from torchaug.models.synthesizer import Synthesizer
+from torchaug.training.plan import SynthesisPlan
+
+BATCH = 256
+"""Images made at once."""
+Counts = Mapping[int, int] | Mapping[str, int] | Mapping[int | str, int]
+Progress = Callable[[int, int], None]
 
 
-class Shard(NamedTuple):
-    """The part of a plan that goes into one file: (n,) int64 each."""
-
-    number: int
-    labels: Tensor
-    ids: Tensor
-    keys: Tensor
-
-
-def plan_shards(labels: Tensor, numbers: Tensor, *, seed: int, shard_size: int) -> Iterator[Shard]:
-    """Cuts a plan into shards.
-
-    The key of a sample is a function of the seed, its class and its number within the class: asking for more images of
-    one class later gives the same first ones, and changes no other class.
-
-    >>> shards = plan_shards(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 0]), seed=0, shard_size=2)
-    >>> [(shard.labels.tolist(), shard.ids.tolist()) for shard in shards]
-    [([0, 0], [0, 1]), ([1], [2])]
-    """
-    keys = fold_in(sample_keys(numbers, seed=seed), labels)
-    ids = torch.arange(len(labels))
-    for number, start in enumerate(range(0, len(labels), shard_size)):
-        part = slice(start, start + shard_size)
-        yield Shard(number, labels[part], ids[part], keys[part])
-
-
+@overload
 def synthesize(
     generator: Synthesizer,
-    counts: Mapping[int, int] | Mapping[str, int] | Mapping[int | str, int],
+    counts: Counts,
     path: str | Path,
     *,
     seed: int = 0,
     shard_size: int = 1024,
-    batch_size: int = 256,
+    batch_size: int = BATCH,
     dtype: torch.dtype = torch.float64,
-    progress: Callable[[int, int], None] | None = None,
-) -> Bank:
+    device: str | torch.device | None = None,
+    progress: Progress | None = None,
+) -> Bank: ...
+
+
+@overload
+def synthesize(
+    generator: Synthesizer,
+    counts: Counts,
+    path: str | Path,
+    *,
+    rank: int,
+    world_size: int,
+    seed: int = 0,
+    shard_size: int = 1024,
+    batch_size: int = BATCH,
+    dtype: torch.dtype = torch.float64,
+    device: str | torch.device | None = None,
+    progress: Progress | None = None,
+) -> Bank | None: ...
+
+
+def synthesize(
+    generator: Synthesizer,
+    counts: Counts,
+    path: str | Path,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+    seed: int = 0,
+    shard_size: int = 1024,
+    batch_size: int = BATCH,
+    dtype: torch.dtype = torch.float64,
+    device: str | torch.device | None = None,
+    progress: Progress | None = None,
+) -> Bank | None:
     """Makes `counts[c]` images of each class c and writes them to a bank; run again, it goes on where it stopped.
 
-    The same generator, counts, seed and shard size give the same bank, byte for byte, whatever the batch size and
-    however often it was interrupted. Images are computed in float64 for this: in float32 the last bits of a
-    convolution depend on the batch size, and one pixel in some hundred thousand would round to another value.
+    The same generator, counts, seed and shard size give the same bank, byte for byte, whatever the batch size, however
+    often it was interrupted, and however many processes made it. Images are computed in float64 for this: in float32
+    the last bits of a convolution depend on the batch size, and one pixel in some hundred thousand would round to
+    another value. Between a CPU and a GPU even float64 differs in its last bits, which is promised nothing about.
+
+    Several processes share the work when each is given its `rank`: each makes every `world_size`-th shard, and none
+    waits for another. Their number may change from one run to the next. They must see one folder.
 
     Args:
         generator: a module that is a `Synthesizer`, such as `load_generator(path)`; it is not changed.
         counts: images of each class, by number or by name.
         path: folder of the bank.
+        rank, world_size: make only this process's part, see `torchaug.training.plan.launched_as`.
         seed: of all samples.
         shard_size: images in a file; a kill loses at most one file.
         batch_size: images made at once.
         dtype: of the computation; float32 is faster, but then only equal batch sizes give equal banks.
-        progress: called with (images done, images in all) after each batch.
+        device: to compute on, see `pick_device`; None: where the generator is.
+        progress: called with (images done, images in all) of this part after each batch.
+
+    Returns:
+        The bank; None when other processes have not made all of theirs yet.
 
     Raises:
         ValueError: a class that the generator does not know; a count below 0, or none above; a bank of another
-            generator, seed or plan in the folder.
+            generator, seed or plan in the folder; a device that is not there.
         OSError: the disk is full; what is written stays, and a rerun completes it.
     """
-    labels, numbers = _requests(generator, counts)
-    if batch_size < 1:
-        raise ValueError(f"synthesize: batch_size must be at least 1, got {batch_size}")
-    wanted = {generator.classes[c]: int((labels == c).sum()) for c in labels.unique().tolist()}
-    # the model's seed and dtype decide the images; batch size and device do not
-    config = {"seed": seed, "counts": wanted, "dtype": str(dtype).removeprefix("torch.")}
-    done, total = 0, len(labels)
-    with BankWriter(
+    work = Synthesis(
+        generator,
+        counts,
         path,
-        config=config,
-        trained_on=getattr(generator, "trained_on", None),
-        trained_items=getattr(generator, "trained_items", None),
-        generator=generator_hash(generator),
-        classes=generator.classes,
+        seed=seed,
         shard_size=shard_size,
-        samples=total,
-    ) as bank:
-        model: Synthesizer | None = None
-        for shard in plan_shards(labels, numbers, seed=seed, shard_size=shard_size):
-            if not bank.has(shard.number):
-                model = model or _in_precision(generator, dtype)
-                images = []
-                for start in range(0, len(shard.ids), batch_size):
-                    part = slice(start, start + batch_size)
-                    images.append(_make(model, shard.labels[part], shard.keys[part]))
-                    if progress is not None:
-                        progress(done + start + len(images[-1]), total)
-                bank.write(shard.number, {"image": torch.cat(images)}, shard.labels, shard.ids)
-            done += len(shard.ids)
-            if progress is not None:
-                progress(done, total)
-    return Bank(path)
+        batch_size=batch_size,
+        dtype=dtype,
+        device=device,
+    )
+    mine = work.plan.part(rank, world_size)
+    done, total = 0, sum(map(work.plan.size, mine))
+
+    def report(made: int) -> None:
+        if progress is not None:
+            progress(done + made, total)
+
+    for number in mine:
+        work.make(number, report)
+        done += work.plan.size(number)
+        report(0)
+    return work.bank()
 
 
-def _requests(generator: Synthesizer, counts: Mapping[Any, int]) -> tuple[Tensor, Tensor]:
-    """The label of each image, and its number within its class."""
-    classes = list(generator.classes)
-    wanted: dict[int, int] = {}
-    for name, count in counts.items():
-        place = classes.index(name) if name in classes else name
-        if not isinstance(place, int) or not 0 <= place < len(classes):
-            raise ValueError(f"synthesize: expected a class the generator knows ({', '.join(classes)}), got {name!r}")
-        if count < 0 or place in wanted:
-            what = f"{count} images" if count < 0 else "two counts"
-            raise ValueError(f"synthesize: expected one count of at least 0 for class {name!r}, got {what}")
-        wanted[place] = count
-    if sum(wanted.values()) == 0:
-        raise ValueError(
-            "synthesize: expected at least one image to make, got counts of 0; say how many of which class"
+class Synthesis:
+    """A bank in the making: what is planned, what makes it, and where it goes. Arguments are those of `synthesize`."""
+
+    def __init__(
+        self,
+        generator: Synthesizer,
+        counts: Counts,
+        path: str | Path,
+        *,
+        seed: int = 0,
+        shard_size: int = 1024,
+        batch_size: int = BATCH,
+        dtype: torch.dtype = torch.float64,
+        device: str | torch.device | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"synthesize: batch_size must be at least 1, got {batch_size}")
+        self.plan = SynthesisPlan.of(generator.classes, counts, seed=seed, shard_size=shard_size)
+        self.batch_size, self.dtype = batch_size, dtype
+        self.device = None if device is None else pick_device(device)
+        named = {name: count for name, count in zip(generator.classes, self.plan.counts, strict=True) if count}
+        self.writer = BankWriter(
+            path,
+            # the model's seed and dtype decide the images; batch size and device do not
+            config={"seed": seed, "counts": named, "dtype": str(dtype).removeprefix("torch.")},
+            trained_on=getattr(generator, "trained_on", None),
+            trained_items=getattr(generator, "trained_items", None),
+            generator=generator_hash(generator),
+            classes=generator.classes,
+            shard_size=shard_size,
+            samples=self.plan.samples,
         )
-    order = sorted(wanted)
-    labels = torch.tensor(order).repeat_interleave(torch.tensor([wanted[c] for c in order]))
-    return labels, torch.cat([torch.arange(wanted[c]) for c in order])
+        self._generator = generator
+        self._model: Synthesizer | None = None
+
+    def make(self, number: int, progress: Callable[[int], None] | None = None) -> bool:
+        """Make one shard and write it, unless it is there and whole; whether it was written now."""
+        if self.writer.has(number):
+            return False
+        self._model = self._model or exact_copy(self._generator, self.dtype, self.device)
+        shard = self.plan.shard(number)
+        images = make_images(self._model, shard.labels, shard.keys, self.batch_size, progress)
+        return self.writer.write(number, {"image": images}, shard.labels, shard.ids)
+
+    def bank(self) -> Bank | None:
+        """The bank, when all shards are there."""
+        return Bank(self.writer.path) if len(read_notes(self.writer.path)) >= len(self.plan) else None
 
 
-def _in_precision(generator: Synthesizer, dtype: torch.dtype) -> Synthesizer:
-    if not isinstance(generator, nn.Module):
-        raise TypeError(f"synthesize: expected a generator that is a torch module, got {type(generator).__name__}")
-    return deepcopy(generator).to(dtype).eval()
+def exact_copy(generator: Synthesizer, dtype: torch.dtype, device: torch.device | None = None) -> Synthesizer:
+    """A copy of a generator that computes in `dtype` on `device`."""
+    return deepcopy(_module(generator)).to(device=device, dtype=dtype).eval()  # type: ignore[return-value]
 
 
 @torch.no_grad()
-def _make(model: Synthesizer, labels: Tensor, keys: Tensor) -> Tensor:
-    device = next(model.parameters()).device  # type: ignore[attr-defined]
-    images = model.sample(labels.to(device), keys.to(device))
-    return (images * 255).round().clamp(0, 255).to(torch.uint8).cpu()
+def make_images(
+    model: Synthesizer,
+    labels: Tensor,
+    keys: Tensor,
+    batch_size: int = BATCH,
+    progress: Callable[[int], None] | None = None,
+) -> Tensor:
+    """The images of labels (n,) and keys (n,), `batch_size` at a time: (n, C, H, W) uint8 on the CPU."""
+    device = next(_module(model).parameters()).device
+    images: list[Tensor] = []
+    for start in range(0, len(labels), batch_size):
+        part = slice(start, start + batch_size)
+        made = model.sample(labels[part].to(device), keys[part].to(device))
+        images.append((made * 255).round().clamp(0, 255).to(torch.uint8).cpu())
+        if progress is not None:
+            progress(start + len(made))
+    return torch.cat(images)
+
+
+def pick_device(name: str | torch.device) -> torch.device:
+    """The device of that name; "auto": this process's GPU, or the CPU where there is none.
+
+    Processes that torchrun starts on one machine take a GPU each, by LOCAL_RANK; more of them than GPUs share.
+
+    Raises:
+        ValueError: no such device here.
+    """
+    if name == "auto":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % count) if count else torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"synthesize: device must be auto, cpu, cuda or cuda:N, got {str(name)!r}") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"synthesize: expected one of {torch.cuda.device_count()} CUDA devices here, got {str(name)!r}"
+        )
+    return device
 
 
 def generator_hash(generator: Synthesizer) -> str:
     """The sha256 of a generator's weights, in hexadecimal."""
-    if not isinstance(generator, nn.Module):
-        raise TypeError(f"synthesize: expected a generator that is a torch module, got {type(generator).__name__}")
     digest = hashlib.sha256()
-    for name, value in sorted(generator.state_dict().items()):
+    for name, value in sorted(_module(generator).state_dict().items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _module(generator: Synthesizer) -> nn.Module:
+    if not isinstance(generator, nn.Module):
+        raise TypeError(f"synthesize: expected a generator that is a torch module, got {type(generator).__name__}")
+    return generator

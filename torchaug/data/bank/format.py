@@ -51,21 +51,25 @@ class ShardStore:
         self.path = path
         self.manifest: Json = json.loads(json.dumps(manifest))  # tuples become lists, as they will be read
         self.notes: dict[int, Json] = {}
-        self._verified: dict[int, bool] = {}
+        self._verified: set[int] = set()
         self._open(trained_items)
         self.read()
 
     def read(self) -> None:
         """Take note of the shards that are there now, those of other writers too."""
         self.notes = read_notes(self.path)
-        self._verified = {}
+        self._verified = set()
 
     def has(self, shard: int) -> bool:
-        """Whether the shard is there and whole: noted, and its file has the noted sha256."""
+        """Whether the shard is there and whole, by now: noted, and its file has the noted sha256."""
         if shard not in self._verified:
+            file = self.path / f"shard-{shard:06d}.json"
+            if file.exists():  # perhaps another writer's, since
+                self.notes[shard] = _read_note(file)
             note = self.notes.get(shard)
-            self._verified[shard] = note is not None and sha256(self.path / note["file"]) == note["sha256"]
-        return self._verified[shard]
+            if note is not None and sha256(self.path / note["file"]) == note["sha256"]:
+                self._verified.add(shard)
+        return shard in self._verified
 
     def put(self, shard: int, tensors: dict[str, Tensor], note: Json) -> None:
         """Write a shard, then its note."""
@@ -74,13 +78,13 @@ class ShardStore:
         facts = {"shard": shard, "file": f"{name}.safetensors", "sha256": hashlib.sha256(data).hexdigest()}
         self.notes[shard] = facts | note
         replace_file(self.path / f"{name}.json", (json.dumps(self.notes[shard]) + "\n").encode())
-        self._verified[shard] = True
+        self._verified.add(shard)
 
     def _open(self, trained_items: Tensor | None) -> None:
         file = self.path / MANIFEST
         if not file.exists():
             self.path.mkdir(parents=True, exist_ok=True)
-            if any(self.path.glob("shard-*")):
+            if any(self.path.glob("shard-*")) and not file.exists():  # another writer may have begun meanwhile
                 raise ValueError(f"BankWriter: {self.path} holds shards but no {MANIFEST}; write to another folder")
             if trained_items is not None:
                 replace_file(self.path / TRAINED, save({"hash": trained_items.to(torch.int64)}))
@@ -102,14 +106,8 @@ def read_notes(path: Path) -> dict[int, Json]:
     Raises:
         ValueError: a note that is no JSON, or lacks something.
     """
-    notes: dict[int, Json] = {}
-    for file in sorted(path.glob("shard-*.json")):
-        note = _read_json(file)
-        missing = {"shard", "file", "sha256", "count", "columns", "made_by", "quality"} - note.keys()
-        if missing:
-            raise ValueError(f"Bank: expected {', '.join(sorted(missing))} in {file}, got none; the file was changed")
-        notes[int(note["shard"])] = note
-    return notes
+    notes = map(_read_note, sorted(path.glob("shard-*.json")))
+    return {int(note["shard"]): note for note in notes}
 
 
 def read_manifest(path: Path) -> Json:
@@ -151,6 +149,14 @@ def read_tensor(path: Path, name: str) -> Tensor:
             f"Bank: cannot read {name} of {path}: {error}; run the command that made the bank again"
         ) from error
     return tensor
+
+
+def _read_note(file: Path) -> Json:
+    note = _read_json(file)
+    missing = {"shard", "file", "sha256", "count", "columns", "made_by", "quality"} - note.keys()
+    if missing:
+        raise ValueError(f"Bank: expected {', '.join(sorted(missing))} in {file}, got none; the file was changed")
+    return note
 
 
 def _read_json(file: Path) -> Json:

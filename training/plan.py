@@ -1,0 +1,142 @@
+"""What a bank is to hold, cut into shards, and which shards are whose: the same on every process, without a word."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, distributed
+
+from torchaug.keys import fold_in, sample_keys
+
+
+class Shard(NamedTuple):
+    """The part of a plan that goes into one file: its number, and (n,) int64 each."""
+
+    number: int
+    labels: Tensor
+    ids: Tensor
+    keys: Tensor
+
+
+@dataclass(frozen=True)
+class SynthesisPlan:
+    """So many samples of each class, one class after the other, in shards of equal size; the last may be smaller.
+
+    An id is a sample's place in the plan. Its key is a function of the seed, its class and its number within the class:
+    asking for more samples of one class later gives the same first ones, and changes no other class. A plan is a few
+    numbers, whatever it plans, and shard j is a function of them and j alone: so the bank does not depend on how many
+    processes make it, or on which of them makes what.
+
+    Args:
+        counts: samples of each class, at least one of them above 0.
+        seed: of all samples.
+        shard_size: samples in a shard, at least 1.
+
+    >>> plan = SynthesisPlan((3, 0, 2), seed=0, shard_size=2)
+    >>> [(shard.labels.tolist(), shard.ids.tolist()) for shard in map(plan.shard, range(len(plan)))]
+    [([0, 0], [0, 1]), ([0, 2], [2, 3]), ([2], [4])]
+    >>> list(plan.part(0, 2)), list(plan.part(1, 2))
+    ([0, 2], [1])
+    """
+
+    counts: tuple[int, ...]
+    seed: int
+    shard_size: int
+
+    def __post_init__(self) -> None:
+        if self.shard_size < 1:
+            raise ValueError(f"synthesize: shard_size must be at least 1, got {self.shard_size}")
+        if min(self.counts, default=0) < 0 or self.samples == 0:
+            raise ValueError(
+                f"synthesize: expected at least one image to make, got counts of {list(self.counts)}; say how many of "
+                "which class"
+            )
+
+    @classmethod
+    def of(
+        cls, classes: Sequence[str], counts: Mapping[Any, int], *, seed: int = 0, shard_size: int = 1024
+    ) -> SynthesisPlan:
+        """The plan of `counts[c]` samples of each class c, by number or by name.
+
+        Raises:
+            ValueError: a class that is not in `classes`, or is twice in `counts`; a count below 0, or none above.
+
+        >>> SynthesisPlan.of(["cat", "dog"], {"dog": 3}).counts
+        (0, 3)
+        """
+        wanted = [0] * len(classes)
+        seen = set()
+        for name, count in counts.items():
+            place = list(classes).index(name) if name in classes else name
+            if not isinstance(place, int) or not 0 <= place < len(classes):
+                raise ValueError(
+                    f"synthesize: expected a class the generator knows ({', '.join(classes)}), got {name!r}"
+                )
+            if count < 0 or place in seen:
+                what = f"{count} images" if count < 0 else "two counts"
+                raise ValueError(f"synthesize: expected one count of at least 0 for class {name!r}, got {what}")
+            seen.add(place)
+            wanted[place] = count
+        return cls(tuple(wanted), seed, shard_size)
+
+    def __len__(self) -> int:
+        """How many shards there are."""
+        return math.ceil(self.samples / self.shard_size)
+
+    @property
+    def samples(self) -> int:
+        """How many samples there are."""
+        return sum(self.counts)
+
+    def size(self, number: int) -> int:
+        """How many samples the shard of that number holds."""
+        return min(self.shard_size, self.samples - number * self.shard_size)
+
+    def shard(self, number: int) -> Shard:
+        """The shard of that number, in [0, len(plan))."""
+        if not 0 <= number < len(self):
+            raise IndexError(f"SynthesisPlan: shards are 0 to {len(self) - 1}, got {number}")
+        ids = number * self.shard_size + torch.arange(self.size(number))
+        labels = torch.searchsorted(self._ends, ids, right=True)
+        starts = self._ends - torch.tensor(self.counts)
+        keys = fold_in(sample_keys(ids - starts[labels], seed=self.seed), labels)
+        return Shard(number, labels, ids, keys)
+
+    def part(self, rank: int, world_size: int) -> range:
+        """The numbers of the shards that process `rank` of `world_size` makes: every world_size-th, from its own on."""
+        if not 0 <= rank < world_size:
+            raise ValueError(f"synthesize: rank must be in [0, world_size), got {rank} and {world_size}")
+        return range(rank, len(self), world_size)
+
+    @cached_property
+    def _ends(self) -> Tensor:
+        return torch.tensor(self.counts).cumsum(0)
+
+
+def launched_as() -> tuple[int, int]:
+    """Which of how many processes this is: by torch.distributed, else as torchrun says it; (0, 1) without them.
+
+    Raises:
+        ValueError: RANK and WORLD_SIZE of the environment make no sense together.
+
+    >>> launched_as()
+    (0, 1)
+    """
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    said = {name: os.environ.get(name) for name in ("RANK", "WORLD_SIZE")}
+    if said == {"RANK": None, "WORLD_SIZE": None}:
+        return 0, 1
+    rank, world_size = (int(text) if text and text.isdecimal() else -1 for text in said.values())
+    if not 0 <= rank < world_size:
+        raise ValueError(
+            f"synthesize: expected RANK in [0, WORLD_SIZE) in the environment, as torchrun sets them, got {said}; unset "
+            "both, or say which part to make"
+        )
+    return rank, world_size
