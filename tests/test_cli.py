@@ -16,9 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from torchaug import arguments
-from torchaug.cli import main
+from torchaug import Compose
+from torchaug.cli import arguments, main
+from torchaug.cli.main import COMMANDS
 from torchaug.data import Bank
+from torchaug.image import RandomHorizontalFlip
+from torchaug.serial import to_json
 from torchaug.training import study
 
 Capture = pytest.CaptureFixture[str]
@@ -58,7 +61,7 @@ def generator(capsys: Capture) -> Path:
     return Path("generator/generator.ckpt")
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["demo", "--help"], ["fit", "--help"], ["synthesize", "--help"]])
+@pytest.mark.parametrize("argv", [["--help"], *([name, "--help"] for name in COMMANDS)])
 def test_help_is_short_and_fits_the_screen(argv: list[str], capsys: Capture) -> None:
     assert main(argv) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -69,7 +72,7 @@ def test_help_is_short_and_fits_the_screen(argv: list[str], capsys: Capture) -> 
 def test_the_first_help_names_every_command(capsys: Capture) -> None:
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    assert all(f"    {command} " in text for command in ("demo", "fit", "synthesize"))
+    assert all(f"    {command} " in text for command in COMMANDS)
     assert main([]) == 2
     assert "COMMAND" in capsys.readouterr().err
     assert main(["--version"]) == 0
@@ -89,6 +92,15 @@ def test_the_first_help_names_every_command(capsys: Capture) -> None:
         ("demo --rare 3,eleven", "some of the classes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, got 'eleven'"),
         ("demo --rare 0,1,2,3,4,5,6,7,8,9", "got all of them"),
         ("demo --data nowhere", "expected an existing folder, a named set (digits) or module:attribute"),
+        ("bench-loader", "required: --data"),
+        ("bench-loader --data nowhere", "expected an existing folder"),
+        ("bench-loader --data digits --workers 1,x", "--workers: expected whole numbers with commas between"),
+        ("bench-loader --data digits --seconds 0", "--seconds: expected a whole number of at least 1"),
+        ("bench-loader --data digits --device tpu7", "--device must be one that is here, got 'tpu7'"),
+        ("bench-loader --data digits --transform blur", "--transform must be a recipe (simclr, "),
+        ("bench-loader --data digits --transform no.json", "No such file or directory: 'no.json'"),
+        ("bench-loader --data digits --step resnet19", "--step must be a classifier of torchvision"),
+        ("bench-loader --data digits --step os:nothing", "--step must be module:attribute of a function"),
         ("demo extra", "unrecognized arguments: extra"),
         ("fit", "required: --data"),
         ("fit --data digits --kind cat", "--kind: invalid choice: 'cat' (choose from"),
@@ -245,7 +257,7 @@ def test_ctrl_c_in_a_training_keeps_a_checkpoint_to_go_on_from(
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with monkeypatch.context() as patch:
-            patch.setattr("torchaug.cli._lines", pressing)
+            patch.setattr("torchaug.cli.terminal._lines", pressing)
             at = "reading images"
             assert main(command) == 130
             assert error_of(capsys) == "torchaug: interrupted; nothing was written\n"
@@ -346,3 +358,25 @@ def test_counts_of_any_class_name_are_read(counts: dict[str, int]) -> None:
     text = ",".join(f"{name}={count}" for name, count in stripped.items())
     assert arguments._counts(text) == stripped
     assert arguments._counts(stripped) == stripped
+
+
+def test_a_loader_is_measured_and_a_way_to_load_recommended(capsys: Capture) -> None:
+    Path("steps.py").write_text("import time\n\ndef train(batch):\n    time.sleep(0.1)\n")
+    assert main(["bench-loader", "--data", "digits", "--workers", "0", "--seconds", "1", "--step", "steps:train"]) == 0
+    text = capsys.readouterr().out
+    for stage in ("decode", "collate", "copy", "transform", "step"):
+        assert f"  {stage} " in text
+    assert "bottleneck: step, " in text
+    line = text.splitlines()[-1].strip()
+    assert line == 'DeviceLoader(DataLoader(data, batch_size=64, num_workers=0), transform, where="device", depth=2)'
+
+
+@pytest.mark.parametrize("transform", ["simclr", "none", "chain.json", "dino"])
+def test_a_loader_is_measured_with_any_transform_and_a_network(transform: str, capsys: Capture) -> None:
+    Path("chain.json").write_text(to_json(Compose([RandomHorizontalFlip()])))
+    pictures("photos", {"cat": 6, "dog": 3}, side=32)
+    command = f"bench-loader --data photos --workers 0 --seconds 1 --batch-size 4 --transform {transform}"
+    state = torch.get_rng_state()
+    assert main(command.split()) == 0
+    assert torch.equal(torch.get_rng_state(), state)
+    assert "recommended: " in capsys.readouterr().out

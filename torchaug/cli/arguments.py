@@ -23,7 +23,7 @@ SOURCE = "a folder with a folder of images for each class, the named set digits,
 class _Help(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=26)
-        self._action_max_length = 14  # argparse forgets that commands are indented, and breaks the longest one's line
+        self._action_max_length = 16  # argparse forgets that commands are indented, and breaks the longest one's line
 
 
 def build_parser() -> ArgumentParser:
@@ -40,6 +40,7 @@ def build_parser() -> ArgumentParser:
         ("demo", _demo_arguments, "does synthetic data help? train seven ways, compare, and write a report"),
         ("fit", _fit_arguments, "train a generator on your images"),
         ("synthesize", _synthesize_arguments, "make a bank of synthetic images with a trained generator"),
+        ("bench-loader", _bench_loader_arguments, "where the time of a batch goes, and how to load faster"),
     ):
         command = ArgumentParser(
             usage=f"torchaug {name} [options]",
@@ -112,6 +113,29 @@ def _synthesize_arguments(command: ArgumentParser) -> None:
     )
 
 
+def _bench_loader_arguments(command: ArgumentParser) -> None:
+    add = command.add_argument
+    add("--data", required=True, metavar="SOURCE", help=SOURCE)
+    add("--size", type=_size, metavar="H[xW]", help="pixels that every image gets (default: as they are)")
+    add(
+        "--transform",
+        default="default",
+        metavar="NAME",
+        help="a recipe such as simclr, a .json or .yaml of a chain, or none (default: crop, flip, colour jitter)",
+    )
+    add(
+        "--step",
+        default="resnet18",
+        metavar="NAME",
+        help="a classifier of torchvision to train, module:attribute called with each batch, or none (default: resnet18)",
+    )
+    add("--batch-size", type=_whole(1), default=64, metavar="N", help="samples of a batch (default: 64)")
+    add("--workers", type=_wholes, metavar="N,...", help="processes to try (default: 0 and 1 up to the processors)")
+    add("--depth", type=_wholes, default=[2], metavar="N,...", help="batches ahead to try on a GPU (default: 2)")
+    add("--device", default="auto", metavar="NAME", help="cpu, cuda or cuda:1 (default: a GPU, if there is one)")
+    add("--seconds", type=_whole(1), default=60, metavar="T", help="time for all of it (default: 60)")
+
+
 def _from_text(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
     """A type for the parser, which also calls it on defaults and on what it returned before."""
     return lambda value: parse(value) if isinstance(value, str) else value
@@ -132,6 +156,14 @@ def _part(text: str) -> tuple[int, int]:
     if not (slash and rank.isdecimal() and world_size.isdecimal() and int(rank) < int(world_size)):
         raise argparse.ArgumentTypeError(f"expected R/W, part R from 0 to W - 1, such as 0/4, got {text!r}")
     return int(rank), int(world_size)
+
+
+@_from_text
+def _wholes(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"expected whole numbers with commas between, such as 0,2,4, got {text!r}")
+    return [int(part) for part in parts]
 
 
 @_from_text

@@ -1,0 +1,127 @@
+"""torchaug demo."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jsonargparse import Namespace
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from torchaug.cli.terminal import Misuse, bar, misuse, on_interrupt, read_images, say, shape_of
+
+if TYPE_CHECKING:
+    from torchaug.data import TensorImages
+    from torchaug.evaluate.results import Interval, StudyResult
+    from torchaug.training.study import Provider
+
+DEMO_SIDE = 16  # larger images are shrunk to this in a demo: a study of them would take hours on a CPU
+DIGITS_RARE = [3, 7, 8]
+QUICK_SECONDS = 56.0
+END_SECONDS = 5.0  # of the time, kept for ending the processes and for the report
+TOO_SHORT = (
+    "The time allowed {} of the usual {} optimiser steps, and as small a share of the generator's: too few to judge by. "
+    "Augmentation and synthetic data, which need more of them, look worse here than they are."
+)
+
+
+def demo(options: Namespace, console: Console) -> None:
+    """torchaug demo."""
+    start = time.monotonic()
+    data = read_images(options, console, largest=DEMO_SIDE)
+    with misuse():
+        import torch
+
+        from torchaug.training.study import ARMS, Recipe, run_study
+
+        torch.set_num_threads(1)  # the study's processes have one each, and its plan is timed in this one
+        rare = _rare(options, data)
+        provider, note = _provider(options, data, rare)
+        provider(0)  # a split that cannot be made is known before anything is trained
+        options.out.mkdir(parents=True, exist_ok=True)
+    seconds = QUICK_SECONDS if options.quick else 60 * options.minutes
+    say(console, f"{options.data}: {len(data)} images of {len(data.classes)} classes, {shape_of(data)}")
+    say(console, f"rare classes: {', '.join(data.classes[c] for c in rare)}")
+    say(console, f"{len(ARMS)} ways to train at equal steps, up to {options.seeds} seeds, {seconds / 60:.2g} minutes")
+    kept = f"a study is whole or nothing, and what {options.out} held before is unchanged"
+    with bar(console, "training") as report, on_interrupt(lambda: kept):
+        result = run_study(
+            provider,
+            rare=rare,
+            seeds=range(options.seeds),
+            seconds=max(1.0, seconds - END_SECONDS - (time.monotonic() - start)),
+            data=options.data,
+            progress=report,
+        )
+    usual = Recipe().steps
+    caution = TOO_SHORT.format(result.steps, usual) if result.steps < usual else ""
+    _show(console, replace(result, notes=(*result.notes, note), caution=caution), options.out)
+    if options.data == "digits":
+        say(console, "next, the same with your own images:\n  torchaug demo --data FOLDER")
+    else:
+        say(console, "next, a generator to keep:")
+        say(console, f"  torchaug fit --data {shlex.quote(options.data)} --out generator")
+
+
+def _show(console: Console, result: StudyResult, out: Path) -> None:
+    """Writes a study down, the numbers first, and prints it."""
+    from torchaug.data.files import replace_file
+    from torchaug.explore.report import headline, verdicts, write_report
+
+    replace_file(out / "results.json", (json.dumps(result.to_json(), indent=1) + "\n").encode())
+    base = result.arms[0].name
+    table = Table("trained on", "accuracy", "macro F1", "rare-class recall", f"against {base}", box=box.SIMPLE)
+    styles = {"helped": "green", "hurt": "red", "no measurable difference": "dim"}
+    for arm in result.arms:
+        difference = result.difference(arm.name, base)
+        verdict = difference.verdict if difference else ""
+        cells = (_cell(interval) for interval in (arm.accuracy, arm.macro_f1, arm.rare_recall))
+        table.add_row(arm.name, *cells, verdict, style="bold" if arm is result.best() else styles.get(verdict))
+    console.print(table)
+    say(console, f"mean ± half of the 95 % interval, {len(result.seeds)} paired seeds, {result.seconds:.0f} seconds")
+    for line in ("", headline(result), *(f"- {verdict}" for verdict in verdicts(result)), "", *result.notes, ""):
+        console.print(line, markup=False)
+    report = write_report(result, out / "report.html")
+    say(console, f"report: {report}\nnumbers: {out / 'results.json'}")
+
+
+def _cell(interval: Interval) -> str:
+    half = (interval.high - interval.low) / 2
+    return f"{interval.mean:.3f}" if math.isnan(half) else f"{interval.mean:.3f} ± {half:.3f}"
+
+
+def _rare(options: Namespace, data: TensorImages) -> list[int]:
+    """The numbers of the rare classes."""
+    from torchaug.evaluate.holdout import rarest
+
+    unknown = [name for name in options.rare or [] if name not in data.classes]
+    if unknown or (options.rare and len(set(options.rare)) == len(data.classes)):
+        got = repr(unknown[0]) if unknown else "all of them"
+        raise Misuse(f"demo: --rare must name some of the classes {', '.join(data.classes)}, got {got}")
+    if options.rare:
+        return sorted({data.classes.index(name) for name in options.rare})
+    return DIGITS_RARE if options.data == "digits" else rarest(data.labels, len(data.classes))
+
+
+def _provider(options: Namespace, data: TensorImages, rare: list[int]) -> tuple[Provider, str]:
+    """What a seed trains and tests on, and what a reader should know about it."""
+    from torchaug.evaluate.holdout import holdout
+    from torchaug.training.study import ImbalancedDraw
+
+    if options.data == "digits":
+        return ImbalancedDraw(data, tuple(rare)), (
+            "The intervals cover what changes from seed to seed: the draw of training images and the training itself. "
+            "The test images are the same in every seed, so they say little about other data."
+        )
+    return partial(holdout, data), (
+        "Each seed holds out another 30 % of each class to test. The training sets of different seeds overlap, which "
+        "makes the intervals somewhat too narrow."
+    )

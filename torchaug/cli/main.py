@@ -1,0 +1,71 @@
+"""The command torchaug: which commands there are, and what becomes of their errors.
+
+Exit codes: 0 done; 1 it started and failed; 2 it cannot work as given (the arguments, or what they name); 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import re
+import sys
+from collections.abc import Sequence
+
+from jsonargparse import Namespace
+
+from torchaug.cli.arguments import build_parser
+from torchaug.cli.demo import demo
+from torchaug.cli.generate import fit, synthesize
+from torchaug.cli.loading import bench_loader
+from torchaug.cli.terminal import Misuse, open_console
+
+COMMANDS = {"demo": demo, "fit": fit, "synthesize": synthesize, "bench-loader": bench_loader}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command; `torchaug --help` lists them.
+
+    Args:
+        argv: the arguments; None: those of the process.
+
+    Returns:
+        The exit code.
+    """
+    parser = build_parser()
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv:
+        parser.print_help(sys.stderr)
+        return 2
+    try:
+        options = parser.parse_args(argv)
+    except SystemExit as leaving:  # --help and --version
+        return int(leaving.code or 0)
+    except argparse.ArgumentError as error:
+        return _fail(2, f"{_line(error)}; see torchaug --help")
+    chosen: Namespace = options[options.subcommand]
+    try:
+        COMMANDS[options.subcommand](chosen, open_console())
+    except KeyboardInterrupt as interrupt:
+        return _fail(130, f"interrupted; {str(interrupt) or 'nothing was written'}")
+    except Exception as error:
+        if chosen.debug:
+            raise
+        return _fail(2 if isinstance(error, Misuse) else 1, _line(error))
+    return 0
+
+
+def _fail(code: int, text: str) -> int:
+    print(f"torchaug: {text}", file=sys.stderr)
+    return code
+
+
+def _line(error: Exception) -> str:
+    """An error in one line; one that no check of ours foresaw also says its type and how to see more."""
+    text = " ".join(str(error).split())
+    if isinstance(error, argparse.ArgumentError):  # says "fit.data" of an argument that is missing
+        return re.sub(rf"\b(?:{'|'.join(COMMANDS)})\.(\w+)", r"--\1", text)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"{text}; what was made is kept: make room and run the same command again"
+    if isinstance(error, (Misuse, ValueError, OSError, ImportError)) and text:
+        return text
+    return f"{type(error).__name__}: {text}; --debug shows where"
