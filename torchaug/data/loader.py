@@ -229,14 +229,17 @@ class DeviceLoader:
     def _make(self, read: Read, slot: Slot, stage: Stage, lane: Direct | SideStream, watch: Watch) -> Any:
         """One batch on the device, filled and transformed."""
         batch, plan, visit = read.batch, slot.plan, slot.visit
-        keys = stage.keys(batch, read.replaced, visit) if stage.keyed else None
-        names = ids_of(batch) if slot.indices is None else read_indices(slot.indices, read.replaced)
+        if stage.transform is None and self.fill is None and not watch.looks:
+            return put(batch, lane.device)
+        keys = stage.keys(batch, read.replaced, visit)
+        ids = ids_of(batch) if plan is None else plan.index
+        names = ids if slot.indices is None else read_indices(slot.indices, read.replaced)
         with torch.no_grad():
             before = put(batch, lane.device)
             if plan is not None and self.fill is not None:
                 before = fill_live(before, plan, self.fill, self.sampler.most_live)
             after = stage.run(before, keys, visit, host=batch, names=names)
-            watch.note(before, after, visit, batch if plan is None else plan.index)
+            watch.note(before, after, visit, ids)
         return after
 
     def _note(self, replaced: Sequence[Replaced]) -> None:
