@@ -307,7 +307,7 @@ def test_values_out_of_range_are_named() -> None:
 
 
 def test_each_rank_needs_its_own_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torchaug.data.loader.process", lambda: (1, 2))
+    monkeypatch.setattr("torchaug.data.checks.process", lambda: (1, 2))
     loader = DataLoader(images(8), batch_size=2)
     with pytest.raises(ValueError, match=r"each of the 2 ranks would read all the data.* got SequentialSampler"):
         next(iter(DeviceLoader(loader, device="cpu")))

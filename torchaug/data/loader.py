@@ -12,23 +12,17 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, DistributedSampler, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
+from torchaug.data.checks import check_mixture, check_options, check_ranks
 from torchaug.data.cursor import Cursor
 from torchaug.data.errors import SampleError
 from torchaug.data.instead import Replaced
 from torchaug.data.live import Fill, fill_live
 from torchaug.data.reader import Feed, Read, Reader, read_indices, surviving, unreadable
-from torchaug.data.sampler import MixedSampler, process
+from torchaug.data.sampler import MixedSampler
 from torchaug.data.slots import Slot, Slots
 from torchaug.data.stage import Stage, ids_of, put
 from torchaug.data.streams import Direct, SideStream, Staged, look_ahead
 from torchaug.data.watch import Watch
-
-CHOICES = {
-    "check": ("off", "finite", "range"),
-    "where": ("device", "worker", "auto"),
-    "on_error": ("raise", "skip_and_replace"),
-}
-NEED_TICKETS = {"where": "worker", "on_error": "skip_and_replace"}
 
 
 class DeviceLoader:
@@ -38,16 +32,23 @@ class DeviceLoader:
     that overlap, give the DataLoader `pin_memory=True`. Batches are fresh memory, and safe to keep.
 
     Every sample has a key of its own, so that its augmentation does not depend on batch size, workers, ranks, depth or
-    a resume: the hash of (seed, id, number of its use) under a `MixedSampler`, which draws rare items many times an
-    epoch; else of (seed, epoch, id), the id being "id" or "index" of the batch, or the place in the epoch. The global
-    generators are not touched.
+    a resume, nor on whether the transform runs on the device or in the workers: the hash of (seed, id, number of its
+    use) under a `MixedSampler`, which draws rare items many times an epoch; else of (seed, epoch, id), the id being "id"
+    or "index" of the batch, or the place in the epoch. The global generators are not touched.
 
     It is not a DataLoader, and Lightning passes it through; under DDP its DataLoader needs a `DistributedSampler`,
-    which a `MixedSampler` is.
+    which a `MixedSampler` is. A launcher that torch.distributed does not know, or one that shards loaders itself, as
+    Accelerate's `prepare` does, is told nothing about it: pass `sampler.shard(rank, world_size)` to the DataLoader and
+    `sharded=True` here, and leave the loader out of `prepare`.
+
+    A torch DataLoader of batches of a map-style data set is read by workers of this class with its options; what its
+    data set raises becomes a `SampleError` with index, source and file. Others, a subclass with an iteration of its own
+    among them, are iterated as they are.
 
     Args:
         loader: the DataLoader; batches are dicts, tuples, tensors or `Batch`.
-        transform: one of torchaug's (called with `keys=`), or any callable of a batch.
+        transform: one of torchaug's (called with `keys=`), or any callable of a batch. When it fails, the samples at
+            fault are sought one by one on the host, and named.
         fill: makes the live samples, where a source of the `MixedSampler` is live; see `torchaug.data.live`.
         device: "auto" is the accelerator of this process when the iteration begins, or the CPU.
         depth: batches made ahead on CUDA.
@@ -55,6 +56,20 @@ class DeviceLoader:
         check: "finite" raises when an image that comes out holds NaN or infinity; "range" also when a float image that
             goes in is outside [0, 1]. On CUDA nothing waits for the check, so the error may be some batches late.
         sharded: the loader takes care of ranks itself, without a `DistributedSampler`.
+        where: the transform runs on the "device"; in the DataLoader's "worker"s, which takes it off the main process
+            where the device is the CPU; or "auto": in workers where there are any and the device is the CPU. A
+            transform in workers must pickle where they are spawned, and persistent workers keep the one they began with.
+        on_error: "raise", or "skip_and_replace": a sample that cannot be read is replaced by the next that can, of the
+            same source and label where the data set has those; after 16 in a row the first error is raised. The batch
+            keeps its size and its keys, and its "index" and "id" are those of the sample that was read.
+
+    Attributes:
+        replaced: how many samples were replaced, in the batches made so far.
+        skipped: {(source, index): error} of the samples that could not be read.
+
+    Raises:
+        SampleError: a sample that cannot be read, or that makes the transform fail.
+        RuntimeError: a worker process that was killed, naming the batch.
 
     >>> from torchaug.data import digits
     >>> loader = DeviceLoader(DataLoader(digits(), batch_size=64), lambda batch: batch["image"] / 255, device="cpu")
@@ -76,7 +91,7 @@ class DeviceLoader:
         where: str = "device",
         on_error: str = "raise",
     ) -> None:
-        _check_options(loader, depth, {"check": check, "where": where, "on_error": on_error}, fill)
+        check_options(loader, depth, {"check": check, "where": where, "on_error": on_error}, fill)
         self.loader, self.transform, self.fill = loader, transform, fill
         self.device, self.depth, self.seed, self.check, self.sharded = device, depth, seed, check, sharded
         self.where, self.on_error = where, on_error
@@ -86,13 +101,13 @@ class DeviceLoader:
         self._sampler_epoch = getattr(self.sampler, "epoch", 0)
         self._lane: Direct | SideStream | None = None
         self._feed = None if unreadable(loader) else Feed(loader)
-        self._check_mixture()
+        check_mixture(self.sampler, self.batch_size, fill)
 
     def __len__(self) -> int:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[Any]:
-        self._check_ranks()
+        check_ranks(self.sampler, self.sharded)
         lane = self._open()
         away = self._away(lane)
         watch = Watch("off" if away else self.check, lane)
@@ -229,14 +244,17 @@ class DeviceLoader:
     def _make(self, read: Read, slot: Slot, stage: Stage, lane: Direct | SideStream, watch: Watch) -> Any:
         """One batch on the device, filled and transformed."""
         batch, plan, visit = read.batch, slot.plan, slot.visit
-        keys = stage.keys(batch, read.replaced, visit) if stage.keyed else None
-        names = ids_of(batch) if slot.indices is None else read_indices(slot.indices, read.replaced)
+        if stage.transform is None and self.fill is None and not watch.looks:
+            return put(batch, lane.device)
+        keys = stage.keys(batch, read.replaced, visit)
+        ids = ids_of(batch) if plan is None else plan.index
+        names = ids if slot.indices is None else read_indices(slot.indices, read.replaced)
         with torch.no_grad():
             before = put(batch, lane.device)
             if plan is not None and self.fill is not None:
                 before = fill_live(before, plan, self.fill, self.sampler.most_live)
             after = stage.run(before, keys, visit, host=batch, names=names)
-            watch.note(before, after, visit, batch if plan is None else plan.index)
+            watch.note(before, after, visit, ids)
         return after
 
     def _note(self, replaced: Sequence[Replaced]) -> None:
@@ -265,57 +283,9 @@ class DeviceLoader:
                 )
         return self._lane
 
-    def _check_mixture(self) -> None:
-        sampler = self.sampler
-        live = isinstance(sampler, MixedSampler) and sampler.has_live
-        if isinstance(sampler, MixedSampler) and sampler.batch_size != self.batch_size:
-            raise ValueError(
-                f"DeviceLoader: the DataLoader must have the batch size of its MixedSampler, {sampler.batch_size}, got "
-                f"{self.batch_size}"
-            )
-        if live != (self.fill is not None):
-            raise ValueError(
-                f"DeviceLoader: fill= and a MixedSampler with a live source go together, got {'only' if live else 'no'} "
-                f"live source{'' if live else ' for fill='}"
-            )
-        if live and getattr(self.fill, "needs_labels", False) and not sampler.plans_labels:
-            raise ValueError(
-                "DeviceLoader: fill= makes samples of classes, and the MixedSampler plans none; pass it "
-                "classes='proportional', 'fill' or shares of classes"
-            )
-
-    def _check_ranks(self) -> None:
-        world = process()[1]
-        if world > 1 and not self.sharded and not isinstance(self.sampler, DistributedSampler):
-            raise ValueError(
-                f"DeviceLoader: each of the {world} ranks would read all the data: expected a DistributedSampler or a "
-                f"MixedSampler, got {type(self.sampler).__name__}; pass one to the DataLoader, or sharded=True if it "
-                "takes care of ranks itself"
-            )
-
 
 def _accelerator() -> torch.device:
     device = torch.accelerator.current_accelerator(check_available=True)
     if device is None:
         return torch.device("cpu")
     return torch.device(device.type, torch.accelerator.current_device_index())
-
-
-def _check_options(loader: DataLoader[Any], depth: int, options: Mapping[str, str], fill: Fill | None) -> None:
-    for name, value in options.items():
-        if value not in CHOICES[name]:
-            raise ValueError(f"DeviceLoader: {name} must be one of {', '.join(CHOICES[name])}, got {value!r}")
-    if depth < 0:
-        raise ValueError(f"DeviceLoader: depth must be 0 or more, got {depth}")
-    asked = [f"{name}={options[name]!r}" for name, value in NEED_TICKETS.items() if options[name] == value]
-    why = unreadable(loader)
-    if asked and why:
-        raise ValueError(
-            f"DeviceLoader: {' and '.join(asked)} needs a torch DataLoader of batches of a map-style data set, got one of "
-            f"which {why}; leave it out, or change the DataLoader"
-        )
-    if options["where"] == "worker" and fill is not None:
-        raise ValueError(
-            "DeviceLoader: live samples are made on the device, before the transform: expected where='device' beside "
-            "fill=, got where='worker'"
-        )

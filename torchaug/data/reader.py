@@ -200,14 +200,14 @@ class _Begin:
 
 
 def unreadable(loader: DataLoader[Any]) -> str:
-    """ "" where a `Feed` can read the loader's batches, and else why it cannot."""
+    """Why a `Feed` cannot read the loader's batches, as what the loader "has" or "is"; nothing where it can."""
     if isinstance(loader.dataset, IterableDataset):
-        return "its data set is an iterable one"
+        return "has an iterable data set"
     if loader.batch_sampler is None:
-        return "it has batch_size=None"
+        return "has batch_size=None"
     kind: Any = type(loader)
     if kind.__iter__ is not DataLoader.__iter__ or kind._get_iterator is not DataLoader._get_iterator:
-        return f"{kind.__name__} has an iteration of its own"
+        return f"is a {kind.__name__} with an iteration of its own"
     return ""
 
 

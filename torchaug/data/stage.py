@@ -166,9 +166,12 @@ def ids_of(batch: Any) -> Tensor | None:
 def put(tree: Any, device: torch.device) -> Any:
     """Tensors, and whatever else has `.to`, on the device; copies from pinned memory do not make the host wait."""
     if type(tree) is dict:  # the usual form, without the cost of a general walk
-        return {name: put(part, device) for name, part in tree.items()}
-    if isinstance(tree, Tensor):
-        return tree if tree.is_cpu and device.type == "cpu" else _put_leaf(tree, device)
+        return {
+            name: part if type(part) is Tensor and part.device == device else put(part, device)
+            for name, part in tree.items()
+        }
+    if type(tree) is Tensor:
+        return _put_leaf(tree, device)
     return _pytree.tree_map(lambda leaf: _put_leaf(leaf, device), tree)
 
 

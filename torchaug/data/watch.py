@@ -27,9 +27,14 @@ class Watch:
         self._check, self._lane = check, lane
         self._pending: deque[tuple[Callable[[bool], Tensor | None], str, Tensor | None]] = deque()
 
+    @property
+    def looks(self) -> bool:
+        """Whether it looks at anything."""
+        return self._check != "off"
+
     def note(self, before: Any, after: Any, where: object, ids: Tensor | None) -> None:
         """Look at a batch before and after the transform; call it where the batch is made."""
-        if self._check == "off":
+        if not self.looks:
             return
         image = image_of(after)
         flags = [None, None if image is None else _not_finite(image)]
