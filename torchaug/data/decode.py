@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ def is_grey(mode: str) -> bool:
     return mode in ("1", "L", "LA", "La", "F") or mode.startswith("I")
 
 
-def looks_grey(path: str | Path) -> bool:
+def looks_grey(path: str | Path | BinaryIO) -> bool:
     """By the file's head alone; one that cannot be read has no say, and is an error when its item is asked for."""
     try:
         with Image.open(path) as picture:
@@ -29,7 +29,7 @@ def looks_grey(path: str | Path) -> bool:
         return True
 
 
-def mode_of(paths: Iterable[Path], mode: str = "auto") -> str:
+def mode_of(paths: Iterable[Path | BinaryIO], mode: str = "auto") -> str:
     """The mode that images are read in: for "auto", "L" when every one is grey, else "RGB"; heads are read up to there."""
     if mode != "auto":
         return mode

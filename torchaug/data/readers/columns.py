@@ -109,14 +109,22 @@ def _records(path: Path, who: str, delimiter: str) -> Iterator[tuple[int, list[s
                     yield line, record
                 line = reader.line_num + 1
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{who}: expected UTF-8 text in {path}, got the byte 0x{error.object[error.start]:02x} in or below line "
-            f"{line}; save it as UTF-8"
-        ) from error
+        raise ValueError(f"{who}: expected UTF-8 text in {path}, got {_bad_byte(path)}; save it as UTF-8") from error
     except (csv.Error, _NoText) as error:
         raise ValueError(
             f"{who}: expected CSV in {path}, got in the row that begins in line {line}: {error}"
         ) from error
+
+
+def _bad_byte(path: Path) -> str:
+    """The first byte that is not UTF-8, and its line."""
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:  # noqa: PERF203 (a file that is not read otherwise)
+                return f"the byte 0x{line[error.start]:02x} in line {number}"
+    return "other bytes"
 
 
 class _NoText(ValueError):

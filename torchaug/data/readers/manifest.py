@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
-from torchaug.data.decode import check_decoding, mode_of, resize_mask_to, resize_to, to_tensor
+from torchaug.data.decode import check_decoding, mode_of, to_tensor
 from torchaug.data.images import Item
 from torchaug.data.readers.base import FileDataset
 from torchaug.data.readers.columns import Columns, read_columns, some
 from torchaug.data.readers.labels import class_numbers
+from torchaug.data.readers.masks import image_item, read_mask
 
 
 @dataclass(frozen=True)
@@ -85,29 +85,8 @@ class ManifestDataset(FileDataset):
     def read(self, index: int) -> Item:
         with Image.open(self.paths[index]) as picture:
             image = to_tensor(picture, self.mode)
-        item = {"image": image if self.size is None else resize_to(image, self.size, self.fit)}
-        if self.masks is not None:
-            mask = read_mask(self.masks[index])
-            if mask.shape[-2:] != image.shape[-2:]:
-                raise ValueError(
-                    f"mask {self.masks[index]} must have the image's height and width, {tuple(image.shape[-2:])}, got "
-                    f"{tuple(mask.shape[-2:])}"
-                )
-            item["mask"] = mask if self.size is None else resize_mask_to(mask, self.size, self.fit)
-        return item
-
-
-def read_mask(path: Path) -> Tensor:
-    """A picture of class numbers as (1, H, W): uint8, or int32 where it has 16 bits. A palette's colours are ignored."""
-    with Image.open(path) as opened:
-        picture = ImageOps.exif_transpose(opened)
-        if picture.mode not in ("L", "P", "1") and not picture.mode.startswith("I"):
-            raise ValueError(
-                f"mask {path} must hold class numbers in one channel (mode L, P, 1 or I), got mode {picture.mode}; "
-                "turn colours into class numbers"
-            )
-        pixels = np.array(picture)
-    return torch.from_numpy(pixels.astype(np.int32 if pixels.itemsize > 1 else np.uint8))[None]
+        path = None if self.masks is None else self.masks[index]
+        return image_item(image, None if path is None else read_mask(path, path), self.size, self.fit, path)
 
 
 def read_manifest(
