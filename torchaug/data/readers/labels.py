@@ -66,11 +66,15 @@ def _among(
     if not unknown:
         return torch.tensor([places[name] for name in names])
     numbers = [_number(value) for value in values]
-    if all(number is not None and number % 1 == 0 and 0 <= number < len(classes) for number in numbers):
+    bad = [
+        index for index, number in enumerate(numbers) if number is None or number % 1 or not 0 <= number < len(classes)
+    ]
+    if not bad:
         return torch.tensor([int(number or 0) for number in numbers])
+    bad = [index for index in bad if names[index] not in places] or unknown
     raise ValueError(
-        f"{who}: a {what} must be one of {some(map(repr, classes))}, or its number, got {names[unknown[0]]!r} in "
-        f"{some(map(at, unknown))}"
+        f"{who}: a {what} must be one of {some(map(repr, classes))}, or its number, got {names[bad[0]]!r} in "
+        f"{some(map(at, bad))}"
     )
 
 
