@@ -40,8 +40,8 @@ class Sample:
 def read_index(shard: Path) -> list[Sample]:
     """The samples of an archive in the order of their first files, from its headers alone.
 
-    As webdataset has it, names without a dot, or that begin with one, and those like `__this__` belong to no sample.
-    Files of one sample need not follow each other.
+    As webdataset has it, names without a dot and those like `__this__` belong to no sample; nor do hidden files. Files of
+    one sample need not follow each other.
 
     Raises:
         FileNotFoundError: no such file.
