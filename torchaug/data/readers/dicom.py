@@ -44,6 +44,8 @@ class SeriesDataset(FileDataset):
 
     def read(self, index: int) -> Item:
         series = self._series[index]
+        if series[0].fault:
+            raise ValueError(series[0].fault)
         step = _even_step(series)
         slices = [_read(head.path, WHOLE) for head in series]
         shape = (slices[0].get("Rows"), slices[0].get("Columns"))
@@ -131,6 +133,7 @@ class _Head:
     position: tuple[float, ...] = ()
     orientation: tuple[float, ...] = ()
     thickness: float = 0.0
+    fault: str = ""
 
     @property
     def place(self) -> float:
@@ -166,11 +169,18 @@ def is_dicom(path: Path) -> bool:
 def _head(path: Path) -> _Head:
     try:
         found = _read(path, HEAD)
-    except ValueError:  # it is an item of its own, whose error it is when it is asked for
-        return _Head(path)
-    position, orientation = (tuple(float(number) for number in found.get(name) or ()) for name in GEOMETRY[1:3])
+        position, orientation = (_numbers(found, name) for name in GEOMETRY[1:3])
+    except ValueError as error:  # it is an item of its own, whose error it is when it is asked for
+        return _Head(path, fault=str(error))
     thickness = float(found.get("SliceThickness") or 0)
-    return _Head(path, str(found.get("SeriesInstanceUID", "")), position, orientation, thickness)
+    return _Head(path, str(found.get("SeriesInstanceUID") or ""), position, orientation, thickness)
+
+
+def _numbers(found: Any, name: str) -> tuple[float, ...]:
+    values = found.get(name) or ()
+    if any(value is None or value == "" for value in values):
+        raise ValueError(f"{name} must hold numbers, got an empty one among them")
+    return tuple(map(float, values))
 
 
 def _read(path: Path, wanted: list[str]) -> Any:
@@ -266,7 +276,8 @@ def _windowed(values: NDArray[np.float32], centre: float, width: float, function
 
 def _window(values: NDArray[np.float32], found: Any) -> tuple[float, float, str]:
     """The file's first window and its function; without one, from the lowest value to the highest."""
-    centre, width = (np.atleast_1d(found.get(name) or []) for name in ("WindowCenter", "WindowWidth"))
+    given = (found.get(name) for name in ("WindowCenter", "WindowWidth"))
+    centre, width = (np.atleast_1d([] if value in (None, "") else value) for value in given)
     if not len(centre) or not len(width):
         low, high = float(values.min()), float(values.max())
         return (low + high) / 2, max(high - low, 1e-6), "LINEAR_EXACT"
