@@ -247,7 +247,8 @@ def _data(options: Namespace, console: Console, largest: int | None = None) -> T
         from torchaug.data import TensorImages, load
 
         data = load(options.data, size=options.size)
-        if largest and not options.size and max(data[0]["image"].shape[-2:]) > largest:
+        image = data[0].get("image")  # items of volumes have none, which in_memory says
+        if largest and not options.size and image is not None and max(image.shape[-2:]) > largest:
             _say(
                 console, f"images are shrunk to {largest} x {largest} pixels to fit the time; see --size and --minutes"
             )
