@@ -17,7 +17,10 @@ The road: train a generator on your images (fit), make a bank of synthetic
 images with it (synthesize), mix the bank with the real data in training.
 demo goes the whole road and measures whether it helped."""
 
-SOURCE = "a folder with a folder of images for each class, the named set digits, or module:attribute of a Dataset"
+SOURCE = (
+    "a folder with a folder of images for each class, a .csv or .parquet with columns path and label, a .tar, the named "
+    "set digits, or module:attribute of a Dataset"
+)
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):

@@ -1,6 +1,7 @@
 """The data path: readers, banks of generated images, the exact mixture of sources, and the loader that augments."""
 
 from torchaug.data.bank import Bank, BankWriter, merge
+from torchaug.data.collate import collate
 from torchaug.data.errors import SampleError
 from torchaug.data.images import TensorImages, as_images, digits
 from torchaug.data.items import Item
@@ -8,7 +9,20 @@ from torchaug.data.leaks import fingerprint, item_hashes
 from torchaug.data.live import Fill
 from torchaug.data.loader import DeviceLoader
 from torchaug.data.mixed import MixedDataset
-from torchaug.data.readers import FileDataset, ImageFolderDataset, Selection, load, read_folder
+from torchaug.data.readers import (
+    CocoDataset,
+    FileDataset,
+    ImageFolderDataset,
+    Selection,
+    load,
+    read_coco,
+    read_dicom,
+    read_folder,
+    read_hub,
+    read_manifest,
+    read_nifti,
+    read_tar,
+)
 from torchaug.data.sampler import MixedSampler, Plan
 from torchaug.data.schedule import Constant, Cosine, Linear, Piecewise, Schedule
 from torchaug.data.snapshot import Snapshot
@@ -18,6 +32,7 @@ from torchaug.data.splits import imbalanced_split
 __all__ = [
     "Bank",
     "BankWriter",
+    "CocoDataset",
     "Constant",
     "Cosine",
     "DeviceLoader",
@@ -37,11 +52,18 @@ __all__ = [
     "Source",
     "TensorImages",
     "as_images",
+    "collate",
     "digits",
     "fingerprint",
     "imbalanced_split",
     "item_hashes",
     "load",
     "merge",
+    "read_coco",
+    "read_dicom",
     "read_folder",
+    "read_hub",
+    "read_manifest",
+    "read_nifti",
+    "read_tar",
 ]

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from torchaug.data.images import TensorImages
-from torchaug.data.readers.folder import ImageFolderDataset
+from torchaug.data.readers.base import FileDataset
 from torchaug.keys import hash_int
 
 
 def imbalanced_split(
-    dataset: TensorImages | ImageFolderDataset,
+    dataset: TensorImages | FileDataset,
     *,
     rare: Sequence[int],
     n_rare: int | None,

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from torchaug.data.decode import EXTENSIONS, check_size, is_grey, resize_to, to_tensor
+from torchaug.data.decode import EXTENSIONS, check_decoding, mode_of, resize_to, to_tensor
 from torchaug.data.items import Item
 from torchaug.data.readers.base import FileDataset
 
@@ -43,11 +43,7 @@ class ImageFolderDataset(FileDataset):
         fit: str = "crop",
         min_classes: int = 2,
     ) -> None:
-        if mode not in ("auto", "L", "RGB"):
-            raise ValueError(f"read_folder: mode must be 'auto', 'L' or 'RGB', got {mode!r}")
-        if fit not in ("crop", "pad"):
-            raise ValueError(f"read_folder: fit must be 'crop' or 'pad', got {fit!r}")
-        check_size(size, "read_folder")
+        check_decoding(size, fit, mode, "read_folder")
         self.root, self.size, self.fit = Path(path), size, fit
         self.name = self.root.name
         files = _files_by_class(self.root, min_classes)
@@ -55,24 +51,12 @@ class ImageFolderDataset(FileDataset):
         self.paths = [file for found in files.values() for file in found]
         counts = torch.tensor([len(found) for found in files.values()])
         self.labels = torch.arange(len(files)).repeat_interleave(counts)
-        self.mode = ("L" if self._all_grey() else "RGB") if mode == "auto" else mode
+        self.mode = mode_of(self.paths, mode)
 
     def read(self, index: int) -> Item:
         with Image.open(self.paths[index]) as picture:
             image = to_tensor(picture, self.mode)
         return {"image": image if self.size is None else resize_to(image, self.size, self.fit)}
-
-    def _all_grey(self) -> bool:
-        return all(_looks_grey(path) for path in self.paths)
-
-
-def _looks_grey(path: Path) -> bool:
-    """By the file's head alone; one that cannot be read has no say, and is an error when its item is asked for."""
-    try:
-        with Image.open(path) as picture:
-            return is_grey(picture.mode)
-    except Exception:  # noqa: BLE001 (PIL raises many kinds)
-        return True
 
 
 def _files_by_class(root: Path, min_classes: int) -> dict[str, list[Path]]:

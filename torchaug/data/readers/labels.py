@@ -1,0 +1,88 @@
+"""From labels as people write them, names or numbers, to class numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchaug.data.readers.columns import some
+
+
+def class_numbers(
+    values: Sequence[Any], who: str, what: str, at: Callable[[int], str], classes: Sequence[str] | None = None
+) -> tuple[Tensor, list[str]]:
+    """Class numbers, and the names of the classes.
+
+    Without `classes`, whole numbers are class numbers as they are, "0" up to the largest, and names are classes in
+    sorted order. With `classes`, values are looked up among those names; if they are not all there, they must be whole
+    numbers below `len(classes)`.
+
+    Args:
+        values: text or numbers; None or "" is missing, and an error.
+        who: for messages.
+        what: what they are, as "label".
+        at: where the value of an index came from, for messages.
+        classes: names of the classes in order.
+
+    Returns:
+        (N,) int64 class numbers, and a name for each class.
+
+    >>> class_numbers(["dog", "cat", "dog"], "here", "label", str)
+    (tensor([1, 0, 1]), ['cat', 'dog'])
+    >>> class_numbers(["2", "0"], "here", "label", str)
+    (tensor([2, 0]), ['0', '1', '2'])
+    """
+    missing = [index for index, value in enumerate(values) if value is None or value == ""]
+    if missing:
+        raise ValueError(f"{who}: expected a {what} for every item, got none in {some(map(at, missing))}")
+    names = [str(value) for value in values]
+    if classes is not None:
+        return _among(values, names, list(classes), who, what, at), list(classes)
+    numeric = [_number(value) for value in values]
+    if any(number is None for number in numeric):
+        found = sorted(set(names))
+        places = {name: number for number, name in enumerate(found)}
+        return torch.tensor([places[name] for name in names]), found
+    bad = [index for index, number in enumerate(numeric) if number is None or number < 0 or number % 1]
+    if bad:
+        raise ValueError(
+            f"{who}: a {what} must be a name or a whole number from 0, got {names[bad[0]]!r} in {at(bad[0])}"
+        )
+    numbers = torch.tensor([int(number or 0) for number in numeric], dtype=torch.int64)
+    return numbers, [str(number) for number in range(int(numbers.max()) + 1)]
+
+
+def _among(
+    values: Sequence[Any], names: list[str], classes: list[str], who: str, what: str, at: Callable[[int], str]
+) -> Tensor:
+    places = {name: number for number, name in enumerate(classes)}
+    if len(places) < len(classes):
+        raise ValueError(f"{who}: classes must differ, got {', '.join(map(repr, classes))}")
+    unknown = [index for index, name in enumerate(names) if name not in places]
+    if not unknown:
+        return torch.tensor([places[name] for name in names])
+    numbers = [_number(value) for value in values]
+    bad = [
+        index for index, number in enumerate(numbers) if number is None or number % 1 or not 0 <= number < len(classes)
+    ]
+    if not bad:
+        return torch.tensor([int(number or 0) for number in numbers])
+    bad = [index for index in bad if names[index] not in places] or unknown
+    raise ValueError(
+        f"{who}: a {what} must be one of {some(map(repr, classes))}, or its number, got {names[bad[0]]!r} in "
+        f"{some(map(at, bad))}"
+    )
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool):
+        return None  # False and True are names
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
