@@ -6,15 +6,31 @@ from torchaug.data.images import Item, TensorImages, as_images, digits
 from torchaug.data.live import Fill
 from torchaug.data.loader import DeviceLoader
 from torchaug.data.mixed import MixedDataset, fingerprint, item_hashes
-from torchaug.data.readers import FileDataset, ImageFolderDataset, Selection, load, read_folder
+from torchaug.data.readers import (
+    AudioDataset,
+    FileDataset,
+    ImageFolderDataset,
+    Selection,
+    load,
+    read_audio_folder,
+    read_audio_manifest,
+    read_folder,
+    read_table,
+    read_text,
+    read_tokens,
+)
+from torchaug.data.resample_audio import resample
 from torchaug.data.sampler import MixedSampler, Plan
 from torchaug.data.schedule import Constant, Cosine, Linear, Piecewise, Schedule
 from torchaug.data.source import Source
 from torchaug.data.splits import imbalanced_split
+from torchaug.data.tables import Column, TableDataset, breast_cancer, wine
 
 __all__ = [
+    "AudioDataset",
     "Bank",
     "BankWriter",
+    "Column",
     "Constant",
     "Cosine",
     "DeviceLoader",
@@ -31,12 +47,21 @@ __all__ = [
     "Schedule",
     "Selection",
     "Source",
+    "TableDataset",
     "TensorImages",
     "as_images",
+    "breast_cancer",
     "digits",
     "fingerprint",
     "imbalanced_split",
     "item_hashes",
     "load",
+    "read_audio_folder",
+    "read_audio_manifest",
     "read_folder",
+    "read_table",
+    "read_text",
+    "read_tokens",
+    "resample",
+    "wine",
 ]
