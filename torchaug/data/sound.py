@@ -73,7 +73,8 @@ def read_sound(
         if wanted is not None and count > (most := -(-wanted * rate // sample_rate)):
             first += (count - most) // 2 if offset_mode == "center" else 0
             count = most
-        file.seek(first)
+        if first:  # in a FLAC that was cut off, seeking fails with an error that does not say so
+            file.seek(first)
         samples = file.read(count, dtype="float32", always_2d=True)
     if len(samples) < count:
         raise ValueError(f"expected {count} samples from {first} on, got {len(samples)}: the file was cut off")

@@ -169,6 +169,6 @@ def some(places: Iterable[str]) -> str:
 
 def _names(found: set[str]) -> list[str]:
     """Of the classes; a number with a leading 0 is a name, and so is one that no count of classes reaches."""
-    if all(re.fullmatch(r"0|[1-9][0-9]{0,5}", name) for name in found):
+    if found and all(re.fullmatch(r"0|[1-9][0-9]{0,5}", name) for name in found):
         return [str(number) for number in range(max(map(int, found)) + 1)]
     return sorted(found)

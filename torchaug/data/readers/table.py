@@ -61,7 +61,7 @@ def read_table(
     >>> table = pyarrow.table({"age": [31, 47, None], "job": ["cook", None, "smith"], "label": ["yes", "no", "no"]})
     >>> data = read_table(table)
     >>> data[1]["table"], data[1]["label"], data.columns[1].categories
-    (tensor([47.,  1.]), 0, ('cook', 'smith', None))
+    (tensor([47.,  2.]), 0, ('cook', 'smith', None))
     """
     wanted = {
         "label": [] if label is None else [label],

@@ -168,16 +168,17 @@ class TokenLines(JsonLines):
         classes: Sequence[str] | None,
     ) -> None:
         self.tokens, self.tags = tokens, tags
-        self._numbers = None if tag_names is None else {name: number for number, name in enumerate(tag_names)}
+        self._numbers: dict[str, int] | None = None
         self._found: set[str] = set()
+        who = f"read_tokens: {path}"
+        if tag_names is not None:
+            _, self.tag_names = class_numbers([], who, tags, str, tag_names)
+            self._numbers = {name: number for number, name in enumerate(self.tag_names)}
         super().__init__(path, label=label, group=group, classes=classes, who="read_tokens")
         if self._numbers is None:
             found = sorted(self._found)
-            numbers, names = class_numbers(found, f"read_tokens: {path}", "tag", str)
+            numbers, self.tag_names = class_numbers(found, who, tags, str)
             self._numbers = dict(zip(found, numbers.tolist(), strict=True))
-        else:
-            names = list(self._numbers)
-        self.tag_names = names
 
     def content(self, row: Object) -> Item:
         tokens, tags = self.field(row, self.tokens), self.field(row, self.tags)
