@@ -207,9 +207,9 @@ def test_a_folder_per_class(tmp_path: Path) -> None:
 def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="got nothing there"):
         read_text(tmp_path / "none.txt")
-    with pytest.raises(FileNotFoundError, match="expected a file at .*, got nothing there"):
+    with pytest.raises(FileNotFoundError, match=r"expected a file at .*, got nothing there"):
         read_text(tmp_path / "none.jsonl")
-    with pytest.raises(FileNotFoundError, match="expected a file at .*, got a folder there"):
+    with pytest.raises(FileNotFoundError, match=r"expected a file at .*, got a folder there"):
         read_tokens(tmp_path)
     (tmp_path / "a.docx").write_text("")
     with pytest.raises(ValueError, match=r"a folder or a file \.jsonl, \.ndjson, \.csv or \.tsv, got .*a\.docx"):

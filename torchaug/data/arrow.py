@@ -41,6 +41,8 @@ def to_numbers(column: Any) -> np.ndarray[Any, Any]:
         if getattr(kind, "unit", "") == "ns":
             column = column.cast(_in_microseconds(kind))
         column = column.cast(pa.int32() if kind.bit_width == 32 else pa.int64())
+    if pa.types.is_decimal(kind):
+        column = column.cast(pa.string())  # Arrow's own way from decimals rounds twice, and misses the nearest number
     numbers: np.ndarray[Any, Any] = column.cast(pa.float64()).to_numpy()
     return numbers
 

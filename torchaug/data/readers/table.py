@@ -173,6 +173,8 @@ def _numbers(name: str, column: Any, where: str) -> Encoded:
 
 
 def _codes(name: str, column: Any, where: str, guessed: bool) -> Encoded:
+    if library().types.is_time(column.type) or library().types.is_duration(column.type):
+        raise ValueError(f"{where}: expected times of day and durations to be numbers; leave it out of categorical=")
     if guessed and is_text(column.type):
         fine = is_number(column)
         share = (library().compute.sum(fine).as_py() or 0) / (len(column) - column.null_count)

@@ -120,7 +120,7 @@ def _typed(texts: Any, missing: Sequence[str]) -> Any:
         return there
     if pa.compute.any(pa.compute.match_substring_regex(there, _WRITTEN)).as_py():
         return _no_empty(texts)
-    for kind in (pa.int64(), pa.float64(), pa.date32(), pa.timestamp("us")):
+    for kind in (pa.int64(), pa.float64(), pa.date32(), pa.timestamp("s"), pa.timestamp("us")):
         if (typed := _cast(there, kind)) is not None:
             return typed
     mostly_numbers = pa.compute.sum(is_number(there)).as_py() >= MOSTLY * (len(there) - there.null_count)
