@@ -193,7 +193,8 @@ def test_mixed_rates_are_listed_or_resampled(folder: Path) -> None:
     save(folder / "hum" / "9.wav", tone(rate=16000), 16000)
     with pytest.raises(ValueError, match=r"one sample rate, got 8000 Hz in 5, 16000 Hz in 1 files; pass sample_rate="):
         read_audio_folder(folder)
-    assert [item["waveform"].shape[1] for item in read_audio_folder(folder, sample_rate=16000)] == [1600] * 6
+    data = read_audio_folder(folder, sample_rate=16000)
+    assert [data[index]["waveform"].shape[1] for index in range(6)] == [1600] * 6
 
 
 def test_a_file_that_changed_its_rate_is_named(folder: Path) -> None:

@@ -21,6 +21,10 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 FIELD = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 
 
+def texts(data: Any) -> list[str]:
+    return [data[index]["text"] for index in range(len(data))]
+
+
 def lines(path: Path, *rows: Any) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
@@ -45,7 +49,7 @@ def test_a_byte_order_mark_crlf_and_empty_lines_are_taken(tmp_path: Path) -> Non
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"text": "a", "label": "x"}\r\n\r\n  \n{"text": "b", "label": "y"}\r\n\n')
     data = read_text(path)
-    assert [item["text"] for item in data] == ["a", "b"]
+    assert texts(data) == ["a", "b"]
     with pytest.raises(ValueError, match="a label must be one of 'x', got 'y' in line 4"):
         read_text(path, classes=["x"])
 
@@ -53,7 +57,7 @@ def test_a_byte_order_mark_crlf_and_empty_lines_are_taken(tmp_path: Path) -> Non
 def test_very_long_lines_are_read(tmp_path: Path) -> None:
     long = "word " * 1_000_000
     data = read_text(lines(tmp_path / "a.jsonl", {"text": "s"}, {"text": long}, {"text": "e"}), label=None)
-    assert [item["text"] for item in data] == ["s", long, "e"]
+    assert texts(data) == ["s", long, "e"]
     before = csv.field_size_limit()
     (tmp_path / "a.csv").write_text(f"text\n{long}\n")
     assert read_text(tmp_path / "a.csv", label=None)[0]["text"] == long
@@ -118,9 +122,14 @@ def test_only_the_line_asked_for_is_read_and_processes_share_nothing(
     loaded = list(DataLoader(data, batch_size=None, num_workers=2, shuffle=True))
     assert sorted(item["index"] for item in loaded) == list(range(50))
     assert all(item["text"] == str(item["index"]) for item in loaded)
-    parsed = []
+    parsed: list[str] = []
     loads = json.loads
-    monkeypatch.setattr(json, "loads", lambda text: parsed.append(text) or loads(text))
+
+    def noted(text: str) -> Any:
+        parsed.append(text)
+        return loads(text)
+
+    monkeypatch.setattr(json, "loads", noted)
     assert data[37]["text"] == "37"
     assert parsed == [json.dumps(rows[37]) + "\n"]
     assert data.verify() == []
@@ -147,9 +156,9 @@ def test_csv_comes_back_as_the_csv_module_wrote_it(
         writer.writerows([("text", "label", "more"), *rows])
     assert [tuple(row.fields.values()) for row in read_rows(path, who="here")] == rows
     data = read_text(path)
-    assert [item["text"] for item in data] == [text for text, _, _ in rows]
+    assert texts(data) == [text for text, _, _ in rows]
     assert data.classes is not None
-    assert [data.classes[item["label"]] for item in data] == [label for _, label, _ in rows]
+    assert [data.classes[data[index]["label"]] for index in range(len(data))] == [label for _, label, _ in rows]
 
 
 def test_rows_know_their_lines(tmp_path: Path) -> None:

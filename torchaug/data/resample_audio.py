@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -46,24 +49,31 @@ def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
     down, up = from_rate // divisor, to_rate // divisor
     samples = waveform.shape[-1]
     frames = -(-samples // down)  # of `down` samples in and `up` out
-    reach = math.ceil(WIDTH / (CUTOFF * min(1.0, up / down)))
+    reach = _reach(up, down)
     flat = waveform.reshape(-1, 1, samples)
     flat = functional.pad(flat, (reach, frames * down - samples + down + reach))
-    parts = [_phases(flat, first, up, down, reach, frames) for first in range(0, up, PHASES)]
+    parts = [_phases(flat, first, up, down, frames) for first in range(0, up, PHASES)]
     whole = torch.cat(parts, dim=1).transpose(1, 2).reshape(*waveform.shape[:-1], frames * up)
     return whole[..., : -(-samples * up // down)]
 
 
-def _phases(padded: Tensor, first: int, up: int, down: int, reach: int, frames: int) -> Tensor:
+def _reach(up: int, down: int) -> int:
+    """Input samples on each side that an output sample looks at."""
+    return math.ceil(WIDTH / (CUTOFF * min(1.0, up / down)))
+
+
+def _phases(padded: Tensor, first: int, up: int, down: int, frames: int) -> Tensor:
     """Output phases from `first` on, as (B, phases, frames): a convolution with the part of the kernel that is not 0."""
-    phases = torch.arange(first, min(first + PHASES, up), dtype=torch.float64, device="cpu")
-    begin = first * down // up
-    span = int(phases[-1]) * down // up - begin + 2 * reach + 1
-    places = torch.arange(begin - reach, begin - reach + span, dtype=torch.float64, device="cpu")
+    kernel = torch.from_numpy(_kernel(first, up, down)).to(padded)[:, None]
+    return functional.conv1d(padded[..., first * down // up :], kernel, stride=down)[..., :frames]
+
+
+@lru_cache(maxsize=64)  # the files of a data set have few rates; an array, as a tensor may be one of inference mode
+def _kernel(first: int, up: int, down: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    reach, begin = _reach(up, down), first * down // up
+    phases = np.arange(first, min(first + PHASES, up))
+    places = np.arange(begin - reach, phases[-1] * down // up + reach + 1)
     distance = phases[:, None] * down / up - places  # in samples of the input
     cutoff = CUTOFF * min(1.0, up / down)
-    inside = (1 - (distance / reach) ** 2).clamp(min=0)
-    window = torch.special.i0(BETA * inside.sqrt()) / torch.special.i0(torch.tensor(BETA, dtype=torch.float64))
-    kernel = torch.where(distance.abs() <= reach, cutoff * torch.sinc(cutoff * distance) * window, 0.0)
-    kernel = kernel.to(padded)[:, None]
-    return functional.conv1d(padded[..., begin:], kernel, stride=down)[..., :frames]
+    window = np.i0(BETA * np.sqrt((1 - (distance / reach) ** 2).clip(0))) / np.i0(BETA)
+    return np.where(np.abs(distance) <= reach, cutoff * np.sinc(cutoff * distance) * window, 0.0)
