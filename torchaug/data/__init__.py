@@ -10,29 +10,39 @@ from torchaug.data.live import Fill
 from torchaug.data.loader import DeviceLoader
 from torchaug.data.mixed import MixedDataset
 from torchaug.data.readers import (
+    AudioDataset,
     CocoDataset,
     FileDataset,
     ImageFolderDataset,
     Selection,
     load,
+    read_audio_folder,
+    read_audio_manifest,
     read_coco,
     read_dicom,
     read_folder,
     read_hub,
     read_manifest,
     read_nifti,
+    read_table,
     read_tar,
+    read_text,
+    read_tokens,
 )
+from torchaug.data.resample_audio import resample
 from torchaug.data.sampler import MixedSampler, Plan
 from torchaug.data.schedule import Constant, Cosine, Linear, Piecewise, Schedule
 from torchaug.data.snapshot import Snapshot
 from torchaug.data.source import Source
 from torchaug.data.splits import imbalanced_split
+from torchaug.data.tables import Column, TableDataset, breast_cancer, wine
 
 __all__ = [
+    "AudioDataset",
     "Bank",
     "BankWriter",
     "CocoDataset",
+    "Column",
     "Constant",
     "Cosine",
     "DeviceLoader",
@@ -50,8 +60,10 @@ __all__ = [
     "Selection",
     "Snapshot",
     "Source",
+    "TableDataset",
     "TensorImages",
     "as_images",
+    "breast_cancer",
     "collate",
     "digits",
     "fingerprint",
@@ -59,11 +71,18 @@ __all__ = [
     "item_hashes",
     "load",
     "merge",
+    "read_audio_folder",
+    "read_audio_manifest",
     "read_coco",
     "read_dicom",
     "read_folder",
     "read_hub",
     "read_manifest",
     "read_nifti",
+    "read_table",
     "read_tar",
+    "read_text",
+    "read_tokens",
+    "resample",
+    "wine",
 ]

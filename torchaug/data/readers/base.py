@@ -30,6 +30,8 @@ class FileDataset(Dataset[Item], ABC):
         classes: a name for each class, or None.
         groups: (N,) int64 group numbers (site, device, sex, ...), or None.
         group_names: a name for each group, or None.
+        sample_rate: of all waveforms, or None.
+        tag_names: a name for each tag of tokens, or None.
     """
 
     name: str
@@ -38,6 +40,8 @@ class FileDataset(Dataset[Item], ABC):
     classes: list[str] | None = None
     groups: Tensor | None = None
     group_names: list[str] | None = None
+    sample_rate: int | None = None
+    tag_names: list[str] | None = None
 
     @abstractmethod
     def read(self, index: int) -> Item:
@@ -130,6 +134,7 @@ class Selection(FileDataset):
                 f"Selection: indices must be in [0, {len(data)}) for {data.name}, got {int(self.indices[bad[0, 0]])}"
             )
         self.name, self.classes, self.group_names = data.name, data.classes, data.group_names
+        self.sample_rate, self.tag_names = data.sample_rate, data.tag_names
         self.paths = [data.paths[index] for index in self.indices.tolist()]
         self.labels = None if data.labels is None else data.labels[self.indices]
         self.groups = None if data.groups is None else data.groups[self.indices]

@@ -1,0 +1,113 @@
+"""Columns of Arrow tables as numbers and codes, and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torchaug.data.tables import TableDataset
+
+
+def library() -> Any:
+    """The module `pyarrow`, with its `compute`.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    try:
+        import pyarrow
+        import pyarrow.compute
+    except ImportError as error:
+        raise ImportError("tables: needs pyarrow; pip install 'torchaug-synth[tabular]'") from error
+    return pyarrow
+
+
+def is_text(kind: Any) -> bool:
+    """Whether an Arrow type is one of text."""
+    return str(kind) in ("string", "large_string", "string_view")
+
+
+def to_numbers(column: Any) -> np.ndarray[Any, Any]:
+    """A column as (N,) float64, NaN where missing; times as counts of their unit, nanoseconds as microseconds.
+
+    Raises:
+        ValueError: whole numbers beyond 2**53, nanoseconds that are no whole microseconds, or text that is no number.
+    """
+    pa = library()
+    kind = column.type
+    if pa.types.is_temporal(kind):
+        if getattr(kind, "unit", "") == "ns":
+            column = column.cast(_in_microseconds(kind))
+        column = column.cast(pa.int32() if kind.bit_width == 32 else pa.int64())
+    if pa.types.is_decimal(kind):
+        column = column.cast(pa.string())  # Arrow's own way from decimals rounds twice, and misses the nearest number
+    numbers: np.ndarray[Any, Any] = column.cast(pa.float64()).to_numpy()
+    return numbers
+
+
+def from_numbers(values: np.ndarray[Any, Any], kind: Any) -> Any:
+    """(N,) float64 as an Arrow array of type `kind`, null where NaN."""
+    pa = library()
+    array = pa.array(values, from_pandas=True)  # NaN becomes null
+    if not pa.types.is_temporal(kind):
+        return array.cast(kind)
+    counts = array.cast(pa.int32() if kind.bit_width == 32 else pa.int64())
+    return counts.cast(_in_microseconds(kind) if getattr(kind, "unit", "") == "ns" else kind).cast(kind)
+
+
+def to_codes(column: Any) -> tuple[np.ndarray[Any, Any], tuple[str | None, ...]]:
+    """A column as (N,) int64 codes, and the categories in the values' own order, None the last where values are missing."""
+    pa = library()
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if is_text(column.type):
+        column = column.cast(pa.string())
+    encoded = pa.concat_arrays(column.chunks).dictionary_encode()
+    order = pa.compute.sort_indices(encoded.dictionary).to_numpy()
+    names = encoded.dictionary.take(pa.array(order)).cast(pa.string()).to_pylist()
+    places = np.empty(len(order) + 1, dtype=np.int64)
+    places[order] = np.arange(len(order))
+    places[-1] = len(order)  # of -1, which stands for what is missing
+    codes = places[encoded.indices.fill_null(-1).to_numpy()]
+    return codes, (*names, None) if column.null_count else tuple(names)
+
+
+def from_codes(codes: np.ndarray[Any, Any], categories: tuple[str | None, ...], kind: Any) -> Any:
+    """(N,) codes as an Arrow array of type `kind`, null where the category is None."""
+    pa = library()
+    values = pa.array(categories, pa.string()).take(pa.array(codes))
+    if pa.types.is_dictionary(kind):
+        return values.cast(kind.value_type).dictionary_encode().cast(kind)
+    return values.cast(kind)
+
+
+def to_arrow(table: TableDataset) -> Any:
+    """See `TableDataset.to_arrow`."""
+    pa = library()
+    types = {} if table.schema is None else {field.name: field.type for field in table.schema}
+    arrays: dict[str, Any] = {}
+    values = [*table.numeric.T.numpy(), *table.categorical.T.numpy()]
+    for column, of_column in zip(table.columns, values, strict=True):
+        if column.kind == "categorical":
+            arrays[column.name] = from_codes(of_column, column.categories, types.get(column.name, pa.string()))
+            continue
+        rounded = of_column if column.decimals is None else of_column.round(column.decimals)
+        own = pa.int64() if column.integer else pa.float64()
+        arrays[column.name] = from_numbers(rounded, types.get(column.name, own))
+    for header, numbers, names in (
+        (table.label, table.labels, table.classes),
+        (table.group, table.groups, table.group_names),
+    ):
+        if numbers is not None and names is not None:
+            arrays[header] = from_codes(numbers.numpy(), tuple(names), types.get(header, pa.string()))
+    order = [name for name in types if name in arrays] or list(arrays)
+    return pa.table({name: arrays[name] for name in order})
+
+
+def _in_microseconds(kind: Any) -> Any:
+    pa = library()
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", kind.tz)
+    return pa.duration("us") if pa.types.is_duration(kind) else pa.time64("us")

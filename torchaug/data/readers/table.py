@@ -1,0 +1,227 @@
+"""Tables of CSV and Parquet files and of data frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from torchaug.data.arrow import is_text, library, to_codes, to_numbers
+from torchaug.data.readers.rows import class_numbers
+from torchaug.data.readers.typed import MOSTLY, first_other, is_number, read_columns
+from torchaug.data.tables import Column, TableDataset
+
+Encoded = tuple[np.ndarray[Any, Any], Column]
+
+MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
+FEW = 10  # different whole numbers, each in ten rows or more on average: names of something rather than amounts
+MANY = 1000  # different texts: ids or free text rather than categories
+
+
+def read_table(
+    path_or_frame: Any,
+    *,
+    label: str | None = "label",
+    group: str | None = None,
+    numeric: Sequence[str] = (),
+    categorical: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    classes: Sequence[str] | None = None,
+    missing: Sequence[str] = MISSING,
+) -> TableDataset:
+    """A table, with the kind of each column found from its values.
+
+    Text and truth values are categorical. Numbers, dates and times are numeric, but a column of 0 and 1, or of at most ten
+    different whole numbers that occur ten times or more on average, is categorical. In a CSV file a column is one
+    of numbers, dates (2024-05-31) or times where all its fields are; digits after a leading 0 and 16 or more digits are
+    text, as in postcodes and card numbers. A missing number is NaN; a missing category is one of its own, the last.
+
+    Args:
+        path_or_frame: a file .csv, .tsv (UTF-8, with a header) or Parquet, a `pyarrow.Table`, a `pandas.DataFrame`
+            (without its index), or anything that `pyarrow.table` takes.
+        label: the column of the class, names or whole numbers; None: no labels.
+        group: that of the group (site, device, sex, ...).
+        numeric: columns that are numeric whatever their values.
+        categorical: columns that are categorical whatever their values.
+        drop: columns to leave out.
+        classes: the classes in their order; None: those there, sorted; whole numbers stay as they are.
+        missing: what stands in a CSV file for a missing number, date or time; of other columns only "" is missing.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no table; columns that are not there, have no values, infinite ones, several types or, of texts, more
+            than 1000 different ones; a row without a label. Columns and rows, from 1, are named.
+        ImportError: pyarrow is not installed.
+
+    >>> import pyarrow
+    >>> table = pyarrow.table({"age": [31, 47, None], "job": ["cook", None, "smith"], "label": ["yes", "no", "no"]})
+    >>> data = read_table(table)
+    >>> data[1]["table"], data[1]["label"], data.columns[1].categories
+    (tensor([47.,  2.]), 0, ('cook', 'smith', None))
+    """
+    wanted = {
+        "label": [] if label is None else [label],
+        "group": [] if group is None else [group],
+        "numeric": numeric,
+        "categorical": categorical,
+        "drop": drop,
+    }
+    apart = [*wanted["label"], *wanted["group"], *drop]
+    columns = read_columns(path_or_frame, apart, missing, "read_table")
+    _check_wanted(wanted, columns)
+    features = {name: column for name, column in columns.items() if name not in apart}
+    features |= {name: _as_numbers(name, features[name]) for name in numeric}
+    numbers, codes, notes = _encode(features, numeric, categorical)
+    kept = {name: column.type for name, column in (columns | features).items() if name not in drop}
+    labels, names = _classes(columns[label], label, classes) if label is not None else (None, None)
+    groups, group_names = _classes(columns[group], group, None) if group is not None else (None, None)
+    rows = len(next(iter(columns.values())))
+    return TableDataset(
+        torch.from_numpy(np.stack([values for values, _ in numbers], axis=1) if numbers else np.empty((rows, 0))),
+        torch.from_numpy(np.stack([values for values, _ in codes], axis=1) if codes else np.empty((rows, 0), np.int64)),
+        [column for _, column in numbers + codes],
+        labels,
+        names,
+        groups,
+        group_names,
+        name=Path(path_or_frame).stem if isinstance(path_or_frame, (str, Path)) else "table",
+        label=label or "label",
+        group=group or "group",
+        schema=library().schema(list(kept.items())),
+        notes=notes,
+    )
+
+
+def _check_wanted(wanted: dict[str, Sequence[str]], columns: dict[str, Any]) -> None:
+    if not columns or not len(next(iter(columns.values()))):
+        raise ValueError("read_table: expected at least one row of values below the names of the columns, got none")
+    for kind, names in wanted.items():
+        if isinstance(names, str):
+            raise TypeError(f"read_table: {kind} must be a list of names, got {names!r}; pass [{names!r}]")
+        for name in names:
+            if name not in columns:
+                there = ", ".join(map(repr, columns))
+                raise ValueError(f"read_table: expected a column {name!r} for {kind}=, got {there}")
+    given = [name for names in wanted.values() for name in dict.fromkeys(names)]
+    twice = [name for name in given if given.count(name) > 1]
+    if twice:
+        kinds = " and ".join(f"{kind}=" for kind, names in wanted.items() if twice[0] in names)
+        raise ValueError(f"read_table: expected each column in one place, got {twice[0]!r} in {kinds}")
+    if not columns.keys() - {*wanted["label"], *wanted["group"], *wanted["drop"]}:
+        raise ValueError(f"read_table: expected a column beside those for label=, group= and drop=, got {given}")
+
+
+def _encode(
+    features: dict[str, Any], numeric: Sequence[str], categorical: Sequence[str]
+) -> tuple[list[Encoded], list[Encoded], list[str]]:
+    """The numeric columns, the categorical ones, and notes on them."""
+    numbers: list[Encoded] = []
+    codes: list[Encoded] = []
+    notes = []
+    for name, column in features.items():
+        where = f"read_table: column {name!r}"
+        if column.null_count == len(column):
+            raise ValueError(f"{where}: expected values, got none in any row; pass it in drop=")
+        if name in numeric or (name not in categorical and _is_numeric(column, where)):
+            numbers.append(_numbers(name, column, where))
+            values, found = numbers[-1]
+            gone, constant = int(np.isnan(values).sum()), found.low == found.high
+        else:
+            codes.append(_codes(name, column, where, name not in categorical))
+            values, found = codes[-1]
+            gone, constant = column.null_count, len(found.categories) - (None in found.categories) == 1
+        if gone:
+            notes.append(f"column {name!r}: {gone} of {len(values)} values are missing")
+        if constant:
+            notes.append(f"column {name!r}: all values are {found.categories[0] if found.categories else found.low!r}")
+    return numbers, codes, notes
+
+
+def _is_numeric(column: Any, where: str) -> bool:
+    types = library().types
+    if is_text(column.type) or types.is_boolean(column.type) or types.is_dictionary(column.type):
+        return False
+    if types.is_temporal(column.type):
+        return True
+    if not (types.is_integer(column.type) or types.is_floating(column.type) or types.is_decimal(column.type)):
+        raise ValueError(f"{where}: expected numbers, text, truth values or times, got {column.type}; pass it in drop=")
+    values = column.cast(library().float64(), safe=False).to_numpy()
+    values = values[np.isfinite(values)]
+    if not np.array_equal(values, values.round()):
+        return True
+    different = np.unique(values)
+    return not (different.tolist() == [0, 1] or 1 < len(different) <= min(FEW, len(column) // FEW))
+
+
+def _numbers(name: str, column: Any, where: str) -> Encoded:
+    try:
+        values = to_numbers(column)
+    except library().ArrowInvalid as error:
+        raise ValueError(
+            f"{where}: expected numbers that float64 holds, got {error}; pass it in drop= or categorical="
+        ) from error
+    infinite = np.isinf(values).nonzero()[0]
+    if len(infinite):
+        raise ValueError(f"{where}: expected finite numbers, got {values[infinite[0]]} in row {infinite[0] + 1}")
+    if np.isnan(values).all():
+        raise ValueError(f"{where}: expected values, got none in any row; pass it in drop=")
+    return values, Column.of_numbers(name, values)
+
+
+def _codes(name: str, column: Any, where: str, guessed: bool) -> Encoded:
+    if library().types.is_time(column.type) or library().types.is_duration(column.type):
+        raise ValueError(f"{where}: expected times of day and durations to be numbers; leave it out of categorical=")
+    if guessed and is_text(column.type):
+        fine = is_number(column)
+        share = (library().compute.sum(fine).as_py() or 0) / (len(column) - column.null_count)
+        if MOSTLY <= share < 1:
+            row, value = first_other(column, fine)
+            raise ValueError(
+                f"{where}: expected values of one kind, got numbers in {share:.1%} of the rows that have any, and "
+                f"{value!r} in row {row}; mend it, add it to missing=, or pass the column in categorical="
+            )
+    values, categories = to_codes(column)
+    if guessed and len(categories) > MANY:
+        raise ValueError(
+            f"{where}: expected at most {MANY} categories, got {len(categories)} in {len(column)} rows: names or free "
+            "text; pass it in drop=, or in categorical= all the same"
+        )
+    return values, Column(name, "categorical", categories)
+
+
+def _as_numbers(name: str, column: Any) -> Any:
+    """A column of `numeric=`: text becomes numbers."""
+    if library().types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if not is_text(column.type):
+        return column
+    fine = is_number(column)
+    if library().compute.any(library().compute.invert(fine)).as_py():
+        row, value = first_other(column, fine)
+        raise ValueError(f"read_table: column {name!r}: expected numbers, got {value!r} in row {row}")
+    return column.cast(library().float64())
+
+
+def _classes(column: Any, name: str, classes: Sequence[str] | None) -> tuple[Tensor, list[str]]:
+    pa = library()
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_floating(column.type):  # pandas turns whole numbers into such where one is missing
+        try:
+            column = column.cast(pa.int64())
+        except pa.ArrowInvalid as error:
+            raise ValueError(
+                f"read_table: a {name} must be a name or a whole number, got {error}; pass label=None to read it as a "
+                "column like any other"
+            ) from error
+    found = column.cast(pa.string()).to_pylist()
+    if classes is None and (different := len(set(found))) > MANY:
+        raise ValueError(
+            f"read_table: expected at most {MANY} values of {name!r}, got {different} in {len(found)} rows; pass "
+            "label=None to read it as a column like any other"
+        )
+    return class_numbers(found, "read_table", name, lambda row: f"row {row + 1}", classes)

@@ -1,0 +1,145 @@
+"""Columns with types: of Parquet files and data frames as they come, of CSV files by what all of their fields are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from torchaug.data.arrow import library
+from torchaug.data.readers.rows import delimiter_of, read_header, read_rows, read_utf8
+
+MOSTLY = 0.9  # a CSV column with this share of numbers is one of numbers, and its other values are mistakes
+_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_WRITTEN = r"^[+-]?(0[0-9xX]|[0-9]{16})"  # postcodes, telephone and card numbers: digits, but no numbers
+
+
+def read_columns(given: Any, as_they_are: Collection[str], missing: Sequence[str], who: str) -> dict[str, Any]:
+    """The columns of a table as Arrow's chunked arrays, by name.
+
+    Args:
+        given: a CSV, TSV or Parquet file, a `pyarrow.Table`, a `pandas.DataFrame`, or what `pyarrow.table` takes.
+        as_they_are: columns of a CSV file that stay text, such as labels.
+        missing: what stands in a CSV file for a number that is missing.
+        who: for messages.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no such table, two columns of one name, no rows, or several types in a column, with the row.
+    """
+    pa = library()
+    if isinstance(given, (str, Path)):
+        path = Path(given)
+        if path.suffix.lower() in (".csv", ".tsv"):
+            return _csv(path, as_they_are, missing, who)
+        given = _parquet(path, who)
+    if type(given).__module__.partition(".")[0] == "pandas":
+        return _frame(given, who)
+    table = given if isinstance(given, pa.Table) else pa.table(given)
+    _check_names(table.column_names, who)
+    return dict(zip(table.column_names, table.columns, strict=True))
+
+
+def is_number(column: Any) -> Any:
+    """Which texts of a column are numbers: an Arrow array of truth values, null where missing."""
+    return library().compute.match_substring_regex(column, _NUMBER)
+
+
+def first_other(column: Any, fine: Any) -> tuple[int, Any]:
+    """The row, from 1, and the value of the first one of a column that is not fine; missing ones are."""
+    row = library().compute.index(fine, False).as_py()
+    return row + 1, column[row].as_py()
+
+
+def _parquet(path: Path, who: str) -> Any:
+    pa = library()
+    import pyarrow.parquet
+
+    if not path.is_file():
+        what = "a folder" if path.exists() else "nothing"
+        raise FileNotFoundError(f"{who}: expected a file at {path}, got {what} there")
+    try:
+        return pyarrow.parquet.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{who}: expected CSV (.csv, .tsv) or Parquet in {path}, got neither: {error}") from error
+
+
+def _frame(frame: Any, who: str) -> dict[str, Any]:
+    pa = library()
+    names = [str(name) for name in frame.columns]
+    _check_names(names, who)
+    columns = {}
+    for place, name in enumerate(names):
+        series = frame.iloc[:, place]
+        try:
+            columns[name] = pa.chunked_array([pa.Array.from_pandas(series)])
+        except pa.ArrowException as error:
+            row, first, other = _other_type(list(series))
+            raise ValueError(
+                f"{who}: column {name!r}: expected values of one type, got {first} and, in row {row}, {other}"
+            ) from error
+    return columns
+
+
+def _other_type(values: list[Any]) -> tuple[int, str, str]:
+    """The first row, from 1, whose value has another type than the first value, and both types."""
+    there = [(row, type(value).__name__) for row, value in enumerate(values, start=1) if value is not None]
+    return next(((row, there[0][1], kind) for row, kind in there if kind != there[0][1]), (1, there[0][1], "another"))
+
+
+def _csv(path: Path, as_they_are: Collection[str], missing: Sequence[str], who: str) -> dict[str, Any]:
+    pa = library()
+    import pyarrow.csv
+
+    text = read_utf8(path, who)
+    header = read_header(text, path, who)
+    data = text.encode()
+    try:
+        table = pyarrow.csv.read_csv(
+            pa.BufferReader(data),
+            read_options=pyarrow.csv.ReadOptions(block_size=min(len(data) + 1, 2**30)),  # no row is longer
+            parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter_of(path), newlines_in_values=True),
+            convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), null_values=[]),
+        )
+    except pa.ArrowInvalid as error:
+        read_rows(path, who=who)  # says in which line
+        raise ValueError(f"{who}: expected CSV in {path}, got {error}") from error
+    columns = dict(zip(header, table.columns, strict=True))
+    return {
+        name: _no_empty(column) if name in as_they_are else _typed(column, missing) for name, column in columns.items()
+    }
+
+
+def _typed(texts: Any, missing: Sequence[str]) -> Any:
+    """Texts as whole numbers, numbers, dates or times where all are such, else as they are; null where missing."""
+    pa = library()
+    trimmed = pa.compute.utf8_trim_whitespace(texts)
+    gone = pa.compute.is_in(trimmed, value_set=pa.array(missing, pa.string()))
+    there = pa.compute.if_else(gone, pa.scalar(None, pa.string()), trimmed)
+    if there.null_count == len(there):
+        return there
+    if pa.compute.any(pa.compute.match_substring_regex(there, _WRITTEN)).as_py():
+        return _no_empty(texts)
+    for kind in (pa.int64(), pa.float64(), pa.date32(), pa.timestamp("s"), pa.timestamp("us")):
+        if (typed := _cast(there, kind)) is not None:
+            return typed
+    mostly_numbers = pa.compute.sum(is_number(there)).as_py() >= MOSTLY * (len(there) - there.null_count)
+    return there if mostly_numbers else _no_empty(texts)
+
+
+def _cast(texts: Any, kind: Any) -> Any | None:
+    try:
+        return texts.cast(kind)
+    except library().ArrowInvalid:
+        return None
+
+
+def _no_empty(texts: Any) -> Any:
+    pa = library()
+    return pa.compute.if_else(pa.compute.equal(texts, ""), pa.scalar(None, pa.string()), texts)
+
+
+def _check_names(names: list[str], who: str) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{who}: expected columns with different names, got {twice[0]!r} twice")
