@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from torchaug.data.errors import SampleError
-from torchaug.data.images import Item, check_labels
+from torchaug.data.images import check_labels
+from torchaug.data.items import Item
 
 MOST_DECIMALS = 6
 
