@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,7 +74,7 @@ def _split(name: str) -> tuple[str, str]:
     folder, slash, base = name.rpartition("/")
     stem, _, rest = base.partition(".")
     first = name.partition("/")[0]
-    if not stem or not rest or (first.startswith("__") and first.endswith("__")):
+    if not stem or not rest or re.fullmatch("__.*__", first):
         return "", ""
     return folder + slash + stem, rest.lower()
 
