@@ -87,21 +87,21 @@ def test_unlabelled_and_named_classes_and_a_root(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"names of columns in the first line of .*, got an empty file"),
-        ("path,label\n", r"at least one row below the names"),
-        ("\n\npath,label\n\n", r"at least one row below the names"),
+        ("", r"expected a header and rows in .*, got an empty file"),
+        ("path,label\n", r"expected rows below the header in .*, got none"),
+        ("\n\npath,label\n\n", r"expected rows below the header in .*, got none"),
         ("file,label\na.png,1\n", r"a column 'path' in .*m.csv, got 'file', 'label'"),
-        ("path,path,label\na.png,a.png,1\n", r"must differ, got 'path' twice"),
+        ("path,path,label\na.png,a.png,1\n", r"columns with different names in .*, got 'path' twice"),
         ("path,label\na.png,1\n\n,2\n , 3\n", r"path in column 'path' of .*, got none in line 4, line 5$"),
         ("path,label\na.png,1\nsub/b.png,\n", r"a label for every item, got none in line 3$"),
-        ("path,label\na.png,1\nsub/b.png\n", r"2 cells \(path, label\) in line 3 of .*, got 1"),
-        ("path,label\na.png,1,2\n", r"2 cells \(path, label\) in line 2 of .*, got 3"),
-        ('path,label\n"a.png,1\nsub/b.png,2\n', r"got in the row that begins in line 2: unexpected end of data"),
-        ('path,label\n"a\nb.png",\n"c\n', r"the row that begins in line 4"),
+        ("path,label\na.png,1\nsub/b.png\n", r"expected 2 fields as in the header, got 1 in line 3"),
+        ("path,label\na.png,1,2\n", r"expected 2 fields as in the header, got 3 in line 2"),
+        ('path,label\n"a.png,1\nsub/b.png,2\n', r"got unexpected end of data in line 2"),
+        ('path,label\n"a\nb.png",\n"c\n', r"got unexpected end of data in line 4"),
         ("path,label\na.png,0.5\nsub/b.png,2\n", r"a name or a whole number from 0, got '0.5' in line 2"),
         ("path,label\na.png,1\nsub/b.png,-1\n", r"a name or a whole number from 0, got '-1' in line 3"),
         ("path,label\na.png,1\nsub/../a.png,1\n", r"once in .*, got again in line 3 \(.*a.png, as line 2\)"),
-        ("path,label\na.png,1\na\0.png,2\n", r"begins in line 3: a zero byte"),
+        ("path,label\na.png,1\na\0.png,2\n", r"got a NUL byte in line 3"),
         ("path,label\n" + "".join(f"{n}.png,1\n" for n in range(9)), r"9 of the files .*line 6: .*4.png and 4 more;"),
     ],
 )
@@ -116,7 +116,7 @@ def test_encodings(folder: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbfpath,label\r\na.png,x\r\n")
     assert read_manifest(path).classes == ["x"]
     path.write_bytes("path,label\na.png,ok\nsub/b.png,größe\n".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"UTF-8 text in .*, got the byte 0xf6 in line 3; save it as UTF-8"):
+    with pytest.raises(ValueError, match=r"expected UTF-8 in .*, got byte 0xf6 in line 3; save it as UTF-8"):
         read_manifest(path)
     path.write_text("path,label\na.png,x\n", encoding="utf-16")
     with pytest.raises(ValueError, match=r"the byte 0xf[ef] in line 1"):

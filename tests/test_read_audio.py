@@ -327,7 +327,7 @@ def test_a_manifest_lists_files_and_segments(manifest: Path) -> None:
         ("file,label\na,b\n", {}, "expected a column 'path' in .*, got 'file', 'label'"),
         ("path,label\na.wav,x\n,x\n", {}, "'path' in .*: expected a path, got none in line 3"),
         ("path,label\na.wav,x\na.wav,\n", {}, "expected a label for every item, got none in line 3"),
-        ("path,label\na.wav,x\n", {"classes": ["y"]}, "a label must be one of 'y', got 'x' in line 2"),
+        ("path,label\na.wav,x\n", {"classes": ["y"]}, "a label must be one of 'y', or its number, got 'x' in line 2"),
         ("path,label,s\na.wav,x,-1\n", {"start": "s"}, "expected seconds in 's', 0 or above, got '-1' in line 2"),
         ("path,label,s\na.wav,x,soon\n", {"start": "s"}, "got 'soon' in line 2"),
         (

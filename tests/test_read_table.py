@@ -255,7 +255,7 @@ NUMBERS = [str(number) for number in range(95)]
         ("a,label\nnan,x\nnan,y\n", {"missing": [""]}, "column 'a': expected values, got none in any row"),
         ("a,label\n1.5,x\n-inf,y\n", {}, "column 'a': expected finite numbers, got -inf in row 2"),
         ("a,label\n1,x\n2,\n", {}, "expected a label for every item, got none in row 2"),
-        ("a,label\n1,x\n", {"classes": ["y"]}, "a label must be one of 'y', got 'x' in row 1"),
+        ("a,label\n1,x\n", {"classes": ["y"]}, "a label must be one of 'y', or its number, got 'x' in row 1"),
         ("a,label\n1,x\nq,y\n", {"numeric": ["a"]}, "column 'a': expected numbers, got 'q' in row 2"),
         ("\n".join(["a,label", *(f"{n},x" for n in NUMBERS), "?,x"]), {}, r"numbers in 99.0% .* and '\?' in row 96"),
         (

@@ -50,7 +50,7 @@ def test_a_byte_order_mark_crlf_and_empty_lines_are_taken(tmp_path: Path) -> Non
     path.write_bytes(b'\xef\xbb\xbf{"text": "a", "label": "x"}\r\n\r\n  \n{"text": "b", "label": "y"}\r\n\n')
     data = read_text(path)
     assert texts(data) == ["a", "b"]
-    with pytest.raises(ValueError, match="a label must be one of 'x', got 'y' in line 4"):
+    with pytest.raises(ValueError, match="a label must be one of 'x', or its number, got 'y' in line 4"):
         read_text(path, classes=["x"])
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torchaug.data.decode import check_decoding, mode_of, resize_boxes_to, resize_mask_to, resize_to, to_tensor
 from torchaug.data.items import Item
 from torchaug.data.readers.base import FileDataset
-from torchaug.data.readers.columns import some
+from torchaug.data.readers.rows import some
 from torchaug.data.readers.segments import segment
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
+
+from torchaug.data.readers.rows import read_header, read_rows, read_utf8
 
 Cell = str | int | float | bool | None
 
@@ -34,14 +34,14 @@ class Columns:
         return f"{self.unit} {self.numbers[row]}"
 
 
-def read_columns(path: str | Path, wanted: Iterable[str], who: str, *, delimiter: str = ",") -> Columns:
+def read_columns(path: str | Path, wanted: Iterable[str], who: str, *, delimiter: str | None = None) -> Columns:
     """Some columns of a CSV (UTF-8, names in the first line) or Parquet file.
 
     Args:
         path: the file; its name ends in .csv, .tsv, .txt or .parquet.
         wanted: names of columns.
         who: for messages.
-        delimiter: between the cells of a CSV.
+        delimiter: between the cells of a CSV; None is a tab where the name ends in .tsv, else a comma.
 
     Raises:
         FileNotFoundError: no such file.
@@ -58,85 +58,19 @@ def read_columns(path: str | Path, wanted: Iterable[str], who: str, *, delimiter
     return found
 
 
-def column_names(path: str | Path, who: str, *, delimiter: str = ",") -> list[str]:
+def column_names(path: str | Path, who: str, *, delimiter: str | None = None) -> list[str]:
     """The names of all columns of a CSV or Parquet file."""
     path = Path(path)
     if path.suffix.lower() == ".parquet":
         return list(_open_parquet(path, who).schema_arrow.names)
-    return next((record for _, record in _records(path, who, delimiter)), [])
+    return read_header(read_utf8(path, who), path, who, delimiter)
 
 
-def some(places: Iterable[str]) -> str:
-    """The first five of many places, and how many more there are.
-
-    >>> some(f"line {number}" for number in range(2, 10))
-    'line 2, line 3, line 4, line 5, line 6 and 3 more'
-    """
-    rest = iter(places)
-    first, more = list(islice(rest, 5)), sum(1 for _ in rest)
-    return ", ".join(first) + (f" and {more} more" if more else "")
-
-
-def _csv(path: Path, wanted: list[str], who: str, delimiter: str) -> Columns:
-    records = _records(path, who, delimiter)
-    _, names = next(records, (1, []))
-    if not names:
-        raise ValueError(f"{who}: expected the names of columns in the first line of {path}, got an empty file")
-    _check_names(names, wanted, path, who)
-    places = [names.index(name) for name in wanted]
-    cells: list[list[Cell]] = [[] for _ in wanted]
-    numbers = []
-    for line, record in records:
-        if len(record) != len(names):
-            raise ValueError(
-                f"{who}: expected {len(names)} cells ({', '.join(names)}) in line {line} of {path}, got {len(record)}; "
-                "put cells that hold the delimiter in quotes"
-            )
-        numbers.append(line)
-        for column, place in zip(cells, places, strict=True):
-            column.append(record[place].strip() or None)
-    return Columns(path, dict(zip(wanted, cells, strict=True)), numbers, "line")
-
-
-def _records(path: Path, who: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """The rows that are not blank, each with its first line."""
-    line = 1
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(_text_lines(file), delimiter=delimiter, skipinitialspace=True, strict=True)
-            for record in reader:
-                if any(cell.strip() for cell in record):
-                    yield line, record
-                line = reader.line_num + 1
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{who}: expected UTF-8 text in {path}, got {_bad_byte(path)}; save it as UTF-8") from error
-    except (csv.Error, _NoText) as error:
-        raise ValueError(
-            f"{who}: expected CSV in {path}, got in the row that begins in line {line}: {error}"
-        ) from error
-
-
-def _bad_byte(path: Path) -> str:
-    """The first byte that is not UTF-8, and its line."""
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError as error:  # noqa: PERF203 (a file that is not read otherwise)
-                return f"the byte 0x{line[error.start]:02x} in line {number}"
-    return "other bytes"
-
-
-class _NoText(ValueError):
-    """Bytes that no text has."""
-
-
-def _text_lines(lines: Iterable[str]) -> Iterator[str]:
-    """From Python 3.11 on, csv takes zeros for text."""
-    for line in lines:
-        if "\0" in line:
-            raise _NoText("a zero byte, which no text has")
-        yield line
+def _csv(path: Path, wanted: list[str], who: str, delimiter: str | None) -> Columns:
+    rows = read_rows(path, needs=wanted, who=who, delimiter=delimiter)
+    rows = [row for row in rows if any(field.strip() for field in row.fields.values())]
+    cells: dict[str, list[Cell]] = {name: [row.fields[name].strip() or None for row in rows] for name in wanted}
+    return Columns(path, cells, [row.line for row in rows], "line")
 
 
 def _parquet(path: Path, wanted: list[str], who: str) -> Columns:

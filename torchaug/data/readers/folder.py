@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from torchaug.data.decode import EXTENSIONS, check_decoding, mode_of, resize_to, to_tensor
 from torchaug.data.items import Item
 from torchaug.data.readers.base import FileDataset
+from torchaug.data.readers.layout import files_under
 
 
 class ImageFolderDataset(FileDataset):
@@ -71,7 +71,7 @@ def _files_by_class(root: Path, min_classes: int) -> dict[str, list[Path]]:
         raise ValueError(
             f"read_folder: expected at least {min_classes} classes, got {len(names)} ({', '.join(names)}) in {root}"
         )
-    files = {name: _images_under(root / name) for name in names}
+    files = {name: files_under(root / name, EXTENSIONS) for name in names}
     empty = [name for name, found in files.items() if not found]
     if empty:
         raise ValueError(
@@ -79,11 +79,6 @@ def _files_by_class(root: Path, min_classes: int) -> dict[str, list[Path]]:
             "remove the folder or put images into it"
         )
     return files
-
-
-def _images_under(folder: Path) -> list[Path]:
-    found = (Path(top, name) for top, _, names in os.walk(folder, followlinks=True) for name in names)
-    return sorted(path for path in found if path.suffix.lower() in EXTENSIONS and not path.name.startswith("."))
 
 
 def read_folder(

@@ -11,7 +11,8 @@ from typing import Any
 
 from torchaug.data.items import Item
 from torchaug.data.readers.base import FileDataset
-from torchaug.data.readers.rows import BOM, class_numbers, some
+from torchaug.data.readers.labels import class_numbers
+from torchaug.data.readers.rows import BOM, some
 
 Object = dict[str, Any]
 

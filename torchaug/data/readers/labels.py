@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from torchaug.data.readers.columns import some
+from torchaug.data.readers.rows import some
+
+MOST = 1_000_000  # above it a number is no place among classes, but a name
 
 
 def class_numbers(
@@ -39,38 +42,40 @@ def class_numbers(
     missing = [index for index, value in enumerate(values) if value is None or value == ""]
     if missing:
         raise ValueError(f"{who}: expected a {what} for every item, got none in {some(map(at, missing))}")
+    numbers = [_number(value) for value in values]
     names = [str(value) for value in values]
     if classes is not None:
-        return _among(values, names, list(classes), who, what, at), list(classes)
-    numeric = [_number(value) for value in values]
-    if any(number is None for number in numeric):
+        return _among(names, numbers, list(classes), who, what, at), list(classes)
+    if any(number is None for number in numbers) or not values:
         found = sorted(set(names))
         places = {name: number for number, name in enumerate(found)}
-        return torch.tensor([places[name] for name in names]), found
-    bad = [index for index, number in enumerate(numeric) if number is None or number < 0 or number % 1]
+        return torch.tensor([places[name] for name in names], dtype=torch.int64), found
+    whole = torch.tensor(numbers, dtype=torch.float64)
+    bad = ((whole < 0) | (whole % 1 != 0)).nonzero().flatten().tolist()
     if bad:
         raise ValueError(
             f"{who}: a {what} must be a name or a whole number from 0, got {names[bad[0]]!r} in {at(bad[0])}"
         )
-    numbers = torch.tensor([int(number or 0) for number in numeric], dtype=torch.int64)
-    return numbers, [str(number) for number in range(int(numbers.max()) + 1)]
+    return whole.long(), [str(number) for number in range(int(whole.max()) + 1)]
 
 
 def _among(
-    values: Sequence[Any], names: list[str], classes: list[str], who: str, what: str, at: Callable[[int], str]
+    names: list[str],
+    numbers: list[float | None],
+    classes: list[str],
+    who: str,
+    what: str,
+    at: Callable[[int], str],
 ) -> Tensor:
     places = {name: number for number, name in enumerate(classes)}
     if len(places) < len(classes):
-        raise ValueError(f"{who}: classes must differ, got {', '.join(map(repr, classes))}")
+        raise ValueError(f"{who}: classes must differ, got {some(map(repr, classes))}")
     unknown = [index for index, name in enumerate(names) if name not in places]
     if not unknown:
-        return torch.tensor([places[name] for name in names])
-    numbers = [_number(value) for value in values]
-    bad = [
-        index for index, number in enumerate(numbers) if number is None or number % 1 or not 0 <= number < len(classes)
-    ]
+        return torch.tensor([places[name] for name in names], dtype=torch.int64)
+    bad = [index for index, number in enumerate(numbers) if number not in range(len(classes))]
     if not bad:
-        return torch.tensor([int(number or 0) for number in numbers])
+        return torch.tensor(numbers).long()
     bad = [index for index in bad if names[index] not in places] or unknown
     raise ValueError(
         f"{who}: a {what} must be one of {some(map(repr, classes))}, or its number, got {names[bad[0]]!r} in "
@@ -79,10 +84,10 @@ def _among(
 
 
 def _number(value: Any) -> float | None:
+    """A number, or text that is one; text with a leading 0, and what no count of classes reaches, is a name."""
     if isinstance(value, bool):
         return None  # False and True are names
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
+    if isinstance(value, str) and not re.fullmatch(r"-?(0|[1-9][0-9]*)([.][0-9]+)?", value):
         return None
-    return number if math.isfinite(number) else None
+    number = float(value)
+    return number if math.isfinite(number) and abs(number) < MOST else None

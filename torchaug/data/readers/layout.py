@@ -41,7 +41,7 @@ def files_by_class(
         raise ValueError(
             f"{who}: expected at least {min_classes} classes, got {len(names)} ({', '.join(names)}) in {root}"
         )
-    found = [_files_under(root / name, extensions) for name in names]
+    found = [files_under(root / name, extensions) for name in names]
     for name, files in zip(names, found, strict=True):
         if not files:
             raise ValueError(f"{who}: {layout}, got no file in {root / name}; remove it or put files into it")
@@ -49,7 +49,8 @@ def files_by_class(
     return [path for files in found for path in files], labels, names
 
 
-def _files_under(folder: Path, extensions: Sequence[str]) -> list[Path]:
+def files_under(folder: Path, extensions: Sequence[str]) -> list[Path]:
+    """The files in a folder and below with one of the endings, sorted; names that begin with a dot are left out."""
     found = (Path(top, name) for top, _, names in os.walk(folder, followlinks=True) for name in names)
     return sorted(path for path in found if _is_wanted(path, extensions))
 

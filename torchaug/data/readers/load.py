@@ -86,14 +86,13 @@ def _image_reader(read: Callable[..., FileDataset]) -> Reader:
 
 
 def _table(source: str, size: Size) -> FileDataset:
-    delimiter = "\t" if source.lower().endswith(".tsv") else ","
-    names = column_names(source, "load", delimiter=delimiter)
+    names = column_names(source, "load")
     if "path" not in names:
         got = ", ".join(map(repr, names)) or "none"
         raise ValueError(
             f"load: expected a column 'path' in {source}, got {got}; read_manifest(image=...) takes others"
         )
-    return read_manifest(source, size=size, delimiter=delimiter)
+    return read_manifest(source, size=size)
 
 
 OF_FOLDER: dict[tuple[str, ...], Reader] = {

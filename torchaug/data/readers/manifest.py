@@ -14,9 +14,10 @@ from torch import Tensor
 from torchaug.data.decode import check_decoding, mode_of, to_tensor
 from torchaug.data.items import Item
 from torchaug.data.readers.base import FileDataset
-from torchaug.data.readers.columns import Columns, read_columns, some
+from torchaug.data.readers.columns import Columns, read_columns
 from torchaug.data.readers.labels import class_numbers
 from torchaug.data.readers.masks import image_item, read_mask
+from torchaug.data.readers.rows import some
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def read_listed(
     split: tuple[str, str | int] | None = None,
     root: str | Path | None = None,
     classes: Sequence[str] | None = None,
-    delimiter: str = ",",
+    delimiter: str | None = None,
     duplicates: bool = False,
     check_paths: bool = True,
 ) -> Listed:
@@ -102,7 +103,7 @@ def read_manifest(
     size: tuple[int, int] | None = None,
     fit: str = "crop",
     mode: str = "auto",
-    delimiter: str = ",",
+    delimiter: str | None = None,
     duplicates: bool = False,
     check_paths: bool = True,
 ) -> ManifestDataset:
@@ -123,7 +124,7 @@ def read_manifest(
         size: height and width that every image gets.
         fit: "crop" covers that size and cuts the middle out; "pad" fits into it and adds black borders, mask 0.
         mode: "RGB", "L", or "auto": "L" when every image is grey, else "RGB"; files are opened until one is not grey.
-        delimiter: between the cells of a CSV.
+        delimiter: between the cells of a CSV; None is a tab where the name ends in .tsv, else a comma.
         duplicates: accept paths that are listed more than once. Else they are refused, in other splits too: the same
             image in training and test would leak.
         check_paths: whether all files must exist now, at one look each; else a missing one is an error of its item.

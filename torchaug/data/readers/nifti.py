@@ -13,8 +13,8 @@ from torch import Tensor
 
 from torchaug.data.items import Item
 from torchaug.data.readers.base import FileDataset
-from torchaug.data.readers.columns import some
 from torchaug.data.readers.manifest import Listed, read_listed
+from torchaug.data.readers.rows import some
 
 ENDINGS = (".nii", ".nii.gz")
 TABLES = (".csv", ".tsv", ".txt", ".parquet")

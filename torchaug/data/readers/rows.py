@@ -1,16 +1,13 @@
-"""Rows of CSV and TSV files, with the line of each, and class numbers for the names in a column."""
+"""Rows of CSV and TSV files, with the line of each."""
 
 from __future__ import annotations
 
 import csv
 import io
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
-
-import torch
-from torch import Tensor
 
 BOM = b"\xef\xbb\xbf"
 
@@ -22,8 +19,8 @@ class Row(NamedTuple):
     fields: dict[str, str]
 
 
-def read_rows(path: str | Path, *, needs: Sequence[str] = (), who: str) -> list[Row]:
-    r"""The rows of a CSV file, or, where its name ends in .tsv, a TSV file, in UTF-8 and with a header.
+def read_rows(path: str | Path, *, needs: Sequence[str] = (), who: str, delimiter: str | None = None) -> list[Row]:
+    r"""The rows of a CSV file in UTF-8 and with a header.
 
     Fields may be quoted and hold line ends; a byte order mark, CRLF and empty lines are taken.
 
@@ -31,6 +28,7 @@ def read_rows(path: str | Path, *, needs: Sequence[str] = (), who: str) -> list[
         path: the file.
         needs: columns that must be there.
         who: for messages.
+        delimiter: between fields; None is a tab where the name ends in .tsv, else a comma.
 
     Raises:
         FileNotFoundError: no such file.
@@ -44,7 +42,7 @@ def read_rows(path: str | Path, *, needs: Sequence[str] = (), who: str) -> list[
     Row(line=4, fields={'name': 'Li, Bo', 'age': '27'})
     """
     path = Path(path)
-    records = _records(read_utf8(path, who), path, who)
+    records = _records(read_utf8(path, who), path, who, delimiter)
     header = _header(records, path, who)
     missing = [name for name in needs if name not in header]
     if missing:
@@ -61,9 +59,9 @@ def read_rows(path: str | Path, *, needs: Sequence[str] = (), who: str) -> list[
     return rows
 
 
-def read_header(text: str, path: Path, who: str) -> list[str]:
+def read_header(text: str, path: Path, who: str, delimiter: str | None = None) -> list[str]:
     """The names of the columns of a CSV or TSV file with this text; a ValueError where there are none, or one twice."""
-    return _header(_records(text, path, who), path, who)
+    return _header(_records(text, path, who, delimiter), path, who)
 
 
 def delimiter_of(path: Path) -> str:
@@ -87,7 +85,9 @@ def read_utf8(path: Path, who: str) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start]
-        raise ValueError(f"{who}: expected UTF-8 in {path}, got byte {byte:#x} in line {line}; save it so") from error
+        raise ValueError(
+            f"{who}: expected UTF-8 in {path}, got byte {byte:#x} in line {line}; save it as UTF-8"
+        ) from error
 
 
 def _header(records: Iterator[tuple[int, list[str]]], path: Path, who: str) -> list[str]:
@@ -100,13 +100,13 @@ def _header(records: Iterator[tuple[int, list[str]]], path: Path, who: str) -> l
     return header
 
 
-def _records(text: str, path: Path, who: str) -> Iterator[tuple[int, list[str]]]:
+def _records(text: str, path: Path, who: str, delimiter: str | None = None) -> Iterator[tuple[int, list[str]]]:
     """The line where each record begins, and its fields."""
     # csv refuses fields above 128 KiB, and only a setting of the whole process changes that
     before = csv.field_size_limit(2**31 - 1)
     line = 1
     try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(path), strict=True)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter or delimiter_of(path), strict=True)
         for fields in reader:
             if fields:
                 yield line, fields
@@ -117,58 +117,12 @@ def _records(text: str, path: Path, who: str) -> Iterator[tuple[int, list[str]]]
         csv.field_size_limit(before)
 
 
-def class_numbers(
-    values: Sequence[str | None], who: str, what: str, at: Callable[[int], str], classes: Sequence[str] | None = None
-) -> tuple[Tensor, list[str]]:
-    """Class numbers, and the names of the classes.
-
-    Without `classes`, whole numbers are class numbers as they are, "0" up to the largest, and names are classes in
-    sorted order.
-
-    Args:
-        values: a name for each row; None or "" is missing, and an error.
-        who: for messages.
-        what: what they are, as "label".
-        at: where the value of a row came from, for messages.
-        classes: the names in their order; others are an error.
-
-    Returns:
-        (N,) int64 class numbers, and a name for each class.
-
-    >>> class_numbers(["dog", "cat", "dog"], "here", "label", str)
-    (tensor([1, 0, 1]), ['cat', 'dog'])
-    >>> class_numbers(["2", "0"], "here", "label", str)
-    (tensor([2, 0]), ['0', '1', '2'])
-    """
-    missing = [row for row, value in enumerate(values) if not value]
-    if missing:
-        raise ValueError(f"{who}: expected a {what} for every item, got none in {some(map(at, missing))}")
-    given = [value for value in values if value]
-    known = _names(set(given)) if classes is None else list(classes)
-    places = {name: number for number, name in enumerate(known)}
-    if len(places) < len(known):
-        raise ValueError(f"{who}: classes must differ, got {some(map(repr, known))}")
-    strange = [row for row, value in enumerate(given) if value not in places]
-    if strange:
-        raise ValueError(
-            f"{who}: a {what} must be one of {some(map(repr, known))}, got {given[strange[0]]!r} in "
-            f"{some(map(at, strange))}"
-        )
-    return torch.tensor([places[value] for value in given], dtype=torch.int64), known
-
-
 def some(places: Iterable[str]) -> str:
     """The first five of many, and how many more there are.
 
     >>> some(f"line {number}" for number in range(2, 10))
     'line 2, line 3, line 4, line 5, line 6 and 3 more'
     """
-    found = list(places)
-    return ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
-
-
-def _names(found: set[str]) -> list[str]:
-    """Of the classes; a number with a leading 0 is a name, and so is one that no count of classes reaches."""
-    if found and all(re.fullmatch(r"0|[1-9][0-9]{0,5}", name) for name in found):
-        return [str(number) for number in range(max(map(int, found)) + 1)]
-    return sorted(found)
+    rest = iter(places)
+    first, more = list(islice(rest, 5)), sum(1 for _ in rest)
+    return ", ".join(first) + (f" and {more} more" if more else "")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from torchaug.data.arrow import is_text, library, to_codes, to_numbers
-from torchaug.data.readers.rows import class_numbers
+from torchaug.data.readers.labels import class_numbers
 from torchaug.data.readers.typed import MOSTLY, first_other, is_number, read_columns
 from torchaug.data.tables import Column, TableDataset
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from torchaug.data.items import Item
 from torchaug.data.readers.base import FileDataset
 from torchaug.data.readers.jsonl import JsonLines, Object, is_text
+from torchaug.data.readers.labels import class_numbers
 from torchaug.data.readers.layout import files_by_class
-from torchaug.data.readers.rows import class_numbers, read_rows
+from torchaug.data.readers.rows import read_rows
 
 
 def read_text(
