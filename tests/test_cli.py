@@ -91,7 +91,10 @@ def test_the_first_help_names_every_command(capsys: Capture) -> None:
         ("demo --rare 3,,4", "--rare: expected class names"),
         ("demo --rare 3,eleven", "some of the classes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, got 'eleven'"),
         ("demo --rare 0,1,2,3,4,5,6,7,8,9", "got all of them"),
-        ("demo --data nowhere", "expected an existing folder, a named set (digits) or module:attribute"),
+        (
+            "demo --data nowhere",
+            "a named set (digits, breast_cancer, wine) or module:attribute of a data set, got 'nowhere'",
+        ),
         ("bench-loader", "required: --data"),
         ("bench-loader --data nowhere", "expected an existing folder"),
         ("bench-loader --data digits --workers 1,x", "--workers: expected whole numbers with commas between"),
@@ -100,7 +103,7 @@ def test_the_first_help_names_every_command(capsys: Capture) -> None:
         ("bench-loader --data digits --transform blur", "--transform must be a recipe (simclr, "),
         ("bench-loader --data digits --transform no.json", "No such file or directory: 'no.json'"),
         ("bench-loader --data digits --step resnet19", "--step must be a classifier of torchvision"),
-        ("bench-loader --data digits --step os:nothing", "--step must be module:attribute of a function"),
+        ("bench-loader --data digits --step os:nothing", "bench-loader: module 'os' has no attribute 'nothing'"),
         ("demo extra", "unrecognized arguments: extra"),
         ("fit", "required: --data"),
         ("fit --data digits --kind cat", "--kind: invalid choice: 'cat' (choose from"),
@@ -374,7 +377,8 @@ def test_a_loader_is_measured_and_a_way_to_load_recommended(capsys: Capture) -> 
 @pytest.mark.parametrize("transform", ["simclr", "none", "chain.json", "dino"])
 def test_a_loader_is_measured_with_any_transform_and_a_network(transform: str, capsys: Capture) -> None:
     Path("chain.json").write_text(to_json(Compose([RandomHorizontalFlip()])))
-    pictures("photos", {"cat": 6, "dog": 3}, side=32)
+    for path in pictures("photos", {"cat": 6, "dog": 3}, side=32).rglob("*.png"):
+        Image.open(path).convert("RGB").save(path)
     command = f"bench-loader --data photos --workers 0 --seconds 1 --batch-size 4 --transform {transform}"
     state = torch.get_rng_state()
     assert main(command.split()) == 0

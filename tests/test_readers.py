@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from PIL import Image
 from torch.utils.data import Dataset, IterableDataset, Subset
 
 from torchaug.data import (
+    BankWriter,
     ImageFolderDataset,
     SampleError,
     TensorImages,
@@ -23,6 +25,7 @@ from torchaug.data import (
     read_folder,
 )
 from torchaug.data.decode import resize_to, to_tensor
+from torchaug.data.items import content_of
 
 
 def save(path: Any, mode: str = "RGB", size: Any = (6, 4), value: int = 128) -> Any:
@@ -272,7 +275,8 @@ def test_data_sets_of_another_kind_are_refused() -> None:
 def test_load_knows_folders_names_and_attributes(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(str(folder)).classes == ["cat", "dog"]
     assert load(folder, size=(8, 8))[0]["image"].shape == (3, 8, 8)
-    assert load("digits", size=(16, 16)).in_memory().images.shape == (1797, 1, 16, 16)
+    assert load("digits", size=(16, 16))[0]["image"].shape == (1, 16, 16)
+    assert load("wine").classes == ["class_0", "class_1", "class_2"]
     text = (
         "from torchaug.data import digits\ndef make():\n    return digits().subset([0, 1])\ndata = make()\nnumber = 3\n"
     )
@@ -289,9 +293,33 @@ def test_load_knows_folders_names_and_attributes(folder: Path, tmp_path: Path, m
         load("no_such_module:data")
 
 
+def test_load_tells_sounds_texts_tables_and_banks_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("hum", "hiss"):
+        Path("sounds", name).mkdir(parents=True)
+        soundfile.write(Path("sounds", name, "a.wav"), [0.0, 0.5, -0.5], 8000)
+    Path("sounds.csv").write_text("path,label\nsounds/hum/a.wav,x\n")
+    Path("texts.csv").write_text("text,label\ngood,1\n")
+    Path("texts.jsonl").write_text('{"text": "good", "label": 1}\n')
+    Path("table.csv").write_text("age,label\n3.5,a\n4.5,b\n")
+    Path("notes").mkdir()
+    Path("notes", "a.txt").write_text("good")
+    Path("own.py").write_text("data = [{'text': 'good', 'label': 0}]\n")
+    with BankWriter("bank", config={}, trained_on=None, generator="g", classes=[]) as writer:
+        writer.write(0, {"table": torch.ones(2, 3)}, None, torch.arange(2))
+    sources = ("sounds", "sounds.csv", "texts.csv", "texts.jsonl", "table.csv", "notes", "own:data", "bank")
+    kinds = [next(iter(content_of(load(source)[0]))) for source in sources]
+    assert kinds == ["waveform", "waveform", "text", "text", "table", "text", "text", "table"]
+    for source in sources:
+        with pytest.raises(ValueError, match=rf"size= is for images, got \(8, 8\) for {source}"):
+            load(source, size=(8, 8))
+
+
 @pytest.mark.parametrize("source", ["digit", "no/such/folder", ":x", "a b:c"])
 def test_load_says_what_it_takes(source: Any) -> None:
-    with pytest.raises(ValueError, match=r"expected a folder .* a named set \(digits\) or module:attribute"):
+    with pytest.raises(
+        ValueError, match=r"expected an existing folder .* a named set \(digits, .*\) or module:attribute"
+    ):
         load(source)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +27,7 @@ def bench_loader(options: Namespace, console: Console) -> None:
     with misuse():
         import torch
 
-        from torchaug.data import load
+        from torchaug.data import collate, load
         from torchaug.data.measure import measure_loader
 
         data: Any = load(options.data, size=options.size)
@@ -45,6 +44,7 @@ def bench_loader(options: Namespace, console: Console) -> None:
             transform,
             step,
             batch_size=options.batch_size,
+            collate=collate,
             device=device,
             workers=options.workers or _workers(),
             depths=options.depth,
@@ -127,16 +127,17 @@ def _transform(name: str, image: Any) -> Callable[..., Any] | None:
 
 def _step(name: str, image: Any, classes: int, device: torch.device) -> Callable[[Any], object] | None:
     """What --step names: a network of torchvision that is trained, or a function."""
+    from torchaug.data.readers.load import find_attribute
+
     if name == "none" or (name == "resnet18" and image is None):
         return None
     module, colon, attribute = name.partition(":")
     if colon:
-        try:
-            step: Callable[[Any], object] = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
+        step: Callable[[Any], object] = find_attribute(module, attribute, "bench-loader")
+        if not callable(step):
             raise ValueError(
-                f"bench-loader: --step must be module:attribute of a function, got {name!r}: {error}"
-            ) from error
+                f"bench-loader: --step must be module:attribute of a function, got {name!r}, a {type(step).__name__}"
+            )
         return step
     return _training(name, classes, device)
 

@@ -92,14 +92,17 @@ def _lines(console: Console, text: str, every: float = 5.0) -> Callable[..., Non
 def read_images(options: Namespace, console: Console, largest: int | None = None) -> TensorImages:
     """The images that --data names, all of --size; without it none with a side above `largest`."""
     with misuse():
-        from torchaug.data import TensorImages, load
+        from torchaug.data import TableDataset, TensorImages, load
 
         data = load(options.data, size=options.size)
-        if largest and not options.size and max(data[0]["image"].shape[-2:]) > largest:
+        image = data[0].get("image")  # items of volumes, sounds or texts have none
+        if largest and not options.size and image is not None and max(image.shape[-2:]) > largest:
             say(console, f"images are shrunk to {largest} x {largest} pixels to fit the time; see --size and --minutes")
             data = load(options.data, size=(largest, largest))
         if isinstance(data, TensorImages):
             return data
+        if isinstance(data, TableDataset):
+            raise Misuse(f"load: expected images, got the table {options.data}")
         with bar(console, "reading images") as report:
             return data.in_memory(report)
 

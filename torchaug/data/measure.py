@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler, default_collate
 
 from torchaug.data.loader import DeviceLoader
-from torchaug.data.stage import put
+from torchaug.data.stage import put, takes_keys
 from torchaug.keys import sample_keys
 
 Step = Callable[[Any], object]
@@ -272,7 +272,7 @@ def _items(dataset: Dataset[Any], ids: Tensor) -> list[Any]:
 
 def _transformed(transform: Callable[..., Any], batch: Any, ids: Tensor) -> Any:
     with torch.no_grad():
-        return transform(batch, keys=sample_keys(ids)) if hasattr(transform, "draw") else transform(batch)
+        return transform(batch, keys=sample_keys(ids)) if takes_keys(transform) else transform(batch)
 
 
 def _quartiles(values: list[float]) -> tuple[float, float, float]:

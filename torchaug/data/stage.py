@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from inspect import signature
 from typing import Any, NamedTuple
 
 import torch
@@ -40,7 +42,7 @@ class Stage:
     """A transform and the keys that it gets: the same wherever it runs.
 
     Args:
-        transform: of a batch, called with `keys=` where it has `draw`.
+        transform: of a batch, called with `keys=` where it takes them.
         seed: of the keys.
         batch_size: of the DataLoader, for batches that do not name their samples.
         repeats: whether a sample may come twice in an epoch, and is then to differ.
@@ -57,10 +59,10 @@ class Stage:
     repeats: bool
     data: Any
 
-    @property
+    @cached_property
     def keyed(self) -> bool:
         """Whether the transform takes keys."""
-        return hasattr(self.transform, "draw")
+        return takes_keys(self.transform)
 
     def keys(self, batch: Any, replaced: Sequence[Replaced], visit: Visit) -> Tensor | None:
         """(B,) keys of the samples, or None where the transform takes none; call it where the batch is on the host.
@@ -137,6 +139,19 @@ class Stage:
             self._call(_alone(batch, row, rows), None if keys is None else keys[row : row + 1])
         except Exception as error:  # noqa: BLE001 (only whether it is the same one matters)
             return type(error) is kind
+        return False
+
+
+def takes_keys(transform: Callable[..., Any] | None) -> bool:
+    """Whether a transform has a parameter `keys`, as all of torchaug's have.
+
+    >>> from torchaug.image import RandomHorizontalFlip
+    >>> takes_keys(RandomHorizontalFlip()), takes_keys(lambda batch: batch), takes_keys(None)
+    (True, False, False)
+    """
+    try:
+        return "keys" in signature(getattr(transform, "forward", transform)).parameters  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # None, and builtins that do not say
         return False
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
@@ -148,11 +148,13 @@ class Bank(Dataset[Item]):
             raise KeyError(f"Bank: {self.path} has the columns {', '.join(self.columns)}, got {name!r}")
         return join([self.take(indices, [name])[name] for indices in self.by_shard() if len(indices)])
 
-    def in_memory(self) -> TensorImages:
-        """All images and labels in memory."""
+    def in_memory(self, progress: Callable[[int, int], None] | None = None) -> TensorImages:
+        """All images and labels in memory; `progress` is called with (images done, images in all)."""
         images = self.column("image")
         if not isinstance(images, Tensor) or self.labels is None:
             raise ValueError(f"Bank: expected images of one size with labels in {self.path}, got others")
+        if progress is not None:
+            progress(len(self), len(self))
         return TensorImages(images, self.labels, self.classes)
 
     def verify(self) -> None:

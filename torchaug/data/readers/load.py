@@ -6,49 +6,68 @@ import glob
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from pathlib import Path
 from typing import Any
 
-from torch.utils.data import Dataset
-
+from torchaug.data import sound
+from torchaug.data.bank import Bank
+from torchaug.data.bank.format import MANIFEST
 from torchaug.data.decode import EXTENSIONS
 from torchaug.data.images import TensorImages, as_images, digits
+from torchaug.data.items import content_of
+from torchaug.data.readers.audio import read_audio_folder, read_audio_manifest
 from torchaug.data.readers.base import FileDataset
 from torchaug.data.readers.coco import read_coco
-from torchaug.data.readers.columns import column_names
+from torchaug.data.readers.columns import column_names, read_columns
 from torchaug.data.readers.dicom import read_dicom
 from torchaug.data.readers.folder import read_folder
 from torchaug.data.readers.hub import read_hub
 from torchaug.data.readers.manifest import read_manifest
 from torchaug.data.readers.nifti import read_nifti
+from torchaug.data.readers.table import read_table
 from torchaug.data.readers.tar import read_tar
+from torchaug.data.readers.text import read_text
+from torchaug.data.tables import TableDataset, breast_cancer, wine
 
 Size = tuple[int, int] | None
-Reader = Callable[[str, Size], FileDataset]
+Loaded = FileDataset | TensorImages | TableDataset | Bank
+Reader = Callable[[str, Size], Loaded]
 
-NAMED: dict[str, Callable[[], TensorImages]] = {"digits": digits}
+NAMED: dict[str, Callable[[], TensorImages | TableDataset]] = {
+    "digits": digits,
+    "breast_cancer": breast_cancer,
+    "wine": wine,
+}
 TAKES = (
-    f"a folder (a folder of images for each class, .nii, .dcm, or saved by datasets), a .csv or .parquet with a column "
-    f"path, .tar, annotations.json:FOLDER, a named set ({', '.join(NAMED)}) or module:attribute of a data set"
+    "an existing folder (of images or sounds, a folder for each class; of .nii, .dcm or .txt files; a bank; or what datasets saved), "
+    "a .csv, .tsv or .parquet (of paths, of texts or of a table), .jsonl, .tar, annotations.json:FOLDER, a named set "
+    f"({', '.join(NAMED)}) or module:attribute of a data set"
 )
 
 
-def load(source: str | Path, *, size: Size = None) -> FileDataset | TensorImages:
+def load(source: str | Path, *, size: Size = None) -> Loaded:
     """A data set by name, as the command line takes it.
 
     Args:
-        source: a folder: images, one folder per class (`read_folder`); NIfTI (`read_nifti`) or DICOM files
-            (`read_dicom`); or what `save_to_disk` of `datasets` wrote (`read_hub`). A file: a manifest, .csv, .tsv or
-            .parquet with columns "path" and "label" (`read_manifest`); .tar, or a pattern of several (`read_tar`); or
-            "annotations.json:FOLDER", COCO's JSON and the folder of its images (`read_coco`). A named set, "digits". Or
-            "module:attribute" of a map-style data set or of a callable that returns one (`as_images`); the working
-            directory is searched for the module too.
+        source: one of
+
+            - a folder: images, one folder per class (`read_folder`); sounds (`read_audio_folder`); texts (`read_text`);
+              NIfTI (`read_nifti`) or DICOM files (`read_dicom`); a bank (`Bank`); or what `save_to_disk` of `datasets`
+              wrote (`read_hub`);
+            - a file .csv, .tsv or .parquet: with a column "path" it lists images (`read_manifest`) or sounds
+              (`read_audio_manifest`); with a column "text" it holds texts (`read_text`); else it is a table with a
+              column "label" (`read_table`);
+            - a file .jsonl of texts, a .tar or a pattern of several (`read_tar`), or a NIfTI file;
+            - "annotations.json:FOLDER", COCO's JSON and the folder of its images (`read_coco`);
+            - a named set: "digits", "breast_cancer" or "wine";
+            - "module:attribute" of a map-style data set, or of a callable that returns one: one of dicts with content,
+              or one of images and class numbers (`as_images`). The working directory is searched for the module too.
         size: height and width that every image gets.
 
     Raises:
         FileNotFoundError: a file or a folder without what its reader needs.
-        ValueError: nothing of these, and what was found there.
+        ValueError: nothing of these, and what was found there; a size for what is no image.
 
     >>> load("digits").images.shape
     torch.Size([1797, 1, 8, 8])
@@ -60,7 +79,7 @@ def load(source: str | Path, *, size: Size = None) -> FileDataset | TensorImages
     if path.is_file():
         return _file_reader(path)(text, size)
     if text in NAMED:
-        return as_images(NAMED[text](), size=size)
+        return _own(NAMED[text](), text, size)
     before, colon, after = text.rpartition(":")
     if colon and before.lower().endswith(".json") and Path(before).is_file():
         return read_coco(before, after, size=size)
@@ -68,42 +87,70 @@ def load(source: str | Path, *, size: Size = None) -> FileDataset | TensorImages
         return read_tar(text, size=size)
     module, colon, attribute = text.partition(":")
     if colon and attribute and all(part.isidentifier() for part in module.split(".")):
-        return as_images(_attribute(module, attribute), size=size)
+        found = find_attribute(module, attribute, "load")
+        is_maker = isinstance(found, type) or (callable(found) and not hasattr(found, "__getitem__"))
+        return _own(found() if is_maker else found, text, size)
     raise ValueError(f"load: expected {TAKES}, got {text!r}, which is none of these")
 
 
-def _without_size(read: Callable[[str], FileDataset]) -> Reader:
-    def reader(source: str, size: Size) -> FileDataset:
-        if size is not None:
-            raise ValueError(f"load: size= is for images, got {size} for {source}; leave it out")
+def _own(data: Any, source: str, size: Size) -> Loaded:
+    """A data set that exists: images and class numbers go into memory, items with other content stay as they are."""
+    has_items = hasattr(data, "__getitem__") and isinstance(data, Sized) and len(data)
+    if not has_items or not content_of(data[0]).keys() - {"image"}:
+        return as_images(data, size=size)
+    _refuse_size(size, source)
+    own: Loaded = data
+    return own
+
+
+def _refuse_size(size: Size, source: str) -> None:
+    if size is not None:
+        raise ValueError(f"load: size= is for images, got {size} for {source}; leave it out")
+
+
+def _without_size(read: Callable[[str], Loaded]) -> Reader:
+    def reader(source: str, size: Size) -> Loaded:
+        _refuse_size(size, source)
         return read(source)
 
     return reader
 
 
-def _image_reader(read: Callable[..., FileDataset]) -> Reader:
+def _image_reader(read: Callable[..., Loaded]) -> Reader:
     return lambda source, size: read(source, size=size)
 
 
-def _table(source: str, size: Size) -> FileDataset:
+def _listed(source: str, size: Size) -> Loaded:
+    """What a file of rows holds, by the names of its columns."""
     names = column_names(source, "load")
-    if "path" not in names:
-        got = ", ".join(map(repr, names)) or "none"
-        raise ValueError(
-            f"load: expected a column 'path' in {source}, got {got}; read_manifest(image=...) takes others"
-        )
-    return read_manifest(source, size=size)
+    if "path" in names:
+        first = str(read_columns(source, ["path"], "load").cells["path"][0])
+        if first.lower().endswith(sound.EXTENSIONS):
+            return _without_size(read_audio_manifest)(source, size)
+        return read_manifest(source, size=size)
+    if "text" in names:
+        return _without_size(read_text)(source, size)
+    if "label" in names:
+        return _without_size(read_table)(source, size)
+    got = ", ".join(map(repr, names)) or "none"
+    raise ValueError(
+        f"load: expected a column 'path', 'text' or 'label' in {source}, got {got}; read_manifest, read_text and "
+        "read_table take columns of other names"
+    )
 
 
 OF_FOLDER: dict[tuple[str, ...], Reader] = {
     (".nii", ".nii.gz"): _without_size(read_nifti),
     (".dcm", ".dicom", ".ima"): _without_size(read_dicom),
+    sound.EXTENSIONS: _without_size(read_audio_folder),
     EXTENSIONS: _image_reader(read_folder),
+    (".txt",): _without_size(read_text),
 }
 """By the endings of the files in a folder and below."""
 
 OF_FILE: dict[tuple[str, ...], Reader] = {
-    (".csv", ".tsv", ".parquet"): _table,
+    (".csv", ".tsv", ".parquet"): _listed,
+    (".jsonl", ".ndjson"): _without_size(read_text),
     (".tar",): _image_reader(read_tar),
     (".nii", ".nii.gz"): _without_size(read_nifti),
 }
@@ -111,7 +158,9 @@ OF_FILE: dict[tuple[str, ...], Reader] = {
 
 
 def _folder_reader(folder: Path) -> Reader:
-    """By the first file in sorted order that any reader takes."""
+    """By what marks a folder as a whole, else by the first file in sorted order that any reader takes."""
+    if (folder / MANIFEST).is_file():
+        return _without_size(Bank)
     if (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file():
         return _image_reader(read_hub)
     for _, folders, names in os.walk(folder, followlinks=True):
@@ -132,7 +181,12 @@ def _file_reader(path: Path) -> Reader:
     raise ValueError(f"load: expected {TAKES}, got the file {path}")
 
 
-def _attribute(module: str, attribute: str) -> Dataset[Any]:
+def find_attribute(module: str, attribute: str, who: str) -> Any:
+    """What a module holds under a name, perhaps a dotted one; the working directory is searched for the module too.
+
+    Raises:
+        ValueError: no such module, or no such attribute.
+    """
     here = os.getcwd()
     added = here not in sys.path
     if added:  # a console script's sys.path begins with its own folder, not with the user's
@@ -140,14 +194,12 @@ def _attribute(module: str, attribute: str) -> Dataset[Any]:
     try:
         found: Any = importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise ValueError(f"load: cannot import {module!r} of '{module}:{attribute}': {error}") from error
+        raise ValueError(f"{who}: cannot import {module!r} of '{module}:{attribute}': {error}") from error
     finally:
         if added:
             sys.path.remove(here)
     for part in attribute.split("."):
         if not hasattr(found, part):
-            raise ValueError(f"load: module {module!r} has no attribute {attribute!r}")
+            raise ValueError(f"{who}: module {module!r} has no attribute {attribute!r}")
         found = getattr(found, part)
-    is_maker = isinstance(found, type) or (callable(found) and not hasattr(found, "__getitem__"))
-    dataset: Dataset[Any] = found() if is_maker else found
-    return dataset
+    return found
