@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from torchaug.data import Column, TableDataset, breast_cancer, read_table, wine
+from torchaug.data.readers import typed
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 VALUES: dict[str, tuple[st.SearchStrategy[Any], pyarrow.DataType]] = {
@@ -221,10 +222,17 @@ def test_the_rule_of_kinds(values: list[Any], kind: str) -> None:
         ([1e300, 0.25], 2),
         ([0.123456], 6),
         ([1 / 3], None),
+        ([1.0] * 1500 + [0.5], 1),
     ],
 )
 def test_decimals_are_counted(values: list[float], decimals: int | None) -> None:
     assert read_table(column(values)).columns[0].decimals == decimals
+
+
+def test_missing_values_are_counted() -> None:
+    data = read_table({"x": ["a", "a", None, "b"], "y": [1.5, math.nan, None, None], "z": [1, 2, 3, 4]}, label=None)
+    assert data.missing == {"y": 3, "z": 0, "x": 1}
+    assert data.subset([0, 2]).missing == {"y": 1, "z": 0, "x": 1}
 
 
 def test_rows_of_a_generator_get_decimals_categories_and_order() -> None:
@@ -312,8 +320,8 @@ def test_times_of_csv_files_reach_to_the_year_9999(tmp_path: Path) -> None:
 
 def test_data_frames_with_faults_are_named() -> None:
     pandas = pytest.importorskip("pandas")
-    mixed = pandas.DataFrame({"x": pandas.Series([1, None, "a"], dtype=object)})
-    with pytest.raises(ValueError, match="column 'x': expected values of one type, got int and, in row 3, str"):
+    mixed = pandas.DataFrame({"x": pandas.Series([1, math.nan, None, "a"], dtype=object)})
+    with pytest.raises(ValueError, match="column 'x': expected values of one type, got int and, in row 4, str"):
         read_table(mixed, label=None)
     twice = pandas.DataFrame([[1, 2]], columns=["x", "x"])
     with pytest.raises(ValueError, match="columns with different names, got 'x' twice"):
@@ -347,6 +355,15 @@ def test_many_categories_are_taken_where_they_are_asked_for() -> None:
     names = [f"n{number}" for number in range(1500)]
     data = read_table({"x": names}, label=None, categorical=["x"])
     assert len(data.columns[0].categories) == 1500
+
+
+def test_a_file_is_parsed_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(typed, "BLOCK", 64)
+    rows = [(number, f"a\nb{number % 7}") for number in range(500)]
+    with open(tmp_path / "a.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("x", "y"), *rows])
+    back = read_table(tmp_path / "a.csv", label=None).to_arrow()
+    assert list(zip(back["x"].to_pylist(), back["y"].to_pylist(), strict=True)) == rows
 
 
 def test_files_that_are_no_tables_are_refused(tmp_path: Path) -> None:

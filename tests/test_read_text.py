@@ -163,6 +163,8 @@ def test_csv_comes_back_as_the_csv_module_wrote_it(
 
 def test_rows_know_their_lines(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
+    path.write_bytes(b"text,label\rb,x\rc,y")
+    assert [(row.line, row.fields["text"]) for row in read_rows(path, who="here")] == [(2, "b"), (3, "c")]
     path.write_bytes(b'\n"text",label\r\n"a\nb""c",x\r\n\r\n"d, e",y\r\nf,z')
     assert [(row.line, row.fields["text"]) for row in read_rows(path, who="here")] == [
         (3, 'a\nb"c'),

@@ -20,7 +20,7 @@ PHASES = 64  # output phases of one convolution: fewer cost calls, more cost mul
 def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
     """Band-limited resampling: output j is the waveform at time j / to_rate, by a Kaiser-windowed sinc.
 
-    A sine below 0.9 of the lower Nyquist frequency keeps its values to 1e-4 of its amplitude, away from the ends; beyond
+    A sine below 0.9 of the lower Nyquist frequency keeps its values to 2e-5 of its amplitude, away from the ends; beyond
     the ends the waveform counts as 0.
 
     Args:

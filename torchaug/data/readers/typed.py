@@ -9,6 +9,7 @@ from typing import Any
 from torchaug.data.arrow import library
 from torchaug.data.readers.rows import delimiter_of, read_header, read_rows, read_utf8
 
+BLOCK = 2**30  # bytes that are parsed at a time; no row may be longer
 MOSTLY = 0.9  # a CSV column with this share of numbers is one of numbers, and its other values are mistakes
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _WRITTEN = r"^[+-]?(0[0-9xX]|[0-9]{16})"  # postcodes, telephone and card numbers: digits, but no numbers
@@ -74,16 +75,17 @@ def _frame(frame: Any, who: str) -> dict[str, Any]:
         try:
             columns[name] = pa.chunked_array([pa.Array.from_pandas(series)])
         except pa.ArrowException as error:
-            row, first, other = _other_type(list(series))
+            row, first, other = _other_type(list(series), series.isna())
             raise ValueError(
                 f"{who}: column {name!r}: expected values of one type, got {first} and, in row {row}, {other}"
             ) from error
     return columns
 
 
-def _other_type(values: list[Any]) -> tuple[int, str, str]:
+def _other_type(values: list[Any], missing: Any) -> tuple[int, str, str]:
     """The first row, from 1, whose value has another type than the first value, and both types."""
-    there = [(row, type(value).__name__) for row, value in enumerate(values, start=1) if value is not None]
+    both = enumerate(zip(values, missing, strict=True), start=1)
+    there = [(row, type(value).__name__) for row, (value, gone) in both if not gone]
     return next(((row, there[0][1], kind) for row, kind in there if kind != there[0][1]), (1, there[0][1], "another"))
 
 
@@ -97,7 +99,7 @@ def _csv(path: Path, as_they_are: Collection[str], missing: Sequence[str], who: 
     try:
         table = pyarrow.csv.read_csv(
             pa.BufferReader(data),
-            read_options=pyarrow.csv.ReadOptions(block_size=min(len(data) + 1, 2**30)),  # no row is longer
+            read_options=pyarrow.csv.ReadOptions(block_size=min(len(data) + 1, BLOCK)),
             parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter_of(path), newlines_in_values=True),
             convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), null_values=[]),
         )
