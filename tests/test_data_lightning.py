@@ -10,6 +10,7 @@ from typing import Any
 import lightning
 import pytest
 import torch
+from lightning.pytorch.trainer.connectors.data_connector import warning_cache
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, RandomSampler
 
@@ -206,6 +207,7 @@ def test_a_callback_transforms_what_is_trained_on_and_nothing_else(tmp_path: Pat
 
 @pytest.mark.filterwarnings("error:You have overridden")
 def test_a_callback_is_no_override(tmp_path: Path) -> None:
+    warning_cache.clear()  # else Lightning would have said it before
     trainer = make_trainer(max_epochs=1, callbacks=[BatchTransform(Keyed())])
     trainer.fit(Unhooked(tmp_path), datamodule=Module())
 
