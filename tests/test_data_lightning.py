@@ -1,4 +1,5 @@
-"""The exact mixture inside Lightning: nothing is re-sampled, lost on resume, or drawn by two ranks."""
+"""The data path inside Lightning: nothing is re-sampled, lost on resume, or drawn by two ranks, and nothing is
+transformed that is not trained on."""
 
 from __future__ import annotations
 
@@ -9,14 +10,19 @@ from typing import Any
 import lightning
 import pytest
 import torch
+from lightning.pytorch.trainer.connectors.data_connector import warning_cache
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, RandomSampler
 
-from torchaug.data import DeviceLoader, MixedDataset, MixedSampler, Source, TensorImages
+from torchaug.data import DeviceLoader, MixedDataset, MixedSampler, Source, TensorImages, fingerprint
+from torchaug.keys import fold_in, sample_keys
+from torchaug.training.callbacks import BatchTransform
+from torchaug.training.mixed import MixedDataModule
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated"),  # in Lightning itself
     pytest.mark.filterwarnings("ignore:.*does not have many workers"),
+    pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`"),
     pytest.mark.filterwarnings("ignore:.*resuming from a checkpoint that ended before the epoch"),
 ]
 BATCH, STEPS = 8, 6
@@ -125,3 +131,244 @@ def test_two_ranks_share_the_stream_of_one(tmp_path: Path) -> None:
         together = [pair for rank in ranks for pair in zip(rank[2], rank[3], strict=True)]
         assert sorted(together) == sorted(zip(one[2], one[3], strict=True))
         assert [sum(i >= 150 for i in rank[2]) for rank in ranks] == [1, 1]
+
+
+# --- a transform as a callback ---
+
+
+class Watcher(Recorder):
+    """Notes training and validation batches, and has a hook of its own."""
+
+    hooked = 0
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        self.hooked += 1
+        return batch | {"hook": torch.tensor(1)}
+
+    def training_step(self, batch: Any, number: int) -> Tensor:
+        assert int(batch["hook"]) == 1, "the model's own hook runs first"
+        return super().training_step(batch | {"id": batch["index"]}, number)
+
+    def validation_step(self, batch: Any, number: int) -> None:
+        assert "key" not in batch
+        assert int(batch["hook"]) == 1
+
+
+class Unhooked(Watcher):
+    """As its parent, with Lightning's own hook."""
+
+    on_after_batch_transfer = lightning.LightningModule.on_after_batch_transfer
+
+    def training_step(self, batch: Any, number: int) -> Tensor:
+        return super().training_step(batch | {"hook": 1}, number)
+
+    def validation_step(self, batch: Any, number: int) -> None:
+        super().validation_step(batch | {"hook": 1}, number)
+
+
+class Module(lightning.LightningDataModule):
+    """Plain loaders."""
+
+    def train_dataloader(self) -> Any:
+        return plain()
+
+    def val_dataloader(self) -> Any:
+        return plain()
+
+
+class Hooked(Module):
+    """With a hook of its own, which Lightning prefers to the model's."""
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        assert "key" not in batch
+        return batch | {"hook": torch.tensor(1)}
+
+
+def plain(count: int = 20, batch: int = 8, **options: Any) -> DataLoader[Any]:
+    return DataLoader(images(count, 3), batch_size=batch, **options)
+
+
+@pytest.mark.parametrize("kind", [Watcher, Unhooked])
+@pytest.mark.parametrize("data", [None, Module, Hooked])
+@pytest.mark.filterwarnings("ignore:You have overridden `on_after_batch_transfer` in (both )?`LightningModule`")
+def test_a_callback_transforms_what_is_trained_on_and_nothing_else(tmp_path: Path, kind: Any, data: Any) -> None:
+    module, callback = kind(tmp_path), BatchTransform(Keyed(), seed=5)
+    trainer = make_trainer(max_epochs=2, callbacks=[callback], num_sanity_val_steps=1)
+    source = data() if data else None
+    loaders: Any = {"datamodule": source} if data else {"train_dataloaders": plain(), "val_dataloaders": plain()}
+    trainer.fit(module, **loaders)
+    keys = {(epoch, id_): key for epoch, _, ids, keys in module.seen() for id_, key in zip(ids, keys, strict=True)}
+    due = [sample_keys(torch.arange(20), seed=5, epoch=epoch).tolist() for epoch in range(2)]
+    assert keys == {(epoch, id_): due[epoch][id_] for epoch in range(2) for id_ in range(20)}
+    for owner in (module, source):
+        assert owner is None or "on_after_batch_transfer" not in vars(owner), "taken out at the end"
+    assert (module.hooked > 0) == (kind is Watcher and data is not Hooked)
+
+
+@pytest.mark.filterwarnings("error:You have overridden")
+def test_a_callback_is_no_override(tmp_path: Path) -> None:
+    warning_cache.clear()  # else Lightning would have said it before
+    trainer = make_trainer(max_epochs=1, callbacks=[BatchTransform(Keyed())])
+    trainer.fit(Unhooked(tmp_path), datamodule=Module())
+
+
+def test_a_callback_leaves_after_an_error_too(tmp_path: Path) -> None:
+    class Failing(Watcher):
+        def training_step(self, batch: Any, number: int) -> Tensor:
+            raise ZeroDivisionError("the step")
+
+    module = Failing(tmp_path)
+    own = module.on_after_batch_transfer
+    module.on_after_batch_transfer = own  # type: ignore[method-assign]
+    with pytest.raises(ZeroDivisionError):
+        make_trainer(max_epochs=1, callbacks=[BatchTransform(Keyed())]).fit(module, plain())
+    assert module.on_after_batch_transfer is own
+
+
+class Nameless(Watcher):
+    """Is given batches without ids."""
+
+    def training_step(self, batch: Any, number: int) -> Tensor:
+        return super().training_step(batch | {"index": torch.arange(len(batch["key"]))}, number)
+
+
+def without_index(items: Any) -> Any:
+    return {"image": torch.stack([item["image"] for item in items])}
+
+
+def test_keys_of_a_callback_without_ids_are_of_places_and_resume(tmp_path: Path) -> None:
+    save = SaveAt(tmp_path, [2, 3, 4])
+    loader = plain(collate_fn=without_index)
+
+    def train(folder: Path, resume: Path | None = None) -> list[Any]:
+        folder.mkdir()
+        module = Nameless(folder)
+        callbacks = [BatchTransform(Keyed(), 1), *([] if resume else [save])]
+        make_trainer(max_epochs=2, callbacks=callbacks).fit(module, loader, ckpt_path=resume)
+        return module.seen()
+
+    whole = train(tmp_path / "whole")
+    assert [row[3] for row in whole] == [
+        sample_keys(torch.arange(start, min(start + 8, 20)), seed=1, epoch=epoch).tolist()
+        for epoch in range(2)
+        for start in (0, 8, 16)
+    ]
+    for stop in (2, 3, 4):
+        rest = train(tmp_path / f"{stop}", tmp_path / f"{stop}.ckpt")
+        # a plain loader starts its epoch anew, and Lightning goes on counting: keys are those of the steps left
+        assert [row[:2] for row in rest] == [row[:2] for row in whole[stop:]]
+        for row, due in zip(rest, whole[stop:], strict=True):
+            size = min(len(row[3]), len(due[3]))
+            assert row[3][:size] == due[3][:size]
+
+
+@pytest.mark.parametrize("replacement", [False, True])
+def test_a_sample_drawn_again_is_augmented_anew(tmp_path: Path, replacement: bool) -> None:
+    data = images(4, 1)
+    sampler: Any = RandomSampler(data, replacement=True, num_samples=40, generator=torch.Generator().manual_seed(0))
+    if not replacement:
+        sampler = MixedSampler(MixedDataset([Source.real(data)]), 0.0, batch_size=4, steps_per_epoch=10)
+    module = Unhooked(tmp_path)
+    loader = DataLoader(data, batch_size=4, sampler=sampler)
+    make_trainer(max_epochs=1, callbacks=[BatchTransform(Keyed())]).fit(module, loader)
+    for _, step, ids, keys in module.seen():
+        assert keys == fold_in(sample_keys(torch.tensor(ids), epoch=0), step).tolist()
+
+
+def test_a_batch_is_not_transformed_twice(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="got a DeviceLoader with a transform"):
+        make_trainer(max_epochs=1, callbacks=[BatchTransform(Keyed())]).fit(Recorder(tmp_path), make_loader())
+
+
+@pytest.mark.slow
+def test_ranks_of_a_callback_have_keys_of_their_own(tmp_path: Path) -> None:
+    module = Nameless(tmp_path)
+    trainer = make_trainer(max_epochs=1, callbacks=[BatchTransform(Keyed(), 2)], devices=2, strategy="ddp_spawn")
+    trainer.fit(module, plain(32, 4, collate_fn=without_index))
+    for rank in range(2):
+        for _, step, _, keys in module.seen(rank):
+            place = (step * 2 + rank) * 4
+            assert keys == sample_keys(torch.arange(place, place + 4), seed=2).tolist()
+
+
+# --- the data module ---
+
+
+class OneCycle(Recorder):
+    """Asks how many steps there will be, before Lightning has loaded the state of the loader."""
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.1)
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def validation_step(self, batch: dict[str, Tensor], number: int) -> None:
+        with open(self.folder / f"val{self.global_rank}.jsonl", "a") as file:
+            file.write(json.dumps([batch["index"].tolist(), batch["is_synthetic"].any().item()]) + "\n")
+
+
+def make_module(batch: int = BATCH, **options: Any) -> MixedDataModule:
+    sources = [Source.real(images(150, 1)), Source("bank", images(50, 2), kind="bank")]
+    steps = {"steps_per_epoch": STEPS}
+    return MixedDataModule(sources, batch_size=batch, transform=Keyed(), sampler=steps, val=images(13, 9), **options)
+
+
+def fit_module(folder: Path, data: MixedDataModule, resume: Path | None = None, **options: Any) -> OneCycle:
+    folder.mkdir(exist_ok=True)
+    module = OneCycle(folder)
+    make_trainer(max_epochs=2, **options).fit(module, datamodule=data, ckpt_path=resume)
+    return module
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_module_resumes_though_the_steps_were_asked_for(tmp_path: Path, workers: int) -> None:
+    stops = [2, 6, 9] if not workers else [2]
+    whole = fit_module(tmp_path / "whole", make_module(num_workers=workers), callbacks=[SaveAt(tmp_path, stops)])
+    sampler = MixedSampler(make_module().train, 0.25, batch_size=BATCH, steps_per_epoch=STEPS)
+    assert [row[2] for row in whole.seen()] == [sampler.plan(step).index.tolist() for step in range(2 * STEPS)]
+    for stop in stops:
+        rest = fit_module(tmp_path / f"{stop}", make_module(), tmp_path / f"{stop}.ckpt")
+        assert rest.seen() == whole.seen()[stop:], f"resumed after {stop} steps"
+
+
+def test_a_checkpoint_that_is_only_evaluated_does_not_move_training(tmp_path: Path) -> None:
+    whole = fit_module(tmp_path / "whole", make_module(), callbacks=[SaveAt(tmp_path, [4])])
+    data, module = make_module(), OneCycle(tmp_path)
+    make_trainer().validate(module, datamodule=data, ckpt_path=tmp_path / "4.ckpt", verbose=False)
+    again = fit_module(tmp_path / "again", data)
+    assert again.seen() == whole.seen()
+
+
+def test_evaluation_is_in_order_and_real(tmp_path: Path) -> None:
+    fit_module(tmp_path, make_module(), num_sanity_val_steps=0)
+    rows = [json.loads(line) for line in (tmp_path / "val0.jsonl").read_text().splitlines()]
+    assert rows == [[list(range(8)), False], [list(range(8, 13)), False]] * 2
+    assert make_module().test_dataloader() == []
+    bank = MixedDataset([Source("fakes", images(4, 2), kind="bank")])
+    sources = [Source.real(images(150, 1))]
+    with pytest.raises(ValueError, match="data to evaluate on must be real, got bank source 'fakes'"):
+        MixedDataModule(sources, batch_size=4, test=bank)
+    module = MixedDataModule(sources, batch_size=4, test=bank, allow_synthetic_eval=True)
+    assert next(iter(module.test_dataloader()))["is_synthetic"].all()
+
+
+def test_a_generator_that_saw_the_test_data_is_refused() -> None:
+    seen = images(6, 1)
+    sources = [Source.real(images(9, 5)), Source("bank", images(5, 2), kind="bank", trained_on=fingerprint(seen))]
+    with pytest.raises(ValueError, match="trained on the 6 held-out items"):
+        MixedDataModule(sources, batch_size=4, test=seen)
+
+
+@pytest.mark.slow
+def test_ranks_of_a_module_share_all_of_its_data(tmp_path: Path) -> None:
+    alone = fit_module(tmp_path / "alone", make_module())
+    both = fit_module(
+        tmp_path / "both", make_module(BATCH // 2), devices=2, strategy="ddp_spawn", num_sanity_val_steps=0
+    )
+    for one, *ranks in zip(alone.seen(), both.seen(0), both.seen(1), strict=True):
+        together = [pair for rank in ranks for pair in zip(rank[2], rank[3], strict=True)]
+        assert sorted(together) == sorted(zip(one[2], one[3], strict=True))
+    files = [(tmp_path / "both" / f"val{rank}.jsonl").read_text().splitlines() for rank in range(2)]
+    read = {index for lines in files for line in lines for index in json.loads(line)[0]}
+    assert read == set(range(13))

@@ -225,10 +225,13 @@ def test_workers_that_stay_serve_epoch_after_epoch(where: str) -> None:
     loader = DataLoader(images(12), batch_size=4, num_workers=1, persistent_workers=True)
     own = DeviceLoader(loader, Keyed(), device="cpu", where=where)
     whole = plain(images(12))
+    workers = set()
     for epoch in range(3):
         batches = list(islice(own, 1 if epoch == 1 else 3))  # the second epoch is left early
         for batch, due in zip(batches, list(whole), strict=epoch != 1):
             assert torch.equal(batch["key"], due["key"])
+        workers.add(own._feed._inner._iterator._workers[0].pid)  # type: ignore[union-attr]
+    assert len(workers) == 1
     worker = own._feed._inner._iterator._workers[0]  # type: ignore[union-attr]
     assert worker.is_alive()
     own.close()
@@ -236,6 +239,21 @@ def test_workers_that_stay_serve_epoch_after_epoch(where: str) -> None:
     assert not worker.is_alive()
     assert len(list(own)) == 3
     own.close()
+
+
+def test_gradients_are_not_recorded_in_workers() -> None:
+    scale = nn.Parameter(torch.ones(()))
+    loader = DataLoader(images(4), batch_size=2)
+    own = DeviceLoader(loader, lambda batch: batch["image"] * scale, device="cpu", where="worker")
+    assert not any(batch.requires_grad for batch in own)
+
+
+def test_the_sampler_counts_what_is_drawn() -> None:
+    loader = mixed_loader()
+    list(islice(loader, 3))
+    assert loader.sampler.state_dict()["step"] == 3
+    assert len(list(loader)) == 5
+    assert (loader.sampler.epoch, loader.sampler.state_dict()["step"]) == (1, 5)
 
 
 @pytest.mark.parametrize("where", ["device", "worker"])

@@ -1,20 +1,26 @@
-"""What to watch while a generator trains."""
+"""What to watch while a generator trains, and a transform for the batches of any training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
 import torch
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 from torchvision.utils import make_grid, save_image
 
+from torchaug.data.loader import DeviceLoader
+from torchaug.data.sampler import MixedSampler
+from torchaug.data.stage import Stage, Visit, ids_of
 from torchaug.keys import sample_keys
 from torchaug.training.generator import LitGenerator
 
+_HOOK = "on_after_batch_transfer"
 Progress = Callable[[int, int, dict[str, float]], None]
 
 
@@ -94,3 +100,74 @@ class SaveCheckpoint(L.Callback):
         """Saves when it is time."""
         if trainer.global_step % self.every_n_steps == 0:
             trainer.save_checkpoint(self.path)
+
+
+class BatchTransform(L.Callback):
+    """Transforms the batches that a model is trained on, after they came to its device, and no others.
+
+    For the simple case, with any loader; a `DeviceLoader` does the same ahead of the step. It runs after the model's, or
+    the data module's, own `on_after_batch_transfer`. A sample's key is a hash of (seed, epoch, id), the id being "id" or
+    "index" of the batch, or of the place in the epoch, counting the batches of all ranks: the same after a resume. Where
+    the loader's sampler may draw a sample twice in an epoch, the step counts too.
+
+    Args:
+        transform: one of torchaug's (called with `keys=`), or any callable of a batch.
+        seed: of the augmentation.
+
+    Raises:
+        ValueError: when training starts, beside a `DeviceLoader` that transforms the batches already.
+
+    >>> from torchaug.image import RandomHorizontalFlip
+    >>> trainer = L.Trainer(callbacks=[BatchTransform(RandomHorizontalFlip())], logger=False, accelerator="cpu")
+    """
+
+    def __init__(self, transform: Callable[..., Any], seed: int = 0) -> None:
+        self.transform, self.seed = transform, seed
+        self._restore: Callable[[], None] | None = None
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Puts itself behind the hook that Lightning will call: the data module's where it has one, else the model's."""
+        data: Any = getattr(trainer, "datamodule", None)
+        owner: Any = data if is_overridden(_HOOK, data) else pl_module
+        own, is_its_own = getattr(owner, _HOOK), _HOOK in vars(owner)
+
+        @wraps(own)  # so that Lightning does not take it for an override of the model beside a data module
+        def both(batch: Any, dataloader_idx: int) -> Any:
+            batch = own(batch, dataloader_idx)
+            return self.apply(batch, trainer) if trainer.training else batch
+
+        setattr(owner, _HOOK, both)
+        self._restore = (lambda: setattr(owner, _HOOK, own)) if is_its_own else (lambda: delattr(owner, _HOOK))
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Refuses to transform twice."""
+        loader = trainer.train_dataloader
+        if isinstance(loader, DeviceLoader) and loader.transform is not None:
+            raise ValueError(
+                "BatchTransform: expected a loader whose batches are not transformed yet, got a DeviceLoader with a "
+                "transform; leave one of them out"
+            )
+
+    def apply(self, batch: Any, trainer: L.Trainer) -> Any:
+        """The batch that the trainer is about to train on, transformed."""
+        step = trainer.fit_loop.epoch_loop.batch_progress.current.ready  # as saved: also right after a resume
+        visit = Visit(trainer.current_epoch, step, step * trainer.world_size + trainer.global_rank)
+        loader = trainer.train_dataloader
+        sampler, size = getattr(loader, "sampler", None), getattr(loader, "batch_size", None)
+        repeats = isinstance(sampler, MixedSampler) or getattr(sampler, "replacement", False)
+        stage = Stage(self.transform, self.seed, size, repeats, getattr(loader, "dataset", None))
+        with torch.no_grad():
+            return stage.run(batch, stage.keys(batch, (), visit), visit, names=ids_of(batch))
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Takes itself out again."""
+        self._leave()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Takes itself out again: Lightning calls no `teardown` then."""
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._restore is not None:
+            self._restore()
+        self._restore = None

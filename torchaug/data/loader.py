@@ -171,7 +171,12 @@ class DeviceLoader:
     @property
     def sampler(self) -> Any:
         """The sampler of single items, also where a batch sampler wraps it."""
-        return getattr(self.loader.batch_sampler, "sampler", self.loader.sampler)
+        return getattr(self.batch_sampler, "sampler", self.loader.sampler)
+
+    @property
+    def batch_sampler(self) -> Any:
+        """The DataLoader's sampler of batches, or None."""
+        return self.loader.batch_sampler
 
     @property
     def dataset(self) -> Any:
