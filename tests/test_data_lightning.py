@@ -4,6 +4,10 @@ transformed that is not trained on."""
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, RandomSampler
 
 from torchaug.data import DeviceLoader, MixedDataset, MixedSampler, Source, TensorImages, fingerprint
-from torchaug.keys import fold_in, sample_keys
+from torchaug.keys import fold_in, sample_keys, uniforms
 from torchaug.training.callbacks import BatchTransform
 from torchaug.training.mixed import MixedDataModule
 
@@ -80,6 +84,29 @@ def run(folder: Path, loader: Any = None, resume: Path | None = None, **options:
     module, trainer = Recorder(folder), make_trainer(**options)
     trainer.fit(module, make_loader() if loader is None else loader, ckpt_path=resume)
     return module, trainer
+
+
+class Learner(Recorder):
+    """Learns by SGD, and notes its losses too."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.weight = nn.Parameter(torch.tensor([0.3, -0.2]))
+
+    def training_step(self, batch: dict[str, Tensor], number: int) -> Tensor:
+        super().training_step({**batch, "image": torch.zeros(1)}, number)
+        u = uniforms(batch["key"], 3)
+        loss = (u[:, :2] @ self.weight - u[:, 2]).square().mean()
+        with open(self.folder / f"loss{self.global_rank}.jsonl", "a") as file:
+            file.write(f"{loss.item()!r}\n")
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.5)
+
+    def losses(self, rank: int = 0) -> Tensor:
+        lines = (self.folder / f"loss{rank}.jsonl").read_text().splitlines()
+        return torch.tensor([float(line) for line in lines], dtype=torch.float64)
 
 
 class SaveAt(lightning.Callback):
@@ -372,3 +399,55 @@ def test_ranks_of_a_module_share_all_of_its_data(tmp_path: Path) -> None:
     files = [(tmp_path / "both" / f"val{rank}.jsonl").read_text().splitlines() for rank in range(2)]
     read = {index for lines in files for line in lines for index in json.loads(line)[0]}
     assert read == set(range(13))
+
+
+DIES = """
+import os, signal, sys
+from datetime import timedelta
+from pathlib import Path
+from lightning.pytorch.strategies import DDPStrategy
+from test_data_lightning import BATCH, Learner, SaveAt, make_loader, make_trainer
+
+class Dies(Learner):
+    def training_step(self, batch, number):
+        if self.global_rank == 1 and self.trainer.global_step == 9:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().training_step(batch, number)
+
+folder = Path(sys.argv[1])
+trainer = make_trainer(
+    max_epochs=3, devices=2, strategy=DDPStrategy(timeout=timedelta(seconds=60)), callbacks=[SaveAt(folder, [4, 8])]
+)
+trainer.fit(Dies(folder), make_loader(BATCH // 2))
+"""
+
+
+@pytest.mark.slow
+def test_a_rank_that_dies_ends_the_run_and_one_rank_goes_on_with_exactly_the_rest(tmp_path: Path) -> None:
+    script, folder = tmp_path / "dies.py", tmp_path / "both"
+    script.write_text(DIES)
+    folder.mkdir()
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", script, folder]
+    path = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=200)
+    ended = time.time()
+    assert answer.returncode != 0
+    assert "SIGKILL" in answer.stderr, answer.stderr
+    both, alone = Learner(folder), Learner(tmp_path / "alone")
+    died = (folder / "rank0.jsonl").stat().st_mtime
+    assert ended - died < 60, "seconds from the last step to the end of all processes"
+    assert len(both.seen(1)) == 9
+
+    (tmp_path / "alone").mkdir()
+    make_trainer(max_epochs=3).fit(alone, make_loader())
+    for one, *ranks in zip(alone.seen(), both.seen(0), both.seen(1), strict=False):
+        assert sorted(ranks[0][2] + ranks[1][2]) == sorted(one[2])
+    torch.testing.assert_close((both.losses(0)[:9] + both.losses(1)) / 2, alone.losses()[:9], rtol=0, atol=1e-5)
+    assert alone.losses()[:9].diff().abs().min() > 1e-4, "losses differ from step to step"
+
+    rest = Learner(tmp_path / "rest")
+    rest.folder.mkdir()
+    make_trainer(max_epochs=3).fit(rest, make_loader(), ckpt_path=folder / "8.ckpt", weights_only=True)
+    assert rest.seen() == alone.seen()[8:]
+    torch.testing.assert_close(rest.losses(), alone.losses()[8:], rtol=0, atol=1e-5)

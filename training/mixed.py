@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from torchaug.data.bank import Bank
-from torchaug.data.images import Item
+from torchaug.data.items import Item
 from torchaug.data.live import Fill
 from torchaug.data.loader import DeviceLoader
 from torchaug.data.mixed import MixedDataset
