@@ -118,6 +118,17 @@ def test_the_first_help_names_every_command(capsys: Capture) -> None:
         ("synthesize --checkpoint c --per-class 3 --counts a=1", "either --counts or --per-class"),
         ("synthesize --checkpoint c --counts a=x", "--counts: expected CLASS=N"),
         ("synthesize --checkpoint c --counts a=-1", "--counts: expected CLASS=N"),
+        (
+            "synthesize --checkpoint c --per-class 3 --shard-size 0",
+            "--shard-size: expected a whole number of at least 1",
+        ),
+        (
+            "synthesize --checkpoint c --per-class 3 --batch-size 0",
+            "--batch-size: expected a whole number of at least 1",
+        ),
+        ("synthesize --checkpoint c --per-class 3 --part 4/4", "--part: expected R/W, part R from 0 to W - 1"),
+        ("synthesize --checkpoint c --per-class 3 --part 1", "--part: expected R/W, part R from 0 to W - 1"),
+        ("synthesize --checkpoint c --per-class 3 --part -1/2", "--part"),
         ("synthesize --checkpoint nowhere.ckpt --per-class 3", "expected a checkpoint at nowhere.ckpt"),
         ("synthesize --checkpoint words.txt --per-class 3", "words.txt"),
         ("synthesize --checkpoint other.ckpt --per-class 3", "other.ckpt"),
@@ -190,6 +201,26 @@ def test_an_unknown_class_is_refused_with_the_known_ones(generator: Path, capsys
     assert main(["synthesize", "--checkpoint", str(generator), "--counts", "owl=5"]) == 2
     assert "(cat, dog), got 'owl'" in error_of(capsys)
     assert not Path("bank").exists()
+
+
+def test_a_device_that_is_not_there_is_refused(generator: Path, capsys: Capture) -> None:
+    command = ["synthesize", "--checkpoint", str(generator), "--per-class", "3", "--device"]
+    for name, words in (("gpu", "device must be auto, cpu, cuda or cuda:N, got 'gpu'"), ("cuda:99", "got 'cuda:99'")):
+        assert main([*command, name]) == 2
+        assert words in error_of(capsys)
+    assert not Path("bank").exists()
+
+
+def test_ranks_that_make_no_sense_are_refused(
+    generator: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "2")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    command = ["synthesize", "--checkpoint", str(generator), "--per-class", "3"]
+    assert main(command) == 2
+    assert "expected RANK in [0, WORLD_SIZE)" in error_of(capsys)
+    assert main([*command, "--part", "0/1"]) == 0
+    assert len(Bank("bank")) == 6
 
 
 def test_a_rerun_keeps_the_bank_and_another_plan_leaves_it_alone(generator: Path, capsys: Capture) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -427,13 +428,15 @@ def test_a_rank_that_dies_ends_the_run_and_one_rank_goes_on_with_exactly_the_res
     script, folder = tmp_path / "dies.py", tmp_path / "both"
     script.write_text(DIES)
     folder.mkdir()
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", script, folder]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     path = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-    answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=200)
+    answer = subprocess.run(
+        [*command, script, folder], env=environment, capture_output=True, text=True, check=False, timeout=200
+    )
     ended = time.time()
     assert answer.returncode != 0
-    assert "SIGKILL" in answer.stderr, answer.stderr
+    assert re.search(r"Root Cause[^=]*rank +: 1[^=]*SIGKILL", answer.stderr), answer.stderr
     both, alone = Learner(folder), Learner(tmp_path / "alone")
     died = (folder / "rank0.jsonl").stat().st_mtime
     assert ended - died < 60, "seconds from the last step to the end of all processes"

@@ -35,11 +35,9 @@ ROOT = Path(__file__).parent.parent
 class Dots(nn.Module):
     """A generator that costs nothing."""
 
-    shape = (1, 2, 2)
-    classes = ("ant", "bee", "cow")
-
     def __init__(self) -> None:
         super().__init__()
+        self.shape, self.classes = (1, 2, 2), ["ant", "bee", "cow"]
         self.weight = nn.Parameter(torch.tensor(0.5))
 
     def sample(self, labels: Tensor, keys: Tensor) -> Tensor:
@@ -189,19 +187,8 @@ def test_the_bank_is_the_same_whoever_made_it_and_whatever_was_interrupted(
 def test_a_process_that_is_done_before_the_others_does_not_fail(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     assert run_part(tmp_path, 6, 7) is None, "no shard for it"
-    assert (
-        synthesize(
-            Dots(),
-            {0: 20},
-            tmp_path / "other",
-            rank=1,
-            world_size=2,
-            progress=lambda *done: seen.append(done),
-            batch_size=4,
-            shard_size=8,
-        )
-        is None
-    )
+    options: dict[str, Any] = {"rank": 1, "world_size": 2, "shard_size": 8, "batch_size": 4}
+    assert synthesize(Dots(), {0: 20}, tmp_path / "other", progress=lambda *done: seen.append(done), **options) is None
     assert seen == [(4, 8), (8, 8), (8, 8)]
     with pytest.raises(ValueError, match="got no shard 0"):
         Bank(tmp_path / "other")

@@ -610,6 +610,15 @@ def test_a_gpu_makes_the_images_of_a_cpu(kind: str, checkpoints: dict[str, Path]
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_gpu_makes_the_bank_of_a_cpu(kind: str, checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    for device in ("cpu", "auto"):
+        generator = load_generator(checkpoints[kind])
+        synthesize(generator, {0: 40, 1: 40}, tmp_path / device, shard_size=32, device=device)
+    assert bank_bytes(tmp_path / "auto") == bank_bytes(tmp_path / "cpu")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_generator_trains_on_a_gpu_through_an_augmentation(kind: str, tmp_path: Path) -> None:
     augment = Compose([RandomAffine(10, interpolation="bilinear")])
     path = fit(kind, shapes(), out=tmp_path, steps=5, batch_size=8, augment=augment, every=2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,21 +51,16 @@ def synthesize_with_ray(
         raise ImportError("synthesize_with_ray needs ray; pip install 'torchaug-synth[ray]'") from error
     if actors < 1:
         raise ValueError(f"synthesize_with_ray: actors must be at least 1, got {actors}")
-    order: dict[str, Any] = {
-        "checkpoint": Path(checkpoint).resolve(),
-        "counts": dict(counts),
-        "path": Path(path).resolve(),
-        "options": {"seed": seed, "shard_size": shard_size, "batch_size": batch_size},
-        "device": "cuda" if num_gpus else None,
-    }
-    work = ShardMaker(**(order | {"device": None})).work  # what is wrong with the order is said here, and not by actors
+    order: dict[str, Any] = {"checkpoint": Path(checkpoint).resolve(), "counts": counts, "path": Path(path).resolve()}
+    order |= {"seed": seed, "shard_size": shard_size, "batch_size": batch_size}
+    work = ShardMaker(**order).work  # what is wrong with the order is said here, and not by actors
     missing = [{"shard": number} for number in range(len(work.plan)) if not work.writer.has(number)]
     if missing:
         # from items: to read a range, Ray would need a CPU besides those of the actors, and wait for it for ever
         shards = ray.data.from_items(missing, override_num_blocks=min(len(missing), _BLOCKS * actors))
         shards.map_batches(
             ShardMaker,
-            fn_constructor_kwargs=order,
+            fn_constructor_kwargs=order | {"device": "cuda" if num_gpus else None},
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=min(actors, len(missing))),
             num_cpus=num_cpus,
@@ -78,10 +72,8 @@ def synthesize_with_ray(
 class ShardMaker:
     """An actor: one generator, loaded once, and a shard for each call."""
 
-    def __init__(
-        self, checkpoint: Path, counts: Counts, path: Path, options: Mapping[str, Any], device: str | None
-    ) -> None:
-        self.work = Synthesis(load_generator(checkpoint), counts, path, device=device, **options)
+    def __init__(self, checkpoint: Path, counts: Counts, path: Path, **options: Any) -> None:
+        self.work = Synthesis(load_generator(checkpoint), counts, path, **options)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Makes the shards of those numbers, and says which of them it had to make."""
