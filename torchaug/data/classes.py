@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from fractions import Fraction
+from typing import TypeVar
 
 import numpy as np
 
 from torchaug.data.permutation import Ints
 
+Name = TypeVar("Name", bound=Hashable)
 LONGEST = 1 << 16  # slots in a cycle; shares that need a longer one are rounded to this denominator
 
 
@@ -25,11 +27,16 @@ class ClassStream:
         shares: a share for each class, in proportion: they need not sum to 1. Above a common denominator of 65536 they
             are rounded to it, and a class that is wanted keeps at least one slot.
 
+    Raises:
+        ValueError: more than 65536 classes.
+
     >>> ClassStream({"a": 2, "b": 1}).at(np.arange(6))[0].tolist()
     [0, 0, 1, 0, 0, 1]
     """
 
-    def __init__(self, shares: Mapping[object, float | Fraction]) -> None:
+    def __init__(self, shares: Mapping[Name, float | Fraction]) -> None:
+        if len(shares) > LONGEST:
+            raise ValueError(f"ClassStream: expected at most {LONGEST} classes with a share, got {len(shares)}")
         self.counts = _whole_shares(list(shares.values()))
         self._cycle = _earliest_deadline_first(self.counts)
         per_class = np.array(self.counts)
@@ -46,7 +53,7 @@ class ClassStream:
         return chosen, turn * self._per_class[chosen] + self._rank[place]
 
 
-def water_level(counts: Mapping[int, int], amount: int) -> dict[int, Fraction]:
+def water_level(counts: Mapping[Name, int], amount: int) -> dict[Name, Fraction]:
     """How `amount` things fill up unequal `counts` from below: class c gets max(0, T - n_c), which sum to `amount`.
 
     >>> [int(extra) for extra in water_level({0: 5000, 1: 900, 2: 120, 3: 40}, 1000).values()]

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from torchaug.data.cells import ANY, Cell, Cells
 from torchaug.data.classes import ClassStream
 from torchaug.data.permutation import Ints, fold, mix, permute, unit
 from torchaug.data.source import Source
 from torchaug.keys import hash_int
 
-_NO_CLASS = np.zeros(1, dtype=np.int64)
+_NO_CELL = np.zeros(1, dtype=np.int64)
 
 
 class Pool:
@@ -23,35 +24,35 @@ class Pool:
 
     Args:
         sources: with the flat index of the first item of each.
-        classes: a cell for each of these class numbers, or None: one cell of everything.
+        cells: of these sources.
+        wanted: the cells to draw from, or None: one cell of everything.
         seed: of the shuffles.
         min_weight: items that weigh less are never drawn.
     """
 
     def __init__(
-        self, sources: Sequence[tuple[int, Source]], classes: Sequence[int] | None, seed: int, min_weight: float
+        self,
+        sources: Sequence[tuple[int, Source]],
+        cells: Cells,
+        wanted: Sequence[Cell] | None,
+        seed: int,
+        min_weight: float,
     ) -> None:
-        self._ids: Ints | None = None
-        self._first = sources[0][0] if sources else 0
-        total = sum(source.size for _, source in sources)
-        if any(start != self._first + sum(s.size for _, s in sources[:i]) for i, (start, _) in enumerate(sources)):
-            self._ids = np.concatenate([start + np.arange(source.size) for start, source in sources])
+        sizes = np.array([source.size for _, source in sources], dtype=np.int64)
+        self._ends: Ints = sizes.cumsum()  # of the sources, counted on this side alone
+        self._shifts: Ints = np.array([start for start, _ in sources], dtype=np.int64) - (self._ends - sizes)
         weights = _weights(sources, min_weight)
-        if classes is None:
-            self.sizes = np.array([total])
+        self._index: npt.NDArray[np.integer[npt.NBitBase]] | None = None
+        if wanted is None:
+            self.sizes = np.array([sizes.sum()])
         else:
-            labels = _labels(sources)
-            narrow = labels.astype(np.min_scalar_type(labels.max(initial=0)))  # up to 16 bits numpy sorts by radix
-            by_label = np.argsort(narrow, kind="stable")
-            edges = np.searchsorted(labels[by_label], [[number, number + 1] for number in classes])
-            self.sizes = edges[:, 1] - edges[:, 0]
-            order = np.concatenate([by_label[first:last] for first, last in edges])
-            self._ids = self._flat(order)
-            weights = None if weights is None else weights[order]
+            self.sizes = np.array([cells.counts.get(cell, 0) for cell in wanted])
+            self._index = cells.index(wanted)
+            weights = None if weights is None else weights[self._index]
         self._starts = np.concatenate([[0], self.sizes.cumsum()[:-1]])
-        names = [-1] if classes is None else classes
-        self._keys = np.array([hash_int(seed, number) for number in names]).view(np.uint64)
-        self._ends = None if weights is None else self._cumulate(weights)
+        names = [(ANY, ANY)] if wanted is None else wanted
+        self._keys = np.array([_key(seed, cell) for cell in names]).view(np.uint64)
+        self._stretches = None if weights is None else self._stretch(weights)
 
     def draw(self, cells: Ints, draws: Ints) -> tuple[Ints, Ints]:
         """The flat index of each draw, and a number that no other use of the same item has."""
@@ -59,41 +60,47 @@ class Pool:
         turn, offset = np.divmod(draws, size)
         key = fold(self._keys[cells], turn)
         slot = permute(offset, size, key)
-        if self._ends is None:
+        if self._stretches is None:
             return self._flat(start + slot), turn
         # slot j holds the item in whose stretch of [0, n) the point j + 1 - offset lies
-        place = np.searchsorted(self._ends, start + slot + 1 - unit(mix(key)))
+        place = np.searchsorted(self._stretches, start + slot + 1 - unit(mix(key)))
         return self._flat(place), turn * size + slot
 
     def _flat(self, places: Ints) -> Ints:
-        return places + self._first if self._ids is None else self._ids[places]
+        if self._index is not None:
+            places = self._index[places].astype(np.int64)
+        if len(self._shifts) == 1:
+            return places + self._shifts
+        source: Ints = self._ends.searchsorted(places, "right")
+        return places + self._shifts[source]
 
-    def _cumulate(self, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """The right end of each item's stretch; a cell's stretches fill its n places."""
-        ends = np.empty(len(weights))
+    def _stretch(self, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The right end of each item's stretch, in place of its weight; a cell's stretches fill its n places."""
         for cell, (start, size) in enumerate(zip(self._starts, self.sizes, strict=True)):
-            sums = weights[start : start + size].cumsum()
-            if size and sums[-1] > 0:
-                ends[start : start + size] = start + sums / sums[-1] * size
+            ends = weights[start : start + size]
+            ends.cumsum(out=ends)
+            if size and ends[-1] > 0:
+                ends /= ends[-1]
+                ends *= size  # in this order, so that the last one ends at the size exactly
             else:
                 self.sizes[cell] = 0  # nothing in it may be drawn
-                ends[start : start + size] = start
-        return ends
+            ends += start
+        return weights
 
 
 class Side:
-    """One side of a mixture as a stream of flat indices: which class by its `ClassStream`, which item by its `Pool`.
+    """One side of a mixture as a stream of flat indices: which cell by its `ClassStream`, which item by its `Pool`.
 
     Args:
-        pool: with a cell for each class, or one cell.
-        stream: of classes, or None.
-        classes: the number of each class of the stream.
+        pool: with a cell for each wanted one, or one cell.
+        stream: of cells, or None.
+        cells: the class and the group of each cell of the stream; `ANY` without one.
         live: whether what the pool lacks is made live: flat index -1 - place.
     """
 
-    def __init__(self, pool: Pool, stream: ClassStream | None, classes: Sequence[int], live: bool) -> None:
+    def __init__(self, pool: Pool, stream: ClassStream | None, cells: Sequence[Cell], live: bool) -> None:
         self._pool, self._stream, self._live = pool, stream, live
-        self._classes = np.array(classes, dtype=np.int64)
+        self.cells = [(ANY, ANY)] if stream is None else list(cells)
 
     @property
     def has_classes(self) -> bool:
@@ -101,14 +108,17 @@ class Side:
         return self._stream is not None
 
     def at(self, places: Ints) -> tuple[Ints, Ints, Ints]:
-        """Flat index, number of the use, and class number (-1: any) at each place of the stream."""
-        cells, draws = (_NO_CLASS, places) if self._stream is None else self._stream.at(places)
-        labels = np.full(len(places), -1) if self._stream is None else self._classes[cells]
+        """Flat index, number of the use, and place in `cells` at each place of the stream."""
+        cells, draws = (_NO_CELL, places) if self._stream is None else self._stream.at(places)
         stored = np.broadcast_to(self._pool.sizes[cells] > 0, places.shape) if self._live else slice(None)
         flat, uses = -1 - places, np.zeros_like(places)
         chosen = cells if cells.size == 1 else cells[stored]
         flat[stored], uses[stored] = self._pool.draw(chosen, draws[stored])
-        return flat, uses, labels
+        return flat, uses, cells
+
+
+def _key(seed: int, cell: Cell) -> int:
+    return hash_int(seed, cell[0]) if cell[1] == ANY else hash_int(seed, *cell)
 
 
 def _weights(sources: Sequence[tuple[int, Source]], min_weight: float) -> npt.NDArray[np.float64] | None:
@@ -119,14 +129,5 @@ def _weights(sources: Sequence[tuple[int, Source]], min_weight: float) -> npt.ND
         for _, source in sources
     ]
     weights = np.concatenate(parts)
-    return np.where(weights >= min_weight, weights, 0.0)
-
-
-def _labels(sources: Sequence[tuple[int, Source]]) -> Ints:
-    for _, source in sources:
-        if source.labels is None and source.size:
-            raise ValueError(
-                f"MixedSampler: source {source.name!r} must have labels to be drawn by class, got none; pass labels="
-            )
-    parts = [source.labels.cpu().numpy() for _, source in sources if source.labels is not None]
-    return np.concatenate(parts).astype(np.int64) if parts else np.empty(0, dtype=np.int64)
+    weights[weights < min_weight] = 0
+    return weights

@@ -9,22 +9,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor, distributed
 from torch.utils.data import Dataset, DistributedSampler
 
 from torchaug.data.cursor import Cursor
 from torchaug.data.mixed import MixedDataset
-from torchaug.data.permutation import fold, shuffles
-from torchaug.data.schedule import ONE, Mass, Schedule, mean_share
+from torchaug.data.mixture import Mixture
+from torchaug.data.schedule import Mass, Schedule, mean_share
 from torchaug.data.shares import ClassShares, Drawn, Wanted, make_sides
 from torchaug.data.source import Source, check_sources
-from torchaug.keys import hash_int
-
-_Array = np.ndarray[Any, Any]
-_PLANNED_SLOTS = 1 << 14  # batches are planned together: numpy's cost per call is shared
-_ORDER = 2  # what the seed's hashes are for: 0 real items, 1 synthetic items, 2 the order in a batch
+from torchaug.data.state import check_state
 
 
 @dataclass(frozen=True)
@@ -36,12 +31,14 @@ class Plan:
         is_synthetic: bool.
         label: int64, the class that the plan asks for; -1 where it asks for none.
         use: int64, a number that no other use of the same item has: a sample drawn twice is augmented in two ways.
+        group: int64, the group that the plan asks for; -1 where it asks for none.
     """
 
     index: Tensor
     is_synthetic: Tensor
     label: Tensor
     use: Tensor
+    group: Tensor
 
 
 class MixedSampler(DistributedSampler[int]):
@@ -52,8 +49,8 @@ class MixedSampler(DistributedSampler[int]):
     - Share: any stretch of L slots with share s holds floor(L s) or ceil(L s) synthetic ones, so that batches, global
       batches, epochs and the run all keep the share, also one that changes from step to step.
     - Class shares hold at every prefix of a side's stream to less than one sample.
-    - Items of a cell (side, class) are drawn without replacement: uses differ by at most one at every moment. Item
-      weights hold exactly in each pass.
+    - Items of a cell (a class of a side, or its class of a group) are drawn without replacement: uses differ by at most
+      one at every moment. Item weights hold exactly in each pass.
     - Ranks partition the stream, and step k is a function of (seed, k): resuming is O(1), and may change the world
       size when the global batch stays.
 
@@ -69,6 +66,8 @@ class MixedSampler(DistributedSampler[int]):
         classes: how synthetic samples are shared among classes. None: as they come; "proportional": as the real data;
             "fill": so that rare classes are filled up from below; or {class: share}, by number or by name.
         real_classes: the same for real samples. None: as they come; "balanced"; or {class: share}.
+        by: what these shares are about. "class"; or "class_group": each group of each class, of those that occur, so
+            that "fill" fills up the rare classes of each site, device or sex; shares are {(class, group): share}.
         interleave: order in a batch. "shuffle"; "even": synthetic ones evenly spread, so that equal parts of the batch
             keep the share; "block": real ones first.
         seed: of everything.
@@ -76,10 +75,11 @@ class MixedSampler(DistributedSampler[int]):
         min_weight: items of a lower weight are never drawn.
 
     Raises:
-        ValueError: a wanted class that no synthetic source has, a share without a synthetic source, and misuse.
+        ValueError: a wanted class, or class of a group, that no synthetic source has; a share without a synthetic source;
+            and misuse.
 
     >>> sampler = MixedSampler([Source("real", 60), Source("bank", 40, kind="bank")], 0.25, batch_size=8)
-    >>> (np.array(list(sampler)).reshape(-1, 8) >= 60).sum(1).tolist()
+    >>> (torch.tensor(list(sampler)).view(-1, 8) >= 60).sum(1).tolist()
     [2, 2, 2, 2, 2, 2, 2, 2, 2, 2]
     """
 
@@ -93,6 +93,7 @@ class MixedSampler(DistributedSampler[int]):
         epochs: int | None = None,
         classes: Wanted = None,
         real_classes: Wanted = None,
+        by: str = "class",
         interleave: str = "shuffle",
         seed: int = 0,
         rank: int | None = None,
@@ -113,7 +114,7 @@ class MixedSampler(DistributedSampler[int]):
         self._cursor = Cursor()
         self._bind()
         drawn = Drawn(self._mean, real=self._mass.lowest < 1, synthetic=self._mass.highest > 0)
-        self._sides = make_sides(self.sources, drawn, ClassShares(classes, real_classes, min_weight), seed)
+        self._sides = make_sides(self.sources, drawn, ClassShares(classes, real_classes, min_weight, by), seed)
         if self._mass.highest > 0.5:
             warnings.warn(
                 f"MixedSampler: {self._mass.highest:.0%} of a batch is synthetic; above half, synthetic data seldom "
@@ -154,7 +155,8 @@ class MixedSampler(DistributedSampler[int]):
         steps = self.steps_per_epoch
         self.epoch, step = self._cursor.begin(steps)
         first, last = self.epoch * steps + step, (self.epoch + 1) * steps
-        for drawn, batch in enumerate(self._batches(first, last), start=step + 1):
+        batches = (batch for rows in self._mixture().rows(first, last) for batch in rows[0].tolist())
+        for drawn, batch in enumerate(batches, start=step + 1):
             self._cursor.step = drawn
             yield from batch
 
@@ -165,9 +167,12 @@ class MixedSampler(DistributedSampler[int]):
     def plans(self, first: int, last: int) -> Iterator[Plan]:
         """The plans of steps [first, last) of the run: cheaper than one by one."""
         self._bind()
-        for rows in self._rows(first, last):
-            columns = [torch.from_numpy(column) for column in rows]
-            for batch in zip(*columns, strict=True):
+        mixture = self._mixture()
+        cells = torch.from_numpy(mixture.cells)
+        for rows in mixture.rows(first, last):
+            index, synthetic, use, cell = (torch.from_numpy(row) for row in rows)
+            label, group = cells[cell].unbind(-1)
+            for batch in zip(index, synthetic, label, use, group, strict=True):
                 yield Plan(*batch)
 
     def drawn(self) -> Iterator[Plan]:
@@ -223,18 +228,7 @@ class MixedSampler(DistributedSampler[int]):
         Raises:
             ValueError: another seed, global batch size, epoch length or source, unless `strict=False`.
         """
-        if state.get("v") != 1:
-            raise ValueError(f"MixedSampler: expected a state of version 1, got {state.get('v')!r}; update torchaug")
-        own = self.state_dict()
-        pairs = {name: (state[name], own[name]) for name in ("seed", "steps_per_epoch", "sources")}
-        pairs["global batch size"] = tuple(s["batch_size"] * s["world_size"] for s in (state, own))
-        changed = [
-            f"{name} {_brief(then)} then, {_brief(now)} now" for name, (then, now) in pairs.items() if then != now
-        ]
-        if changed and strict:
-            raise ValueError(
-                f"MixedSampler: the run to resume differs: {'; '.join(changed)}; make them equal, or pass strict=False"
-            )
+        check_state(state, self.state_dict(), strict)
         self._cursor.seek(int(state["epoch"]), int(state["step"]))
         self.epoch = int(state["epoch"])
 
@@ -264,46 +258,9 @@ class MixedSampler(DistributedSampler[int]):
             )
         return max(counts)
 
-    def _batches(self, first: int, last: int) -> Iterator[list[int]]:
-        for rows in self._rows(first, last):
-            yield from rows[0].tolist()
-
-    def _rows(self, first: int, last: int) -> Iterator[tuple[_Array, ...]]:
-        """Index, is_synthetic, label and use of the batches of steps [first, last), some at a time: (steps, B) each."""
-        together = max(1, _PLANNED_SLOTS // self.batch_size)
-        for start in range(first, last, together):
-            yield self._plan_rows(start, min(together, last - start))
-
-    def _plan_rows(self, first: int, count: int) -> tuple[_Array, ...]:
-        size = self.batch_size
-        steps = np.arange(first, first + count)
-        slots = self.rank * size + np.arange(size + 1)
-        synthetic, number = self._synthetic(first, steps, slots)
-        real = (steps * size * self.num_replicas)[:, None] + slots[:-1] - number
-        rows = [np.empty((count, size), dtype=np.int64) for _ in range(3)]
-        for side, mine, places in zip(self._sides, (~synthetic, synthetic), (real, number), strict=True):
-            if mine.any():
-                for row, values in zip(rows, side.at(places[mine]), strict=True):
-                    row[mine] = values
-        order = self._order(steps, synthetic)
-        index, use, label = (np.take_along_axis(row, order, axis=1) for row in rows)
-        return index, np.take_along_axis(synthetic, order, axis=1), label, use
-
-    def _synthetic(self, first: int, steps: _Array, slots: _Array) -> tuple[_Array, _Array]:
-        """Whether each slot is synthetic, and how many synthetic slots the stream has before it."""
-        all_ranks = self.batch_size * self.num_replicas
-        before, rest = divmod(self._mass.before(first) * all_ranks + ONE // 2, ONE)  # in Python: never overflows
-        share = self._mass.share(steps)
-        mass = rest + (share.cumsum() - share) * all_ranks
-        number = (mass[:, None] + share[:, None] * slots) >> 32
-        return np.diff(number, axis=1).astype(bool), before + number[:, :-1]
-
-    def _order(self, steps: _Array, synthetic: _Array) -> _Array:
-        if self.interleave == "shuffle":
-            return shuffles(fold(fold(hash_int(self.seed, _ORDER), steps), self.rank), self.batch_size)
-        if self.interleave == "block":
-            return np.argsort(synthetic, axis=1, kind="stable")
-        return np.broadcast_to(np.arange(self.batch_size), synthetic.shape)
+    def _mixture(self) -> Mixture:
+        ranks = (self.batch_size, self.rank, self.num_replicas)
+        return Mixture(self._mass, self._sides, *ranks, self.interleave, self.seed)
 
 
 def process() -> tuple[int, int]:
@@ -330,8 +287,3 @@ def _check(batch_size: int, steps: int | str, epochs: int | None, interleave: st
         raise ValueError(
             f"MixedSampler: a share that changes needs epochs=, the length of the run, above 0, got {epochs!r}"
         )
-
-
-def _brief(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 120 else text[:117] + "..."

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -14,6 +15,7 @@ from torchaug.data.bank import Bank
 from torchaug.data.items import Item
 
 KINDS = ("real", "bank", "live")
+WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,10 +25,12 @@ class Source:
     Args:
         name: for messages and reports.
         data: the data set, or only its length; 0 for a live source.
-        labels: (n,) class numbers; `data.labels` where that is there.
+        labels: (n,) class numbers, whole numbers of any type; `data.labels` where that is there.
+        groups: (n,) group numbers (site, device, sex, ...), the same way; `data.groups` where that is there.
         weights: (n,) how often to draw each item relative to the others; 0 is never. Equal when None.
         kind: "real"; "bank", stored synthetic samples; or "live", made on the device when a batch needs them.
-        fingerprint: what tells this source from another when a run is resumed; of its name, length and labels when "".
+        fingerprint: what tells this source from another when a run is resumed; of its name, length, labels and groups
+            when "".
         trained_on: for synthetic ones, `fingerprint` of the data set, or data sets, that the generator was trained on.
         trained_items: (N,) int64 `item_hashes` of it, which find an overlap and not only equality.
         generation: 0 for real data, and for a generator trained on real data alone.
@@ -39,6 +43,7 @@ class Source:
     name: str
     data: Dataset[Item] | int
     labels: Tensor | None = None
+    groups: Tensor | None = None
     weights: Tensor | None = None
     kind: str = "real"
     fingerprint: str = ""
@@ -50,16 +55,17 @@ class Source:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"Source: kind must be one of {', '.join(KINDS)}, got {self.kind!r}")
-        if self.labels is None and isinstance(found := getattr(self.data, "labels", None), Tensor):
-            object.__setattr__(self, "labels", found)
-        self._check_labels()
+        for what in ("labels", "groups"):
+            if getattr(self, what) is None and isinstance(found := getattr(self.data, what, None), Tensor):
+                object.__setattr__(self, what, found)
+            self._check_numbers(what)
         self._check_weights()
         if not self.fingerprint:
             object.__setattr__(self, "fingerprint", self._hash())
 
     @classmethod
     def real(cls, data: Dataset[Item], name: str = "real", *, weights: Tensor | None = None) -> Source:
-        """Real data: any map-style data set of items as dicts, with `.labels` where classes matter."""
+        """Real data: any map-style data set of items as dicts, with `.labels` and `.groups` where those matter."""
         return cls(name, data, weights=weights)
 
     @classmethod
@@ -104,19 +110,29 @@ class Source:
         """Names of the classes, where the data set has them."""
         return getattr(self.data, "classes", None)
 
-    def _check_labels(self) -> None:
-        if self.labels is None:
+    @property
+    def group_names(self) -> list[str] | None:
+        """Names of the groups, where the data set has them."""
+        return getattr(self.data, "group_names", None)
+
+    def _check_numbers(self, what: str) -> None:
+        numbers = getattr(self, what)
+        if numbers is None:
             return
-        labels = self.labels
-        if labels.shape != (self.size,) or labels.is_floating_point() or labels.dtype == torch.bool:
-            raise ValueError(
-                f"Source: labels of {self.name!r} must be ({self.size},) whole numbers, got {labels.dtype} "
-                f"{tuple(labels.shape)}"
+        if not isinstance(numbers, Tensor):
+            kind = type(numbers).__name__
+            raise TypeError(
+                f"Source: {what} of {self.name!r} must be a tensor, got {kind}; pass torch.as_tensor({what})"
             )
-        if self.size and int(labels.min()) < 0:
+        if numbers.shape != (self.size,) or numbers.dtype not in WHOLE:
             raise ValueError(
-                f"Source: labels of {self.name!r} must be 0 or more, got {int(labels.min())} at index "
-                f"{int(labels.argmin())}"
+                f"Source: {what} of {self.name!r} must be ({self.size},) whole numbers, got {numbers.dtype} "
+                f"{tuple(numbers.shape)}"
+            )
+        if self.size and int(numbers.min()) < 0:
+            raise ValueError(
+                f"Source: {what} of {self.name!r} must be 0 or more, got {int(numbers.min())} at index "
+                f"{int(numbers.argmin())}"
             )
 
     def _check_weights(self) -> None:
@@ -137,13 +153,19 @@ class Source:
 
     def _hash(self) -> str:
         digest = hashlib.sha256(f"{self.name} {self.size}".encode())
-        if self.labels is not None:
-            digest.update(self.labels.to(torch.int64).contiguous().numpy().data)
+        for numbers in (self.labels, self.groups):
+            if numbers is not None and self.size:
+                narrow = np.min_scalar_type(int(numbers.max()))  # the same for equal numbers, whatever their type was
+                digest.update(narrow.str.encode())
+                for part in numbers.split(1 << 18):
+                    digest.update(part.cpu().numpy().astype(narrow).data)
         return digest.hexdigest()[:32]
 
 
 def check_sources(sources: Sequence[Source], max_generation: int = 0) -> None:
-    """Refuse an empty list, two sources of one name, two live ones, or a generation too far from real data."""
+    """Refuse an empty list, two sources of one name, two live ones, a generation too far from real data, and classes or
+    groups of which the sources do not mean the same.
+    """
     if not sources:
         raise ValueError("MixedDataset: expected at least one source, got none")
     names = [source.name for source in sources]
@@ -157,3 +179,37 @@ def check_sources(sources: Sequence[Source], max_generation: int = 0) -> None:
                 f"MixedDataset: source {source.name!r} is of generation {source.generation}: its generator was trained "
                 f"on generated data; make it from real data, or pass max_generation={source.generation}"
             )
+    _check_names(sources, "labels", "classes")
+    _check_names(sources, "groups", "group_names")
+
+
+def _check_names(sources: Sequence[Source], numbers: str, names: str) -> None:
+    """A number must mean the same in all sources: two banks may well have sorted their classes in different ways."""
+    first = next((source for source in sources if getattr(source, names)), None)
+    if first is None:
+        return
+    known = list(getattr(first, names))
+    for source in sources:
+        own = getattr(source, names)
+        if own and list(own) != known:
+            raise ValueError(_differ(first, known, source, list(own), names))
+        found = getattr(source, numbers)
+        if found is not None and source.size and int(found.max()) >= len(known):
+            raise ValueError(
+                f"MixedDataset: {numbers} of source {source.name!r} must be below {len(known)}, the number of {names} of "
+                f"source {first.name!r}, got {int(found.max())} at index {int(found.argmax())}; number them alike"
+            )
+
+
+def _differ(first: Source, known: list[str], source: Source, own: list[str], names: str) -> str:
+    place = next((i for i, (a, b) in enumerate(zip(known, own, strict=False)) if a != b), min(len(known), len(own)))
+    there, here = (f"{found[place]!r}" if place < len(found) else "missing" for found in (known, own))
+    advice = "give all sources the same, in the same order"
+    if names == "classes" and isinstance(source.data, Bank):
+        advice = (
+            f"open the bank as Bank(path, classes=...) with the classes of {first.name!r}, which numbers its labels so"
+        )
+    return (
+        f"MixedDataset: {names} of source {source.name!r} must be those of source {first.name!r}, got another at "
+        f"{place}: {here}, where {first.name!r} has {there}; {advice}"
+    )
