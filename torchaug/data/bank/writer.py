@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -148,6 +149,10 @@ class BankWriter:
 
         Arguments are those of `write`. What two writers append at the same time gets two numbers.
         """
+        if not os.access(self.path, os.W_OK):
+            raise PermissionError(
+                f"BankWriter: expected to write to {self.path}, which is read-only; copy the bank first"
+            )
         with locked(self.path / MANIFEST):
             self._store.read()
             number = max(self._store.notes, default=-1) + 1
