@@ -2,6 +2,8 @@
 
 from torchaug.data.bank.merge import merge
 from torchaug.data.bank.reader import Bank
+from torchaug.data.bank.review import Review, read_decisions
+from torchaug.data.bank.verify import damaged, is_bank
 from torchaug.data.bank.writer import BankWriter
 
-__all__ = ["Bank", "BankWriter", "merge"]
+__all__ = ["Bank", "BankWriter", "Review", "damaged", "is_bank", "merge", "read_decisions"]

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ from torch import Tensor
 from torchaug.data.files import create_file, read_lines, replace_file, sha256
 
 VERSION = 2
+HEADER = 100_000_000
+"""Bytes that a safetensors header has at most."""
 MANIFEST, DROPPED, TRAINED = "manifest.json", "dropped.jsonl", "trained_items.safetensors"
 Json = dict[str, Any]
 
@@ -160,7 +163,7 @@ def read_notes(path: Path, known: Container[int] = ()) -> dict[int, Json]:
     Raises:
         ValueError: a note that is no JSON, or was changed.
     """
-    notes = (read_note(file) for file in sorted(path.glob("shard-*.json")) if _number(file) not in known)
+    notes = (read_note(file) for file in sorted(path.glob("shard-*.json"), key=str) if _number(file) not in known)
     return {int(note["shard"]): note for note in notes}
 
 
@@ -178,13 +181,13 @@ def read_manifest(path: Path) -> Json:
     if manifest.get("format") != "torchaug-bank":
         raise ValueError(f"Bank: expected format 'torchaug-bank' in {file}, got another; this is not a bank")
     version = manifest.get("version")
-    if not isinstance(version, int) or version > VERSION:
+    if isinstance(version, int) and version > VERSION:
         raise ValueError(
-            f"Bank: {path} has version {version}, and this torchaug reads up to {VERSION}; update torchaug"
+            f"Bank: {file} has version {version}, and this torchaug reads up to {VERSION}; update torchaug"
         )
-    if version < VERSION:
+    if isinstance(version, int) and version < VERSION:
         raise ValueError(
-            f"Bank: {path} has version {version}, of a torchaug before its first release; make the bank again"
+            f"Bank: {file} has version {version}, of a torchaug before its first release; make the bank again"
         )
     return unsealed(manifest, file)
 
@@ -213,6 +216,42 @@ def read_tensors(path: Path, names: Sequence[str]) -> dict[str, Tensor]:
     except (SafetensorError, OSError) as error:
         raise ValueError(
             f"Bank: cannot read {', '.join(names)} of {path}: {error}; run the command that made the bank again"
+        ) from error
+
+
+def read_small(path: Path, names: Sequence[str], count: int) -> dict[str, Tensor]:
+    """Small tensors (count,) of a safetensors file, read past the large ones.
+
+    Mapped, they would come with megabytes that the system reads ahead, and take ten times as long: see
+    docs/decisions/0015-a-note-for-each-shard.md.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be read, or lacks one of them.
+    """
+    try:
+        with open(path, "rb", buffering=0) as file:
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)  # nothing ahead
+            start = 8 + int.from_bytes(file.read(8), "little")
+            if start > HEADER:
+                raise ValueError(f"expected a header of at most {HEADER} bytes, got {start}")
+            facts = json.loads(file.read(start - 8))
+            end = start + max(entry["data_offsets"][1] for entry in facts.values())
+            if (size := os.fstat(file.fileno()).st_size) != end:
+                raise ValueError(f"expected {end} bytes, got {size}")
+            found = {}
+            for name in names:
+                file.seek(start + facts[name]["data_offsets"][0])
+                dtype = {"I64": torch.int64, "F32": torch.float32}[facts[name]["dtype"]]
+                found[name] = torch.frombuffer(bytearray(file.read(count * dtype.itemsize)), dtype=dtype, count=count)
+            return found
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"Bank: {path} is missing; run the command that made the bank again") from error
+    except (ValueError, LookupError, TypeError, OSError) as error:
+        raise ValueError(
+            f"Bank: cannot read {', '.join(names)} of {path}: {type(error).__name__}: {error}; run the command that made "
+            "the bank again"
         ) from error
 
 

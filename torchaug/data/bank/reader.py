@@ -22,6 +22,7 @@ from torchaug.data.bank.format import (
     read_dropped,
     read_manifest,
     read_notes,
+    read_small,
     read_tensors,
     sealed,
 )
@@ -283,7 +284,7 @@ class Bank(Dataset[Item]):
 
     def _stored(self, names: Sequence[str]) -> dict[str, Tensor]:
         """What is stored of each sample besides its content."""
-        shards = [read_tensors(self._file(shard), names) for shard in range(len(self._shards))]
+        shards = [read_small(self.path / note["file"], names, note["count"]) for note in self._shards]
         return {name: torch.cat([shard[name] for shard in shards])[self.rows] for name in names}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -149,14 +148,13 @@ class BankWriter:
 
         Arguments are those of `write`. What two writers append at the same time gets two numbers.
         """
-        if not os.access(self.path, os.W_OK):
-            raise PermissionError(
-                f"BankWriter: expected to write to {self.path}, which is read-only; copy the bank first"
-            )
-        with locked(self.path / MANIFEST):
-            self._store.read()
-            number = max(self._store.notes, default=-1) + 1
-            self.write(number, content, labels, ids, quality)
+        try:
+            with locked(self.path / MANIFEST):
+                self._store.read()
+                number = max(self._store.notes, default=-1) + 1
+                self.write(number, content, labels, ids, quality)
+        except OSError as error:
+            raise OSError(error.errno, f"BankWriter: cannot add to {self.path}: {error.strerror}") from error
         return number
 
     def _check(self, labels: Tensor | None, ids: Tensor, quality: Tensor | None) -> dict[str, Tensor]:
