@@ -248,7 +248,7 @@ def read_small(path: Path, names: Sequence[str], count: int) -> dict[str, Tensor
             return found
     except FileNotFoundError as error:
         raise FileNotFoundError(f"Bank: {path} is missing; run the command that made the bank again") from error
-    except (ValueError, LookupError, TypeError, OSError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
         raise ValueError(
             f"Bank: cannot read {', '.join(names)} of {path}: {type(error).__name__}: {error}; run the command that made "
             "the bank again"
