@@ -12,12 +12,12 @@ from test_bank import fill, shard
 from torchaug.data import Bank, BankWriter, read_decisions
 
 
-def write(path: Path, bank: Bank, **changes: Any) -> Path:
+def write(path: Path, of: Bank, /, **changes: Any) -> Path:
     """A file of decisions on a bank."""
     review = {
         "format": "torchaug-review",
         "version": 1,
-        "bank": bank.identity,
+        "bank": of.identity,
         "reviewer": "Ada",
         "date": "2026-01-31",
         "decisions": {"39": "reject", "0": "keep", "7": "unsure", "12": "reject"},
