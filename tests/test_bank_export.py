@@ -198,6 +198,18 @@ def test_webdataset_tars_hold_each_sample_once_and_are_always_the_same(bank: Ban
     assert tree(export(bank, tmp_path / "again", "webdataset", per_file=10)) == tree(path)
 
 
+def test_groups_are_named_as_labels_are(tmp_path: Path) -> None:
+    content = {"text": ["a", "b"], "group": torch.tensor([1, 0])}
+    bank = of_texts(tmp_path / "bank", content, 2, groups=["north", "south"])
+    with open(export(bank, tmp_path / "out") / "samples.csv", newline="") as file:
+        assert [row["group"] for row in csv.DictReader(file)] == ["south", "north"]
+    assert pq.read_table(export(bank, tmp_path / "table", "parquet")).to_pydict()["group"] == ["south", "north"]
+    with tarfile.open(export(bank, tmp_path / "tars", "webdataset") / "bank-00000.tar") as tar:
+        assert tar.getnames() == [f"0000000{row}.{end}" for row in (0, 1) for end in ("txt", "json")]
+        facts: Any = tar.extractfile("00000000.json")
+        assert json.loads(facts.read())["group"] == "south"
+
+
 def test_other_columns_are_files_beside(tmp_path: Path) -> None:
     content: dict[str, Any] = {
         "image": torch.zeros(2, 1, 4, 4, dtype=torch.uint8),

@@ -30,13 +30,13 @@ def export(
 
     - "folder": a folder for each class, or none without classes, with files called by row: `00000012.png` of images,
       `.wav` (32-bit float) of waveforms, `.txt` of texts, `.NAME.npy` or `.NAME.txt` of other columns. Beside them
-      `samples.csv` (file, label, id, row, generator, quality) and `bank.json` (what made the bank).
+      `samples.csv` (file, label, id, row, generator, quality, perhaps group) and `bank.json` (what made the bank).
     - "parquet": `part-00000.parquet`, ... with a column for each column of the bank: images and sounds as Hugging Face's
       `{"bytes", "path"}` of PNG and WAV, texts as strings, a table as a column for each of its own, named by
-      `bank.attributes["columns"]`, others as bytes of a NumPy file. Then label (its name), id, row, generator, quality.
+      `bank.attributes["columns"]`, others as bytes of a NumPy file. Then label and group (their names), id, row, generator, quality.
       What made the bank is in the file's metadata, "torchaug".
     - "webdataset": `bank-00000.tar`, ... of files as in a folder, called by row, with a `.cls` (number of the class) and a
-      `.json` (label, id, row, generator, seed, quality) each. The same bank gives the same bytes. `bank.json` is
+      `.json` (label, group, id, row, generator, seed, quality) each. The same bank gives the same bytes. `bank.json` is
       beside them.
 
     What is written before a kill is in `path.partial`, and is begun anew when it is run again.
@@ -105,7 +105,9 @@ def _write_folder(bank: Bank, folder: Path, report: Callable[[int], None]) -> No
             )
         (folder / name).mkdir()
     with open(folder / SAMPLES, "w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, FIELDS, extrasaction="ignore", lineterminator="\n")
+        table = csv.DictWriter(
+            file, FIELDS if bank.groups is None else (*FIELDS, "group"), extrasaction="ignore", lineterminator="\n"
+        )
         table.writeheader()
         for _, indices in parts(bank, len(bank)):
             for about, files in samples(bank, indices):

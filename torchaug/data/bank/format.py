@@ -37,6 +37,8 @@ VERSION = 2
 HEADER = 100_000_000
 """Bytes that a safetensors header has at most."""
 MANIFEST, DROPPED, TRAINED = "manifest.json", "dropped.jsonl", "trained_items.safetensors"
+SMALL = {"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "U8": torch.uint8, "F32": torch.float32}
+"""Kinds of what is stored of each sample besides its content, as safetensors calls them."""
 Json = dict[str, Any]
 
 
@@ -243,7 +245,7 @@ def read_small(path: Path, names: Sequence[str], count: int) -> dict[str, Tensor
             found = {}
             for name in names:
                 file.seek(start + facts[name]["data_offsets"][0])
-                dtype = {"I64": torch.int64, "F32": torch.float32}[facts[name]["dtype"]]
+                dtype = SMALL[facts[name]["dtype"]]
                 found[name] = torch.frombuffer(bytearray(file.read(count * dtype.itemsize)), dtype=dtype, count=count)
             return found
     except FileNotFoundError as error:

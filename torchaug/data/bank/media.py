@@ -40,9 +40,14 @@ def samples(bank: Bank, indices: Tensor) -> Iterator[tuple[Json, dict[str, bytes
 
     A column "image" becomes `png`, "waveform" `wav`, "text" `txt`; any other `NAME.txt` or `NAME.npy`.
     """
-    columns = bank.take(indices)
+    columns = bank.take(indices, content_columns(bank))
     for place, index in enumerate(indices.tolist()):
         yield facts(bank, index), dict(as_file(bank, name, column[place]) for name, column in columns.items())
+
+
+def content_columns(bank: Bank) -> list[str]:
+    """The columns that are content: a group is known of a sample, as its label is."""
+    return [name for name in bank.columns if name != "group"]
 
 
 def facts(bank: Bank, index: int) -> Json:
@@ -50,12 +55,20 @@ def facts(bank: Bank, index: int) -> Json:
     maker: Json = bank.manifest["made_by"][int(bank.makers[index])]
     return {
         "label": None if bank.labels is None else bank.classes[int(bank.labels[index])],
+        **_group(bank, index),
         "id": int(bank.ids[index]),
         "row": int(bank.rows[index]),
         "generator": maker["generator"],
         "seed": maker["config"].get("seed"),
         "quality": None if bank.quality is None else float(bank.quality[index]),
     }
+
+
+def _group(bank: Bank, index: int) -> Json:
+    if bank.groups is None:
+        return {}
+    number = int(bank.groups[index])
+    return {"group": str(number) if bank.group_names is None else bank.group_names[number]}
 
 
 def as_file(bank: Bank, name: str, value: Tensor | str) -> tuple[str, bytes]:

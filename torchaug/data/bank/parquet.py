@@ -10,10 +10,10 @@ from typing import Any
 
 from torch import Tensor
 
-from torchaug.data.bank.media import as_file, facts, parts, provenance, sample_rate
+from torchaug.data.bank.media import as_file, content_columns, facts, parts, provenance, sample_rate
 from torchaug.data.bank.reader import Bank
 
-ABOUT = ("label", "id", "row", "generator", "quality")
+ABOUT = ("label", "group", "id", "row", "generator", "quality")
 _SAME = {"float": "float32", "double": "float64", "halffloat": "float16"}  # pyarrow's names, and Hugging Face's
 
 
@@ -46,7 +46,8 @@ def _schema(bank: Bank, pa: Any) -> tuple[list[tuple[str, Any]], dict[str, Any]]
     media = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     types: list[tuple[str, Any]] = []
     features: dict[str, Any] = {}
-    for name, spec in bank.columns.items():
+    for name in content_columns(bank):
+        spec = bank.columns[name]
         if name == "image":
             types.append((name, media))
             features[name] = {"_type": "Image"}
@@ -64,8 +65,8 @@ def _schema(bank: Bank, pa: Any) -> tuple[list[tuple[str, Any]], dict[str, Any]]
 
 
 def _about(bank: Bank) -> list[str]:
-    unknown = {"label"} if bank.labels is None else set()
-    return [name for name in ABOUT if name not in unknown | ({"quality"} if bank.quality is None else set())]
+    known = {"label": bank.labels, "group": bank.groups, "quality": bank.quality}
+    return [name for name in ABOUT if known.get(name, ()) is not None]
 
 
 def _names(bank: Bank) -> list[str]:
@@ -85,7 +86,7 @@ def _columns(bank: Bank, indices: Tensor) -> dict[str, Any]:
     """The samples at `indices`, as Parquet has them."""
     columns: dict[str, Any] = {}
     known = [facts(bank, index) for index in indices.tolist()]
-    for name, column in bank.take(indices).items():
+    for name, column in bank.take(indices, content_columns(bank)).items():
         if name == "table" and isinstance(column, Tensor) and column.ndim == 2:
             columns |= dict(zip(_names(bank), column.T.contiguous().numpy(), strict=True))
         elif bank.columns[name]["kind"] == "text":

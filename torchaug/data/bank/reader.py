@@ -66,8 +66,7 @@ class Bank(Dataset[Item]):
     def __init__(self, path: str | Path, *, partial: bool = False, classes: Sequence[str] | None = None) -> None:
         self.path = Path(path)
         self.manifest = read_manifest(self.path)
-        notes = read_notes(self.path)
-        self._shards = [notes[number] for number in sorted(notes)]
+        self._shards = [note for _, note in sorted(read_notes(self.path).items())]
         self._mapped: dict[int, dict[str, Tensor]] = {}
         self._ends = list(accumulate(note["count"] for note in self._shards))
         check_whole(self.path, self.manifest, self._shards, partial)
@@ -80,8 +79,8 @@ class Bank(Dataset[Item]):
         labels = check_labels(stored["label"], own, f"Bank: {self.path}") if own else None
         self.classes = own if classes is None else list(classes)
         self.labels = labels if classes is None or labels is None else renumber(labels, own, self.classes, self.path)
-        makers = torch.tensor([note["made_by"] for note in self._shards])
-        self.makers = makers.repeat_interleave(torch.tensor([note["count"] for note in self._shards]))[self.rows]
+        makers, counts = (torch.tensor([note[key] for note in self._shards]) for key in ("made_by", "count"))
+        self.makers = makers.repeat_interleave(counts)[self.rows]
         self.groups = stored["group"].to(torch.int64) if "group" in stored else None
         self.group_names: list[str] | None = self.attributes.get("groups")
 
@@ -276,11 +275,8 @@ class Bank(Dataset[Item]):
         for indices in parts:
             rows = self.rows[indices]
             shard, first = self._place(int(rows[0]))
-            shards.append((rows - int(rows[0]) + first, shard))
-        return {
-            name: select(name, self.columns[name], [(rows, self._fetch(shard)) for rows, shard in shards])
-            for name in names
-        }
+            shards.append((rows - int(rows[0]) + first, self._fetch(shard)))
+        return {name: select(name, self.columns[name], shards) for name in names}
 
     def _stored(self, names: Sequence[str]) -> dict[str, Tensor]:
         """What is stored of each sample besides its content."""
