@@ -25,6 +25,7 @@ from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 
 from torchaug.data import Bank, BankWriter, merge
+from torchaug.data.bank.format import sealed
 
 CLASSES = ["cat", "dog", "eel"]
 OPTIONS: dict[str, Any] = {
@@ -79,7 +80,10 @@ def test_files_are_plain_safetensors_and_json(tmp_path: Path) -> None:
     assert torch.equal(load_file(tmp_path / "shard-000000.safetensors")["image"], shard(0)[0]["image"])
     assert json.loads((tmp_path / "manifest.json").read_text())["format"] == "torchaug-bank"
     sha256 = hashlib.sha256((tmp_path / "shard-000000.safetensors").read_bytes()).hexdigest()
-    assert json.loads((tmp_path / "shard-000000.json").read_text()) == {
+    note = json.loads((tmp_path / "shard-000000.json").read_text())
+    checksum = note.pop("checksum")
+    assert checksum == hashlib.sha256(json.dumps(note, sort_keys=True).encode()).hexdigest()[:32]
+    assert note == {
         "shard": 0,
         "file": "shard-000000.safetensors",
         "sha256": sha256,
@@ -423,7 +427,7 @@ def test_dropped_samples_are_left_out_and_remembered(tmp_path: Path) -> None:
         less.drop([36], "none")
     assert fill(tmp_path, quality=torch.linspace(0, 1, 10)) == [False] * 4
     assert len(Bank(tmp_path)) == 36
-    (tmp_path / "dropped.jsonl").write_text('{"rows": [40]}\n')
+    (tmp_path / "dropped.jsonl").write_text(json.dumps(sealed({"rows": [40]})) + "\n")
     with pytest.raises(ValueError, match="drops row 40 of 40; it was changed"):
         Bank(tmp_path)
 
@@ -525,10 +529,10 @@ def test_a_missing_a_damaged_and_a_torn_shard_are_found(tmp_path: Path) -> None:
         damaged = bytearray(whole)
         damaged[place] ^= 16
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"1 of 4 shards .* differ .*: shard-000001"):
+        with pytest.raises(ValueError, match=r"1 file of .* differ .*shard-000001.safetensors"):
             Bank(tmp_path).verify()
     path.write_bytes(whole[:100])
-    with pytest.raises(ValueError, match=r"cannot read id of .*shard-000001"):
+    with pytest.raises(ValueError, match=r"cannot read id, label of .*shard-000001"):
         Bank(tmp_path)
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r"shard-000001.* is missing; run the command"):
@@ -541,12 +545,18 @@ def test_a_missing_a_damaged_and_a_torn_shard_are_found(tmp_path: Path) -> None:
 def test_a_changed_note_is_an_error(tmp_path: Path) -> None:
     fill(tmp_path)
     note = tmp_path / "shard-000001.json"
-    for text, message in (("{", "must be JSON"), ("[]", "must be a JSON object"), ("{}", "expected columns, count")):
+    for text, message in (
+        ("{", "must be JSON"),
+        ("[]", "must be a JSON object"),
+        ("{}", "differs from what was written"),
+    ):
         note.write_text(text)
         with pytest.raises(ValueError, match=message):
             Bank(tmp_path)
     fill(tmp_path / "again", shards=2)
     note = tmp_path / "again" / "shard-000001.json"
-    note.write_text(note.read_text().replace("[3, 8, 8]", "[3, 8, 9]"))
+    changed = json.loads(note.read_text().replace("[3, 8, 8]", "[3, 8, 9]"))
+    del changed["checksum"]
+    note.write_text(json.dumps(sealed(changed)))
     with pytest.raises(ValueError, match=r"columns must be .* in shard-000001"):
         Bank(tmp_path / "again")

@@ -43,6 +43,10 @@ def build_parser() -> ArgumentParser:
         ("demo", _demo_arguments, "does synthetic data help? train seven ways, compare, and write a report"),
         ("fit", _fit_arguments, "train a generator on your images"),
         ("synthesize", _synthesize_arguments, "make a bank of synthetic images with a trained generator"),
+        ("verify", _verify_arguments, "read everything in a data set or a bank, and list what is bad"),
+        ("drop", _drop_arguments, "leave samples out of a bank from now on"),
+        ("merge", _merge_arguments, "make one bank of several, without what was dropped"),
+        ("export", _export_arguments, "write a bank as image, sound or text files, Parquet or tars"),
         ("bench-loader", _bench_loader_arguments, "where the time of a batch goes, and how to load faster"),
     ):
         command = ArgumentParser(
@@ -113,6 +117,36 @@ def _synthesize_arguments(command: ArgumentParser) -> None:
         type=_part,
         metavar="R/W",
         help="make part R, from 0, of W; torchrun needs no such option (default: 0/1)",
+    )
+
+
+def _verify_arguments(command: ArgumentParser) -> None:
+    add = command.add_argument
+    add("--data", required=True, metavar="SOURCE", help=f"a bank, {SOURCE}")
+    add("--workers", type=_whole(0), default=0, metavar="N", help="that read at the same time (default: 0)")
+
+
+def _drop_arguments(command: ArgumentParser) -> None:
+    add = command.add_argument
+    add("--bank", type=Path, required=True, metavar="FOLDER", help="which remembers what was dropped")
+    add("--decisions", type=Path, metavar="FILE", help="a review, in JSON; what it rejects is dropped")
+    add("--rows", type=_whole(0), nargs="+", metavar="N", help="what to drop instead, as samples.csv numbers rows")
+    add("--reason", metavar="TEXT", help="why, with --rows")
+
+
+def _merge_arguments(command: ArgumentParser) -> None:
+    add = command.add_argument
+    add("--banks", type=Path, nargs="+", required=True, metavar="FOLDER", help="one or more, with the same columns")
+    add("--out", type=Path, required=True, metavar="FOLDER", help="the new bank; a rerun completes it")
+
+
+def _export_arguments(command: ArgumentParser) -> None:
+    add = command.add_argument
+    add("--bank", type=Path, required=True, metavar="FOLDER", help="without what was dropped from it")
+    add("--to", choices=("folder", "parquet", "webdataset"), default="folder", help="(default: folder)")
+    add("--out", type=Path, required=True, metavar="FOLDER", help="that is not there yet")
+    add(
+        "--per-file", type=_whole(1), default=1000, metavar="N", help="samples in a Parquet file or tar (default: 1000)"
     )
 
 

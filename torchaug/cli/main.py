@@ -14,12 +14,22 @@ from collections.abc import Sequence
 from jsonargparse import Namespace
 
 from torchaug.cli.arguments import build_parser
+from torchaug.cli.banks import drop, export, merge, verify
 from torchaug.cli.demo import demo
 from torchaug.cli.generate import fit, synthesize
 from torchaug.cli.loading import bench_loader
 from torchaug.cli.terminal import Misuse, open_console
 
-COMMANDS = {"demo": demo, "fit": fit, "synthesize": synthesize, "bench-loader": bench_loader}
+COMMANDS = {
+    "demo": demo,
+    "fit": fit,
+    "synthesize": synthesize,
+    "verify": verify,
+    "drop": drop,
+    "merge": merge,
+    "export": export,
+    "bench-loader": bench_loader,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

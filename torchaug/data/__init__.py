@@ -1,6 +1,6 @@
 """The data path: readers, banks of generated images, the exact mixture of sources, and the loader that augments."""
 
-from torchaug.data.bank import Bank, BankWriter, merge
+from torchaug.data.bank import Bank, BankWriter, export, merge, read_decisions
 from torchaug.data.collate import collate
 from torchaug.data.errors import SampleError
 from torchaug.data.images import TensorImages, as_images, digits
@@ -66,6 +66,7 @@ __all__ = [
     "breast_cancer",
     "collate",
     "digits",
+    "export",
     "fingerprint",
     "imbalanced_split",
     "item_hashes",
@@ -74,6 +75,7 @@ __all__ = [
     "read_audio_folder",
     "read_audio_manifest",
     "read_coco",
+    "read_decisions",
     "read_dicom",
     "read_folder",
     "read_hub",

@@ -58,14 +58,22 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole JSON lines of a log: a torn last line is left out, a missing file has none."""
+    """The whole JSON lines of a log: a torn last line is left out, a missing file has none.
+
+    Raises:
+        ValueError: what no kill leaves behind: a line that is no JSON object, or a whole one with another byte than the
+            end of a line behind it.
+    """
     if not path.exists():
         return []
-    lines = path.read_bytes()[: _whole_bytes(path)].splitlines()
+    *lines, torn = path.read_bytes().split(b"\n")
     try:
-        return [json.loads(line) for line in lines]
+        found = [json.loads(line) for line in lines]
     except ValueError as error:
         raise ValueError(f"{path}: expected one JSON object a line, got {error}; the file was changed") from error
+    if not all(isinstance(line, dict) for line in found) or _is_json(torn[:-1]):
+        raise ValueError(f"{path}: expected one JSON object a line, got another; the file was changed")
+    return found
 
 
 def sha256(path: Path) -> str:
@@ -82,6 +90,14 @@ def sha256(path: Path) -> str:
 def _whole_bytes(path: Path) -> int:
     """Length up to the last line's end."""
     return path.read_bytes().rfind(b"\n") + 1
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _write(file: int, data: bytes) -> None:

@@ -2,8 +2,8 @@
 
 A bank is a folder of
 
-- `manifest.json`: format version, classes, attributes (a sample rate, the columns of a table), and `made_by`: for each
-  generator its hash, configuration, generation and what it was trained on.
+- `manifest.json`: format version, classes, attributes (a sample rate, the columns of a table), `made_by`: for each
+  generator its hash, configuration, generation and what it was trained on, and the sha256 of `trained_items`.
 - `shard-000000.safetensors`, ...: the columns (`torchaug.data.bank.columns`), `id` (n,) int64, and where known `label`
   (n,) int64 and `quality` (n,) float32. An id is the sample's place in the plan, and with the seed of the
   configuration all of its randomness.
@@ -13,6 +13,7 @@ A bank is a folder of
 - `dropped.jsonl`: what was dropped since, a line for each time. Shards are never changed.
 - `trained_items.safetensors`: where known, hashes of what the generators were trained on.
 
+Whatever is JSON holds a checksum of itself, and the rest has its sha256 there, so that no changed byte goes unnoticed.
 No pickle anywhere: a bank from a stranger is data, not a program.
 """
 
@@ -20,6 +21,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +31,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from torchaug.data.files import create_file, replace_file, sha256
+from torchaug.data.files import create_file, read_lines, replace_file, sha256
 
 VERSION = 2
+HEADER = 100_000_000
+"""Bytes that a safetensors header has at most."""
 MANIFEST, DROPPED, TRAINED = "manifest.json", "dropped.jsonl", "trained_items.safetensors"
+SMALL = {"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "U8": torch.uint8, "F32": torch.float32}
+"""Kinds of what is stored of each sample besides its content, as safetensors calls them."""
 Json = dict[str, Any]
 
 
@@ -49,23 +56,24 @@ class ShardStore:
 
     def __init__(self, path: Path, manifest: Json, trained_items: Tensor | None) -> None:
         self.path = path
-        self.manifest: Json = json.loads(json.dumps(manifest))  # tuples become lists, as they will be read
+        items = b"" if trained_items is None else save({"hash": trained_items.to(torch.int64)})
+        known = {"trained_items": hashlib.sha256(items).hexdigest()} if items else {}
+        self.manifest = plain({"trained_items": None} | manifest | known)
         self.notes: dict[int, Json] = {}
         self._verified: set[int] = set()
-        self._open(trained_items)
+        self._open(items)
         self.read()
 
     def read(self) -> None:
         """Take note of the shards that are there now, those of other writers too."""
-        self.notes = read_notes(self.path)
-        self._verified = set()
+        self.notes |= read_notes(self.path, self.notes)
 
     def has(self, shard: int) -> bool:
         """Whether the shard is there and whole, by now: noted, and its file has the noted sha256."""
         if shard not in self._verified:
             file = self.path / f"shard-{shard:06d}.json"
             if file.exists():  # perhaps another writer's, since
-                self.notes[shard] = _read_note(file)
+                self.notes[shard] = read_note(file)
             note = self.notes.get(shard)
             if note is not None and sha256(self.path / note["file"]) == note["sha256"]:
                 self._verified.add(shard)
@@ -77,18 +85,18 @@ class ShardStore:
         replace_file(self.path / f"{name}.safetensors", data)
         facts = {"shard": shard, "file": f"{name}.safetensors", "sha256": hashlib.sha256(data).hexdigest()}
         self.notes[shard] = facts | note
-        replace_file(self.path / f"{name}.json", (json.dumps(self.notes[shard]) + "\n").encode())
+        replace_file(self.path / f"{name}.json", (json.dumps(sealed(self.notes[shard])) + "\n").encode())
         self._verified.add(shard)
 
-    def _open(self, trained_items: Tensor | None) -> None:
+    def _open(self, trained_items: bytes) -> None:
         file = self.path / MANIFEST
         if not file.exists():
             self.path.mkdir(parents=True, exist_ok=True)
             if any(self.path.glob("shard-*")) and not file.exists():  # another writer may have begun meanwhile
                 raise ValueError(f"BankWriter: {self.path} holds shards but no {MANIFEST}; write to another folder")
-            if trained_items is not None:
-                replace_file(self.path / TRAINED, save({"hash": trained_items.to(torch.int64)}))
-            if create_file(file, (json.dumps(self.manifest, indent=1) + "\n").encode()):
+            if trained_items:
+                replace_file(self.path / TRAINED, trained_items)
+            if create_file(file, (json.dumps(sealed(self.manifest), indent=1) + "\n").encode()):
                 return  # else another writer was faster: it must be writing the same bank
         there, wanted = _flat(read_manifest(self.path)), _flat(self.manifest)
         other = [key for key in dict.fromkeys([*wanted, *there]) if wanted.get(key) != there.get(key)]
@@ -100,13 +108,64 @@ class ShardStore:
             )
 
 
-def read_notes(path: Path) -> dict[int, Json]:
-    """The notes of the shards that are whole, by number.
+def plain(record: Json) -> Json:
+    """A record as JSON gives it back: tuples are lists, and keys are strings."""
+    found: Json = json.loads(json.dumps(record))
+    return found
+
+
+def digest(value: Any) -> str:
+    """A hash of a value that is JSON, whatever the order of its keys.
+
+    >>> digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1})
+    True
+    """
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def sealed(record: Json) -> Json:
+    """A record with a checksum of itself.
+
+    >>> unsealed(sealed({"rows": (1, 2)}), Path("dropped.jsonl"))
+    {'rows': [1, 2]}
+    """
+    record = plain(record)
+    return record | {"checksum": digest(record)}
+
+
+def unsealed(record: Json, file: Path, then: str = "bring back a copy of it") -> Json:
+    """A record without its checksum.
+
+    Args:
+        record: as it was read.
+        file: it was read from.
+        then: what to do when it was changed.
 
     Raises:
-        ValueError: a note that is no JSON, or lacks something.
+        ValueError: the checksum is another one.
     """
-    notes = map(_read_note, sorted(path.glob("shard-*.json")))
+    rest = {name: value for name, value in record.items() if name != "checksum"}
+    if record.get("checksum") != digest(rest):
+        raise ValueError(f"Bank: {file} differs from what was written, by its checksum; {then}")
+    return rest
+
+
+def read_note(file: Path) -> Json:
+    """The note of a shard.
+
+    Raises:
+        ValueError: it is no JSON, or was changed.
+    """
+    return unsealed(_read_json(file), file, "remove it, and run the command that made the bank again")
+
+
+def read_notes(path: Path, known: Container[int] = ()) -> dict[int, Json]:
+    """The notes of the shards that are whole, by number, without those that are known.
+
+    Raises:
+        ValueError: a note that is no JSON, or was changed.
+    """
+    notes = (read_note(file) for file in sorted(path.glob("shard-*.json"), key=str) if _number(file) not in known)
     return {int(note["shard"]): note for note in notes}
 
 
@@ -115,7 +174,7 @@ def read_manifest(path: Path) -> Json:
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it is no manifest, or one of another version.
+        ValueError: it is no manifest, one of another version, or was changed.
     """
     file = path / MANIFEST
     if not file.is_file():
@@ -124,39 +183,78 @@ def read_manifest(path: Path) -> Json:
     if manifest.get("format") != "torchaug-bank":
         raise ValueError(f"Bank: expected format 'torchaug-bank' in {file}, got another; this is not a bank")
     version = manifest.get("version")
-    if not isinstance(version, int) or version > VERSION:
+    if isinstance(version, int) and version > VERSION:
         raise ValueError(
-            f"Bank: {path} has version {version}, and this torchaug reads up to {VERSION}; update torchaug"
+            f"Bank: {file} has version {version}, and this torchaug reads up to {VERSION}; update torchaug"
         )
-    if version < VERSION:
+    if isinstance(version, int) and version < VERSION:
         raise ValueError(
-            f"Bank: {path} has version {version}, of a torchaug before its first release; make the bank again"
+            f"Bank: {file} has version {version}, of a torchaug before its first release; make the bank again"
         )
-    missing = {"classes", "made_by", "attributes", "shard_size", "samples"} - manifest.keys()
-    if missing or not manifest["made_by"]:
-        names = ", ".join(sorted(missing)) or "made_by"
-        raise ValueError(f"Bank: expected {names} in {file}, got none; the file was changed")
-    return manifest
+    return unsealed(manifest, file)
 
 
-def read_tensor(path: Path, name: str) -> Tensor:
-    """A tensor of a safetensors file, memory-mapped."""
+def read_dropped(path: Path) -> list[Json]:
+    """What was dropped from the bank in a folder, time by time.
+
+    Raises:
+        ValueError: a line that is no JSON, or was changed.
+    """
+    return [unsealed(line, path / DROPPED) for line in read_lines(path / DROPPED)]
+
+
+def read_tensors(path: Path, names: Sequence[str]) -> dict[str, Tensor]:
+    """Tensors of a safetensors file, memory-mapped.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be read, or lacks one of them.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"Bank: {path} is missing; run the command that made the bank again")
     try:
         with safe_open(path, framework="pt") as file:
-            tensor: Tensor = file.get_tensor(name)
+            return {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
         raise ValueError(
-            f"Bank: cannot read {name} of {path}: {error}; run the command that made the bank again"
+            f"Bank: cannot read {', '.join(names)} of {path}: {error}; run the command that made the bank again"
         ) from error
-    return tensor
 
 
-def _read_note(file: Path) -> Json:
-    note = _read_json(file)
-    missing = {"shard", "file", "sha256", "count", "columns", "made_by", "quality"} - note.keys()
-    if missing:
-        raise ValueError(f"Bank: expected {', '.join(sorted(missing))} in {file}, got none; the file was changed")
-    return note
+def read_small(path: Path, names: Sequence[str], count: int) -> dict[str, Tensor]:
+    """Small tensors (count,) of a safetensors file, read past the large ones.
+
+    Mapped, they would come with megabytes that the system reads ahead, and take ten times as long: see
+    docs/decisions/0015-a-note-for-each-shard.md.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be read, or lacks one of them.
+    """
+    try:
+        with open(path, "rb", buffering=0) as file:
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)  # nothing ahead
+            start = 8 + int.from_bytes(file.read(8), "little")
+            if start > HEADER:
+                raise ValueError(f"expected a header of at most {HEADER} bytes, got {start}")
+            facts = json.loads(file.read(start - 8))
+            end = start + max(entry["data_offsets"][1] for entry in facts.values())
+            if (size := os.fstat(file.fileno()).st_size) != end:
+                raise ValueError(f"expected {end} bytes, got {size}")
+            found = {}
+            for name in names:
+                file.seek(start + facts[name]["data_offsets"][0])
+                dtype = SMALL[facts[name]["dtype"]]
+                found[name] = torch.frombuffer(bytearray(file.read(count * dtype.itemsize)), dtype=dtype, count=count)
+            return found
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"Bank: {path} is missing; run the command that made the bank again") from error
+    except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+        raise ValueError(
+            f"Bank: cannot read {', '.join(names)} of {path}: {type(error).__name__}: {error}; run the command that made "
+            "the bank again"
+        ) from error
 
 
 def _read_json(file: Path) -> Json:
@@ -167,6 +265,11 @@ def _read_json(file: Path) -> Json:
     if not isinstance(found, dict):
         raise ValueError(f"Bank: {file} must be a JSON object, got a {type(found).__name__}; this is not a bank")  # noqa: TRY004
     return found
+
+
+def _number(note: Path) -> int:
+    digits = note.stem.removeprefix("shard-")
+    return int(digits) if digits.isdecimal() else -1
 
 
 def _flat(manifest: Json) -> Json:

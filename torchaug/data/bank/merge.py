@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ from torchaug.data.bank.reader import Bank, renumber
 from torchaug.data.bank.writer import make_manifest, make_note
 
 
-def merge(banks: Sequence[Bank], path: str | Path) -> Bank:
+def merge(banks: Sequence[Bank], path: str | Path, *, progress: Callable[[int, int], None] | None = None) -> Bank:
     """Writes the samples of several banks into a new one; run again after a kill, it goes on where it stopped.
 
     Each sample keeps its id and who made it, and what that was trained on; the new bank's generation is the highest of
@@ -24,6 +24,7 @@ def merge(banks: Sequence[Bank], path: str | Path) -> Bank:
     Args:
         banks: with the same columns and attributes.
         path: of the new bank.
+        progress: called with (samples done, samples in all).
 
     Raises:
         ValueError: no bank, banks that do not fit each other, or another bank in the folder.
@@ -42,7 +43,7 @@ def merge(banks: Sequence[Bank], path: str | Path) -> Bank:
     classes = list(dict.fromkeys(name for bank in banks for name in bank.classes))
     size = max(int(bank.manifest["shard_size"]) for bank in banks)
     makers = [maker for bank in banks for maker in bank.manifest["made_by"]]
-    total = sum(map(len, banks))
+    done, total = 0, sum(map(len, banks))
     manifest = make_manifest(classes, makers, size, total, banks[0].attributes)
     manifest["merged"] = [bank.fingerprint for bank in banks]
     known = [items for bank in banks if (items := bank.trained_items) is not None]
@@ -50,6 +51,9 @@ def merge(banks: Sequence[Bank], path: str | Path) -> Bank:
     for number, (bank, first_maker, indices) in enumerate(_parts(banks)):
         if not store.has(number):
             store.put(number, *_shard(bank, indices, classes, first_maker))
+        done += len(indices)
+        if progress is not None:
+            progress(done, total)
     return Bank(path)
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,28 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from torchaug.data.bank.columns import Column, Spec, decode, join, select
-from torchaug.data.bank.format import DROPPED, TRAINED, Json, read_manifest, read_notes, read_tensor
-from torchaug.data.files import append_line, read_lines, sha256
+from torchaug.data.bank.columns import Column, Fetch, Spec, decode, gather, select, stored_names
+from torchaug.data.bank.format import (
+    DROPPED,
+    TRAINED,
+    Json,
+    digest,
+    read_dropped,
+    read_manifest,
+    read_notes,
+    read_small,
+    read_tensors,
+    sealed,
+)
+from torchaug.data.bank.review import read_decisions
+from torchaug.data.bank.verify import check_whole, damaged, lacking
+from torchaug.data.errors import SampleError
+from torchaug.data.files import append_line
 from torchaug.data.images import TensorImages, check_labels
 from torchaug.data.items import Item
+
+MAPPED = 16_384
+"""Shards that stay mapped; Linux allows a process 65,530 mappings, and the oldest is mapped again when it is needed."""
 
 
 class Bank(Dataset[Item]):
@@ -50,22 +66,22 @@ class Bank(Dataset[Item]):
     def __init__(self, path: str | Path, *, partial: bool = False, classes: Sequence[str] | None = None) -> None:
         self.path = Path(path)
         self.manifest = read_manifest(self.path)
-        notes = read_notes(self.path)
-        self._shards = [notes[number] for number in sorted(notes)]
-        self._mapped: dict[tuple[int, str], Tensor] = {}
+        self._shards = [note for _, note in sorted(read_notes(self.path).items())]
+        self._mapped: dict[int, dict[str, Tensor]] = {}
         self._ends = list(accumulate(note["count"] for note in self._shards))
-        self._check_whole(partial)
+        check_whole(self.path, self.manifest, self._shards, partial)
         self.rows = self._kept_rows()
-        self.ids = self._stored("id")[self.rows]
         own: list[str] = self.manifest["classes"]
-        labels = check_labels(self._stored("label"), own, f"Bank: {self.path}")[self.rows] if own else None
+        scored = all(note["quality"] for note in self._shards)
+        there = {"label": bool(own), "quality": scored, "group": "group" in self.columns}
+        stored = self._stored(["id", *(name for name, known in there.items() if known)])
+        self.ids, self.quality = stored["id"], stored.get("quality")
+        labels = check_labels(stored["label"], own, f"Bank: {self.path}") if own else None
         self.classes = own if classes is None else list(classes)
         self.labels = labels if classes is None or labels is None else renumber(labels, own, self.classes, self.path)
-        makers = torch.tensor([note["made_by"] for note in self._shards])
-        self.makers = makers.repeat_interleave(torch.tensor([note["count"] for note in self._shards]))[self.rows]
-        scored = all(note["quality"] for note in self._shards)
-        self.quality = self._stored("quality")[self.rows] if scored else None
-        self.groups = self._stored("group")[self.rows] if "group" in self.columns else None
+        makers, counts = (torch.tensor([note[key] for note in self._shards]) for key in ("made_by", "count"))
+        self.makers = makers.repeat_interleave(counts)[self.rows]
+        self.groups = stored["group"].to(torch.int64) if "group" in stored else None
         self.group_names: list[str] | None = self.attributes.get("groups")
 
     def __len__(self) -> int:
@@ -75,11 +91,30 @@ class Bank(Dataset[Item]):
         if not 0 <= index < len(self):
             raise IndexError(f"Bank: index must be in [0, {len(self)}), got {index}")
         shard, place = self._place(int(self.rows[index]))
-        item: Item = {name: decode(name, spec, place, self._fetch(shard)) for name, spec in self.columns.items()}
+        try:
+            item: Item = {name: decode(name, spec, place, self._fetch(shard)) for name, spec in self.columns.items()}
+        except Exception as error:  # what a changed byte leads to is of many kinds
+            raise SampleError.of(error, index=index, source=self.path.name, path=self._file(shard)) from error
         for name, numbers in (("label", self.labels), ("group", self.groups)):
             if numbers is not None:
                 item[name] = int(numbers[index])
         return item | {"index": index}
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Item]:
+        """The items at `indices`, as a DataLoader asks for those of a batch: faster than one after the other."""
+        if not indices or not (min(indices) >= 0 and max(indices) < len(self)):
+            return [self[index] for index in indices]  # says which is wrong
+        places = [self._place(row) for row in self.rows[indices].tolist()]
+        found = [(place, self._fetch(shard)) for shard, place in places]
+        try:
+            columns: dict[str, Sequence[Any]] = {name: gather(name, spec, found) for name, spec in self.columns.items()}
+        except Exception:  # noqa: BLE001 (the one at fault raises it again, and is named)
+            return [self[index] for index in indices]
+        for name, numbers in (("label", self.labels), ("group", self.groups)):
+            if numbers is not None:
+                columns[name] = numbers[indices].tolist()
+        columns["index"] = indices
+        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_mapped": {}}  # a worker maps the files again instead of receiving their content
@@ -109,18 +144,18 @@ class Bank(Dataset[Item]):
     @property
     def trained_items(self) -> Tensor | None:
         """(N,) int64 hashes of the items its generators were trained on, where the bank knows them."""
-        path = self.path / TRAINED
-        return read_tensor(path, "hash") if path.exists() else None
+        known = self.manifest["trained_items"] is not None
+        return read_tensors(self.path / TRAINED, ["hash"])["hash"] if known else None
 
     @property
     def identity(self) -> str:
         """A hash of all that was ever in the bank, which a decision about its samples refers to."""
-        return _hash([self.manifest, [note["sha256"] for note in self._shards]])
+        return digest([self.manifest, [note["sha256"] for note in self._shards]])
 
     @property
     def fingerprint(self) -> str:
         """A hash of what is in the bank now, and how it is labelled."""
-        return _hash(
+        return digest(
             [self.identity, self.classes, len(self.rows), hashlib.sha256(self.rows.numpy().tobytes()).hexdigest()]
         )
 
@@ -137,16 +172,13 @@ class Bank(Dataset[Item]):
 
     def take(self, indices: Tensor, names: Sequence[str] | None = None) -> dict[str, Column]:
         """The columns of the samples at `indices`, all of one shard: a tensor, or a list of tensors or texts."""
-        shard, first = self._place(int(self.rows[indices[0]]))
-        places = self.rows[indices] - int(self.rows[indices[0]]) + first
-        wanted = {name: self.columns[name] for name in (self.columns if names is None else names)}
-        return {name: select(name, spec, places, self._fetch(shard)) for name, spec in wanted.items()}
+        return self._columns([indices], self.columns if names is None else names)
 
     def column(self, name: str) -> Column:
         """All samples of a column in memory: a tensor (N, ...), or a list of tensors or texts."""
         if name not in self.columns:
             raise KeyError(f"Bank: {self.path} has the columns {', '.join(self.columns)}, got {name!r}")
-        return join([self.take(indices, [name])[name] for indices in self.by_shard() if len(indices)])
+        return self._columns([indices for indices in self.by_shard() if len(indices)], [name])[name]
 
     def in_memory(self, progress: Callable[[int, int], None] | None = None) -> TensorImages:
         """All images and labels in memory; `progress` is called with (images done, images in all)."""
@@ -157,17 +189,21 @@ class Bank(Dataset[Item]):
             progress(len(self), len(self))
         return TensorImages(images, self.labels, self.classes)
 
-    def verify(self) -> None:
+    def verify(self, progress: Callable[[int, int], None] | None = None, *, workers: int = 0) -> None:
         """Read every file and compare its checksum.
 
+        Args:
+            progress: called with (files done, files in all).
+            workers: threads that read; 0: the calling one.
+
         Raises:
-            ValueError: naming the shards that differ from what was written.
+            ValueError: naming the files that differ from what was written (`damaged` lists all of them).
         """
-        bad = [note["file"] for note in self._shards if sha256(self.path / note["file"]) != note["sha256"]]
+        bad = damaged(self.path, progress, workers=workers)
         if bad:
             raise ValueError(
-                f"Bank: {len(bad)} of {len(self._shards)} shards of {self.path} differ from what was written: "
-                f"{', '.join(bad[:5])}; run the command that made the bank again to replace them"
+                f"Bank: {len(bad)} file{'s' * (len(bad) > 1)} of {self.path} differ from what was written "
+                f"({'; '.join(bad[:5])}); run the command that made the bank again to replace shards"
             )
 
     def drop(self, indices: Tensor | Sequence[int], reason: str) -> Bank:
@@ -182,47 +218,33 @@ class Bank(Dataset[Item]):
         bad = places[(places < 0) | (places >= len(self))]
         if len(bad):
             raise IndexError(f"Bank: indices to drop must be in [0, {len(self)}), got {int(bad[0])}")
-        if self._lacking():
+        if lacking(self.manifest, self._shards):
             raise ValueError(
                 f"Bank: rows of an unfinished bank have no lasting names, so none can be dropped from {self.path}; run the "
                 "command that made it again"
             )
         if len(places):
             rows = self.rows[places.unique()].tolist()
-            append_line(self.path / DROPPED, {"bank": self.identity, "rows": rows, "reason": reason})
+            append_line(self.path / DROPPED, sealed({"bank": self.identity, "rows": rows, "reason": reason}))
         return Bank(self.path, classes=self.classes)
 
-    def _check_whole(self, partial: bool) -> None:
-        for note in self._shards:
-            if not (self.path / note["file"]).is_file():
-                raise FileNotFoundError(
-                    f"Bank: shard {note['file']} of {self.path} is missing; run the command that made the bank again"
-                )
-        lacking = self._lacking()
-        if lacking and not (partial and self._shards):
-            raise ValueError(
-                f"Bank: expected a finished bank in {self.path}, got {lacking}; run the command that made it again"
-                f"{', or pass partial=True' if self._shards else ''}"
-            )
-        odd = next((note for note in self._shards if note["columns"] != self.columns), None)
-        if odd is not None:
-            raise ValueError(
-                f"Bank: columns must be {self.columns}, got {odd['columns']} in {odd['file']} of {self.path}"
-            )
+    def drop_reviewed(self, path: str | Path) -> Bank:
+        """The bank without the samples that a review rejected, which is remembered on disk; unsure ones stay.
 
-    def _lacking(self) -> str:
-        """What an unfinished bank has; "" for a finished one."""
-        numbers, planned = [note["shard"] for note in self._shards], self.manifest["samples"]
-        if not numbers:
-            return "no shard"
-        gap = next((place for place, number in enumerate(numbers) if place != number), None)
-        if gap is not None:
-            return f"no shard {gap}"
-        return f"{self._ends[-1]} of {planned} samples" if planned and self._ends[-1] < planned else ""
+        Args:
+            path: of the decisions (`read_decisions`).
+
+        Raises:
+            ValueError: decisions on another bank, or on a row that the bank never had.
+        """
+        review = read_decisions(path)
+        review.check(self.identity, self._ends[-1])
+        places = torch.isin(self.rows, torch.tensor(review.rows("reject"), dtype=torch.int64)).nonzero().flatten()
+        return self.drop(places, f"rejected by {review.reviewer}, {review.date}")
 
     def _kept_rows(self) -> Tensor:
         keep = torch.ones(self._ends[-1], dtype=torch.bool)
-        for line in read_lines(self.path / DROPPED):
+        for line in read_dropped(self.path):
             if max(line["rows"], default=-1) >= len(keep):
                 raise ValueError(
                     f"Bank: {self.path / DROPPED} drops row {max(line['rows'])} of {len(keep)}; it was changed"
@@ -234,17 +256,34 @@ class Bank(Dataset[Item]):
         shard = bisect_right(self._ends, row)
         return shard, row - (self._ends[shard - 1] if shard else 0)
 
-    def _fetch(self, shard: int) -> Any:
-        return lambda name: self._tensor(shard, name)
+    def _file(self, shard: int) -> Path:
+        return self.path / str(self._shards[shard]["file"])
 
-    def _tensor(self, shard: int, name: str) -> Tensor:
-        key = shard, name
-        if key not in self._mapped:
-            self._mapped[key] = read_tensor(self.path / self._shards[shard]["file"], name)
-        return self._mapped[key]
+    def _fetch(self, shard: int) -> Fetch:
+        return self._tensors(shard).__getitem__
 
-    def _stored(self, name: str) -> Tensor:
-        return torch.cat([read_tensor(self.path / note["file"], name) for note in self._shards])
+    def _tensors(self, shard: int) -> dict[str, Tensor]:
+        """The columns of a shard, memory-mapped."""
+        if shard not in self._mapped:
+            if len(self._mapped) >= MAPPED:
+                self._mapped.pop(next(iter(self._mapped)))
+            names = [part for name, spec in self.columns.items() for part in stored_names(name, spec)]
+            self._mapped[shard] = read_tensors(self._file(shard), names)
+        return self._mapped[shard]
+
+    def _columns(self, parts: Sequence[Tensor], names: Iterable[str]) -> dict[str, Column]:
+        """The columns of samples, whose indices are grouped by shard."""
+        shards = []
+        for indices in parts:
+            rows = self.rows[indices]
+            shard, first = self._place(int(rows[0]))
+            shards.append((rows - int(rows[0]) + first, self._fetch(shard)))
+        return {name: select(name, self.columns[name], shards) for name in names}
+
+    def _stored(self, names: Sequence[str]) -> dict[str, Tensor]:
+        """What is stored of each sample besides its content."""
+        shards = [read_small(self.path / note["file"], names, note["count"]) for note in self._shards]
+        return {name: torch.cat([shard[name] for shard in shards])[self.rows] for name in names}
 
 
 def renumber(labels: Tensor, names: Sequence[str], classes: Sequence[str], path: Path) -> Tensor:
@@ -261,7 +300,3 @@ def renumber(labels: Tensor, names: Sequence[str], classes: Sequence[str], path:
         )
     places = torch.tensor([classes.index(name) if name in classes else -1 for name in names])
     return places[labels]
-
-
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]

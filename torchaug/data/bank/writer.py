@@ -148,10 +148,13 @@ class BankWriter:
 
         Arguments are those of `write`. What two writers append at the same time gets two numbers.
         """
-        with locked(self.path / MANIFEST):
-            self._store.read()
-            number = max(self._store.notes, default=-1) + 1
-            self.write(number, content, labels, ids, quality)
+        try:
+            with locked(self.path / MANIFEST):
+                self._store.read()
+                number = max(self._store.notes, default=-1) + 1
+                self.write(number, content, labels, ids, quality)
+        except OSError as error:
+            raise OSError(error.errno, f"BankWriter: cannot add to {self.path}: {error.strerror}") from error
         return number
 
     def _check(self, labels: Tensor | None, ids: Tensor, quality: Tensor | None) -> dict[str, Tensor]:
