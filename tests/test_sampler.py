@@ -544,7 +544,7 @@ def test_a_state_of_another_run_is_refused() -> None:
     with pytest.raises(ValueError, match="global batch size 8 then, 4 now"):
         MixedSampler(sources, 0.25, batch_size=4, steps_per_epoch=5).load_state_dict(state)
     grown = MixedSampler([sources[0], Source("bank", 21, kind="bank")], 0.25, batch_size=8, steps_per_epoch=5)
-    with pytest.raises(ValueError, match="source 'bank' had 20 items then, has 21 now.*strict=False"):
+    with pytest.raises(ValueError, match=r"source 'bank' had 20 items then, has 21 now.*strict=False"):
         grown.load_state_dict(state)
     grown.load_state_dict(state, strict=False)
     assert grown.position == (0, 3)
