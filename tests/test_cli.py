@@ -88,7 +88,7 @@ def test_the_first_help_names_every_command(capsys: Capture) -> None:
         ("demo --rare 3,,4", "--rare: expected class names"),
         ("demo --rare 3,eleven", "some of the classes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, got 'eleven'"),
         ("demo --rare 0,1,2,3,4,5,6,7,8,9", "got all of them"),
-        ("demo --data nowhere", "expected an existing folder, a named set (digits) or module:attribute"),
+        ("demo --data nowhere", "a named set (digits) or module:attribute"),
         ("demo extra", "unrecognized arguments: extra"),
         ("fit", "required: --data"),
         ("fit --data digits --kind cat", "--kind: invalid choice: 'cat' (choose from"),
@@ -336,7 +336,7 @@ def test_the_installed_command_exits_without_a_traceback() -> None:
     argv = [command, "fit", "--data", "nowhere"]
     answer = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
     assert answer.returncode == 2
-    assert answer.stderr.startswith("torchaug: load: expected an existing folder")
+    assert answer.stderr.startswith("torchaug: load: expected a folder")
     assert answer.stderr.count("\n") == 1
 
 
