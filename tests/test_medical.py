@@ -349,6 +349,33 @@ def test_broken_files_are_listed_and_no_message_holds_the_patient(tmp_path: Path
     assert read_dicom(tmp_path, slices=True).verify()[0].path == str(tmp_path / "cut-0000.dcm")
 
 
+def test_a_slice_whose_place_cannot_be_read_is_an_error_of_its_own(tmp_path: Path) -> None:
+    series(tmp_path, "1.2.3.111", [0.0, 1.0, 2.0])
+    last = tmp_path / "4-111.dcm"
+    data = last.read_bytes()
+    assert b"5.0\\-7.0\\11.0" in data
+    last.write_bytes(data.replace(b"5.0\\-7.0\\11.0", b"5.0\\    \\11.0"))
+    found = read_dicom(tmp_path)
+    assert sorted(map(len, found.files)) == [1, 2]  # type: ignore[union-attr]
+    (error,) = found.verify()
+    assert error.path == str(last)
+    assert "ImagePositionPatient must hold numbers" in str(error)
+
+
+def test_no_element_about_the_patient_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    series(tmp_path, "1.2.3.111", [0.0, 1.0])
+    read, seen = pydicom.dcmread, []
+
+    def spy(*given: Any, **named: Any) -> Any:
+        seen.append(read(*given, **named))
+        return seen[-1]
+
+    monkeypatch.setattr(pydicom, "dcmread", spy)
+    read_dicom(tmp_path)[0]
+    assert len(seen) == 4
+    assert not any("PatientName" in found or "PatientID" in found for found in seen)
+
+
 def test_options_and_folders_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FileNotFoundError, match="got nothing there"):
         read_dicom(tmp_path / "none")

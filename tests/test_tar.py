@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 from torch.utils.data import DataLoader
@@ -121,6 +121,7 @@ def reference(names: list[str]) -> dict[str, set[str]]:
     return groups
 
 
+@example({"__/a.b", "___/a.b", "____/a.b", "__a__.b", "c__/a.b"})
 @given(
     st.sets(
         st.text("ab./_", min_size=1, max_size=8).filter(lambda n: not n.startswith("/") and n.strip("./")), max_size=9

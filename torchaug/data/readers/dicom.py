@@ -49,7 +49,7 @@ class SeriesDataset(FileDataset):
         step = _even_step(series)
         slices = [_read(head.path, WHOLE) for head in series]
         shape = (slices[0].get("Rows"), slices[0].get("Columns"))
-        inside = [float(step) for step in slices[0].get("PixelSpacing") or (0, 0)]
+        inside = _numbers(slices[0], "PixelSpacing") or (0, 0)
         volume = torch.empty(1, len(slices), *shape)
         for plane, head, found in zip(volume[0], series, slices, strict=True):
             values = _values(found)
@@ -170,17 +170,22 @@ def _head(path: Path) -> _Head:
     try:
         found = _read(path, HEAD)
         position, orientation = (_numbers(found, name) for name in GEOMETRY[1:3])
+        thickness = next(iter(_numbers(found, "SliceThickness")), 0.0)
     except ValueError as error:  # it is an item of its own, whose error it is when it is asked for
         return _Head(path, fault=str(error))
-    thickness = float(found.get("SliceThickness") or 0)
     return _Head(path, str(found.get("SeriesInstanceUID") or ""), position, orientation, thickness)
 
 
 def _numbers(found: Any, name: str) -> tuple[float, ...]:
-    values = found.get(name) or ()
-    if any(value is None or value == "" for value in values):
-        raise ValueError(f"{name} must hold numbers, got an empty one among them")
-    return tuple(map(float, values))
+    """The numbers of an element, none where it is empty or not there."""
+    value = found.get(name)
+    if value is None or value == "":
+        return ()
+    try:
+        return tuple(map(float, [value] if isinstance(value, (str, float, int)) else value))
+    except (TypeError, ValueError):
+        pass  # whose message quotes the file
+    raise ValueError(f"{name} must hold numbers, got something else among them")
 
 
 def _read(path: Path, wanted: list[str]) -> Any:
@@ -241,9 +246,8 @@ def _values(found: Any) -> NDArray[np.float32]:
         raise ValueError(f"expected one grey frame, got {frames} of {samples} samples a pixel ({kind})")
     if found.get("ModalityLUTSequence"):
         raise ValueError("expected rescale slope and intercept, got a modality look-up table")
-    slope, intercept = found.get("RescaleSlope"), found.get("RescaleIntercept")
-    slope, intercept = 1.0 if slope is None else float(slope), 0.0 if intercept is None else float(intercept)
-    return (_stored(found) * slope + intercept).astype(np.float32)
+    slope, intercept = _numbers(found, "RescaleSlope") or (1,), _numbers(found, "RescaleIntercept") or (0,)
+    return (_stored(found) * slope[0] + intercept[0]).astype(np.float32)
 
 
 def _stored(found: Any) -> NDArray[Any]:
@@ -276,11 +280,10 @@ def _windowed(values: NDArray[np.float32], centre: float, width: float, function
 
 def _window(values: NDArray[np.float32], found: Any) -> tuple[float, float, str]:
     """The file's first window and its function; without one, from the lowest value to the highest."""
-    given = (found.get(name) for name in ("WindowCenter", "WindowWidth"))
-    centre, width = (np.atleast_1d([] if value in (None, "") else value) for value in given)
-    if not len(centre) or not len(width):
+    centre, width = _numbers(found, "WindowCenter"), _numbers(found, "WindowWidth")
+    if not centre or not width:
         low, high = float(values.min()), float(values.max())
         return (low + high) / 2, max(high - low, 1e-6), "LINEAR_EXACT"
-    if not float(width[0]) > 0:
-        raise ValueError(f"expected a window with a width above 0, got {float(width[0])}; pass window=(centre, width)")
-    return float(centre[0]), float(width[0]), str(found.get("VOILUTFunction") or "LINEAR")
+    if not width[0] > 0:
+        raise ValueError(f"expected a window with a width above 0, got {width[0]}; pass window=(centre, width)")
+    return centre[0], width[0], str(found.get("VOILUTFunction") or "LINEAR")

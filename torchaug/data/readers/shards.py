@@ -9,6 +9,7 @@ from pathlib import Path
 
 BLOCK = 512  # bytes; a header is one, and an archive ends with two of zeros
 PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+NOTES = re.compile(r"__[^/]*__(/|$)")
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,7 @@ def _split(name: str) -> tuple[str, str]:
     """The key of a file, "" where it has none, and the rest of its name."""
     folder, slash, base = name.rpartition("/")
     stem, _, rest = base.partition(".")
-    first = name.partition("/")[0]
-    if not stem or not rest or re.fullmatch("__.*__", first):
+    if not stem or not rest or NOTES.match(name):
         return "", ""
     return folder + slash + stem, rest.lower()
 
