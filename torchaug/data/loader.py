@@ -229,11 +229,15 @@ class DeviceLoader:
             reads = self._feed.read(self._reader(stage if away else None), slots.tickets(away))
         if away:
             stage = replace(stage, transform=None)
+        idle = stage.transform is None and self.fill is None and not watch.looks
         for number, read in enumerate(reads, start=step):
             slot = slots.take(read, number)
             if read.replaced:
                 self._note(read.replaced)
-            yield lane.stage(partial(self._make, read, slot, stage, lane, watch), read)
+            make = partial(put, read.batch, lane.device)
+            if not idle:
+                make = partial(self._make, read, slot, stage, lane, watch)
+            yield lane.stage(make, read)
 
     def _reader(self, stage: Stage | None) -> Reader:
         least = getattr(self.sampler, "min_weight", 0.0)
@@ -249,17 +253,15 @@ class DeviceLoader:
     def _make(self, read: Read, slot: Slot, stage: Stage, lane: Direct | SideStream, watch: Watch) -> Any:
         """One batch on the device, filled and transformed."""
         batch, plan, visit = read.batch, slot.plan, slot.visit
-        if stage.transform is None and self.fill is None and not watch.looks:
-            return put(batch, lane.device)
         keys = stage.keys(batch, read.replaced, visit)
-        ids = ids_of(batch) if plan is None else plan.index
-        names = ids if slot.indices is None else read_indices(slot.indices, read.replaced)
+        names = ids_of(batch) if slot.indices is None else read_indices(slot.indices, read.replaced)
         with torch.no_grad():
             before = put(batch, lane.device)
             if plan is not None and self.fill is not None:
                 before = fill_live(before, plan, self.fill, self.sampler.most_live)
             after = stage.run(before, keys, visit, host=batch, names=names)
-            watch.note(before, after, visit, ids)
+            if watch.looks:
+                watch.note(before, after, visit, ids_of(batch) if plan is None else plan.index)
         return after
 
     def _note(self, replaced: Sequence[Replaced]) -> None:

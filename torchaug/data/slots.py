@@ -50,7 +50,7 @@ class Slots:
         """What each batch is to hold; keys go along where workers need them."""
         for step, (indices, plan) in enumerate(self._drawn(), start=self._step):
             visit = self._add(step, plan, indices)
-            yield Ticket(indices, visit if away else visit._replace(keys=None))
+            yield Ticket(indices, visit if away or visit.keys is None else visit._replace(keys=None))
 
     def as_they_are(self) -> Iterator[Read]:
         """The batches of a DataLoader that is iterated as it is."""

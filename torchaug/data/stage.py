@@ -110,13 +110,9 @@ class Stage:
         if self.transform is None:
             return batch
         try:
-            return self._call(batch, keys)
+            return self.transform(batch) if keys is None else self.transform(batch, keys=keys)
         except Exception as error:  # whatever the user's transform raises
             raise self._blame(error, batch if host is None else host, keys, visit, names) from error
-
-    def _call(self, batch: Any, keys: Tensor | None) -> Any:
-        assert self.transform is not None
-        return self.transform(batch) if keys is None else self.transform(batch, keys=keys)
 
     def _blame(
         self, error: Exception, batch: Any, keys: Tensor | None, visit: Visit, names: Sequence[Any] | Tensor | None
@@ -135,8 +131,10 @@ class Stage:
         return SampleError(f"{first}; in the transform, {visit}: the sample fails alone, too{others}")
 
     def _fails(self, kind: type[Exception], batch: Any, keys: Tensor | None, row: int, rows: int) -> bool:
+        assert self.transform is not None
+        one = _alone(batch, row, rows)
         try:
-            self._call(_alone(batch, row, rows), None if keys is None else keys[row : row + 1])
+            self.transform(one) if keys is None else self.transform(one, keys=keys[row : row + 1])
         except Exception as error:  # noqa: BLE001 (only whether it is the same one matters)
             return type(error) is kind
         return False

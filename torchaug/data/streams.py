@@ -118,6 +118,9 @@ def look_ahead(source: Iterator[T], ahead: int) -> Iterator[T]:
     >>> list(look_ahead(iter("abc"), 2))
     ['a', 'b', 'c']
     """
+    if not ahead:  # nothing to keep, and nothing to pay for
+        yield from source
+        return
     made: deque[T | _Failure | None] = deque()
     for outcome in chain(_outcomes(source), [None] * ahead):
         made.append(outcome)
