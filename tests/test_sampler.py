@@ -1,4 +1,20 @@
-"""The invariants I1 to I13 of the exact mixture, against definitions in whole numbers, and what is refused."""
+"""The invariants of the exact mixture, against definitions in whole numbers, and what is refused.
+
+I1, I2   the share of each batch of a rank, and of each prefix over ranks, steps and epochs
+I3       items are used equally often at every moment
+I4       ranks partition the stream, whatever their number
+I5       a resumed run goes on as if never stopped: again and again, with workers, with another world size
+I6       the seed decides, no two epochs of any seeds are alike, and no global generator is touched
+I7       class shares hold at every prefix, and a pass fills classes up to the water level
+I8       weights hold in each pass to less than one use, and exactly on average
+I9       the plan says what the batch holds
+I10      shares of 0 and 1, one item, no bank, batches of one
+I11      400 million items in a few megabytes
+I12      the length stays
+I13      without a share the batches are those without a bank
+
+tests/test_cells.py has them with classes, groups and weights together.
+"""
 
 from __future__ import annotations
 
@@ -105,11 +121,13 @@ def assert_fair(indices: Any, items: Any) -> None:
 
 @given(configs)
 def test_every_batch_and_every_prefix_holds_the_share(config: Config) -> None:
+    """I1 and I2."""
     assert_exact_share(config.batches() >= config.real, config.share_at)
 
 
 @given(configs)
 def test_slots_follow_the_definition_in_whole_numbers(config: Config) -> None:
+    """I2, slot by slot."""
     flags = (config.batches(interleave="even") >= config.real).reshape(-1)
     per_step = config.batch * config.world
     mass = Fraction(0)
@@ -121,6 +139,7 @@ def test_slots_follow_the_definition_in_whole_numbers(config: Config) -> None:
 
 @given(configs)
 def test_items_are_used_equally_often_at_every_moment(config: Config) -> None:
+    """I3."""
     indices = config.batches().reshape(-1, config.batch)
     assert_fair(indices, range(config.real))
     assert_fair(indices, range(config.real, config.real + config.bank))
@@ -142,6 +161,7 @@ def test_the_helpers_see_a_planted_fault() -> None:
 
 @given(configs, st.data())
 def test_ranks_partition_the_stream_of_one_process(config: Config, data: Any) -> None:
+    """I4."""
     together = config.batches()
     global_batch = config.batch * config.world
     world = data.draw(st.sampled_from([w for w in range(1, global_batch + 1) if global_batch % w == 0]))
@@ -152,23 +172,25 @@ def test_ranks_partition_the_stream_of_one_process(config: Config, data: Any) ->
 
 @given(configs, st.data())
 def test_a_run_resumed_three_times_goes_on_as_if_never_stopped(config: Config, data: Any) -> None:
-    whole = list(config.sampler()), list(config.sampler(seed=config.seed))
-    assert whole[0] == whole[1]
-    stops = sorted(data.draw(st.lists(st.integers(0, config.steps - 1), min_size=3, max_size=3)))
-    seen, before = [], 0
+    """I5, at any steps of three epochs."""
+    whole = config.batches()[:, 0].flatten().tolist()
+    stops = sorted(data.draw(st.lists(st.integers(0, 3 * config.steps), min_size=3, max_size=3)))
+    seen: list[int] = []
     state = config.sampler().state_dict()
-    for stop in [*stops, config.steps]:
+    for stop in [*stops, 3 * config.steps]:
         sampler = config.sampler()
         sampler.load_state_dict(json.loads(json.dumps(state)))
-        sampler.set_epoch(0)  # Lightning tells the epoch after loading
-        stream = iter(sampler)
-        seen += [next(stream) for _ in range((stop - before) * config.batch)]
-        state, before = sampler.state_dict((0, stop)), stop
-    assert seen == whole[0]
+        sampler.set_epoch(sampler.position[0])  # Lightning tells the epoch after loading
+        while len(seen) < stop * config.batch:
+            sampler.set_epoch(sampler.position[0])  # and at the start of each
+            seen += itertools.islice(sampler, stop * config.batch - len(seen))
+        state = sampler.state_dict()
+    assert seen == whole
 
 
 @given(configs, st.data())
 def test_a_run_resumed_with_another_world_size_draws_the_same_at_each_step(config: Config, data: Any) -> None:
+    """I5."""
     global_batch = config.batch * config.world
     world = data.draw(st.sampled_from([w for w in range(1, global_batch + 1) if global_batch % w == 0]))
     step = data.draw(st.integers(0, config.steps - 1))
@@ -192,7 +214,9 @@ class Numbers(Dataset[Any]):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_batches_of_a_data_loader_keep_the_share_and_resume(workers: int) -> None:
+def test_batches_of_a_data_loader_keep_the_share_and_resume_three_times(workers: int) -> None:
+    """I5: states are of the batches that were used, which workers that draw ahead do not count."""
+
     def loader(state: Any = None) -> Any:
         sources = [Source("real", 150), Source("bank", 50, kind="bank")]
         sampler = MixedSampler(sources, 0.25, batch_size=8, steps_per_epoch=6)
@@ -200,14 +224,20 @@ def test_batches_of_a_data_loader_keep_the_share_and_resume(workers: int) -> Non
             sampler.load_state_dict(state)
         return DataLoader(Numbers(), batch_size=8, sampler=sampler, num_workers=workers)
 
-    first = loader()
-    batches = [batch.tolist() for _ in range(2) for batch in first]
+    whole = loader()
+    batches = [batch.tolist() for _ in range(2) for batch in whole]
     assert all(sum(index >= 150 for index in batch) == 2 for batch in batches)
-    resumed = [batch.tolist() for batch in loader(first.sampler.state_dict((1, 4)))]
-    assert resumed == batches[10:]
+    seen: list[Any] = []
+    state = whole.sampler.state_dict((0, 0))
+    for stop in (1, 4, 5, 6):
+        resumed = loader(state)
+        seen += [batch.tolist() for batch in itertools.islice(resumed, stop - len(seen))]
+        state = resumed.sampler.state_dict((0, stop))
+    assert seen + [batch.tolist() for batch in loader(state)] == batches
 
 
 def test_the_same_seed_gives_the_same_run_and_no_other_does() -> None:
+    """I6."""
     config = Config(real=50, bank=20, batch=10, world=1, steps=5, share=0.3, seed=0)
     assert (config.batches() == config.batches()).all()
     runs = {(seed, epoch): tuple(row) for seed in range(20) for epoch, row in enumerate(_epochs(config, seed))}
@@ -228,6 +258,7 @@ def test_each_pass_has_an_order_of_its_own() -> None:
 
 
 def test_no_global_random_state_is_read_or_touched() -> None:
+    """I6."""
     config = Config(real=50, bank=20, batch=10, world=2, steps=5, share=0.3, seed=0)
     torch.manual_seed(1)
     random.seed(1)
@@ -243,6 +274,7 @@ def test_no_global_random_state_is_read_or_touched() -> None:
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=12).filter(any))
 def test_every_prefix_of_a_class_stream_is_within_one_of_its_shares(counts: Any) -> None:
+    """I7."""
     stream = ClassStream(dict(enumerate(counts)))
     slots = np.arange(2 * sum(counts) + 3)
     chosen, number = stream.at(slots)
@@ -272,6 +304,7 @@ def test_filling_up_makes_a_level_floor_and_uses_all(counts: Any, amount: int) -
 
 
 def test_fill_ends_a_pass_with_the_level_of_the_filled_classes() -> None:
+    """I7."""
     counts = [500, 90, 12, 4]
     real = torch.arange(4).repeat_interleave(torch.tensor(counts))
     bank = torch.arange(4).repeat_interleave(60)
@@ -284,6 +317,7 @@ def test_fill_ends_a_pass_with_the_level_of_the_filled_classes() -> None:
 
 
 def test_class_shares_hold_at_every_prefix_of_the_synthetic_stream() -> None:
+    """I7."""
     labels = torch.arange(3).repeat_interleave(torch.tensor([50, 30, 20]))
     sources = [Source("real", 100, labels=labels), Source("bank", 100, labels=labels, kind="bank")]
     sampler = MixedSampler(sources, 0.5, batch_size=10, classes={0: 0.1, 2: 0.2, 1: 0.7}, interleave="even")
@@ -318,6 +352,7 @@ weights = st.lists(st.sampled_from([0.0, 0.1, 0.5, 1.0, 1.0, 3.2, 7.0]), min_siz
 
 @given(weights, st.integers(0, 1000))
 def test_a_weighted_pass_uses_each_item_the_floor_or_the_ceiling_of_its_due(weights: list[float], seed: int) -> None:
+    """I8."""
     size = len(weights)
     sources = [Source("real", 0), Source("bank", size, weights=torch.tensor(weights), kind="bank")]
     sampler = MixedSampler(sources, 1.0, batch_size=size, steps_per_epoch=5, seed=seed)
@@ -329,6 +364,7 @@ def test_a_weighted_pass_uses_each_item_the_floor_or_the_ceiling_of_its_due(weig
 
 
 def test_weights_are_met_on_average_within_each_class() -> None:
+    """I8."""
     weights = torch.tensor([0.0, 0.5, 1.0, 1.0, 3.2, 7.0, 1.0, 2.0])
     labels = torch.tensor([0, 0, 0, 0, 0, 0, 1, 1])
     sources = [Source("real", 0), Source("bank", 8, labels=labels, weights=weights, kind="bank")]
@@ -342,6 +378,7 @@ def test_weights_are_met_on_average_within_each_class() -> None:
 
 @given(configs)
 def test_the_plan_says_what_the_batch_holds(config: Config) -> None:
+    """I9."""
     sampler = config.sampler()
     for step, batch in enumerate(np.array(list(config.sampler())).reshape(-1, config.batch)):
         plan = sampler.plan(step)
@@ -368,6 +405,7 @@ def test_uses_of_weighted_items_are_numbered_apart_too() -> None:
 
 @pytest.mark.parametrize("batch", [1, 5])
 def test_the_edges_work(batch: int) -> None:
+    """I10; a bank that is missing or empty is refused below."""
     only = [Source("real", 1)]
     assert list(MixedSampler(only, 0.0, batch_size=batch, steps_per_epoch=2)) == [0] * (2 * batch)
     both = [Source("real", 1), Source("bank", 1, kind="bank")]
@@ -377,6 +415,7 @@ def test_the_edges_work(batch: int) -> None:
 
 @given(configs)
 def test_without_a_share_batches_are_those_of_real_data_alone(config: Config) -> None:
+    """I13."""
     alone = [MixedSampler([Source("real", config.real)], 0.0, **_options(config, rank)) for rank in range(config.world)]
     expected = np.array([[list(run) for _ in range(3)] for run in alone])
     ours = replace(config, share=0.0).batches()
@@ -389,6 +428,7 @@ def _options(config: Any, rank: Any) -> Any:
 
 
 def test_four_hundred_million_items_need_no_memory() -> None:
+    """I11."""
     sources = [Source("real", 10**8), Source("bank", 3 * 10**8, kind="bank")]
     tracemalloc.start()
     sampler = MixedSampler(sources, 0.25, batch_size=256, steps_per_epoch=2_000_000)
@@ -405,6 +445,7 @@ def test_four_hundred_million_items_need_no_memory() -> None:
 
 @given(configs)
 def test_the_length_stays_while_the_share_changes(config: Config) -> None:
+    """I12."""
     sampler = config.sampler()
     lengths = []
     for epoch in range(3):
@@ -535,21 +576,52 @@ def test_a_wanted_class_that_the_bank_lacks_is_named() -> None:
         MixedSampler([Source.real(Named()), bank], 0.5, batch_size=8, classes={"rust": 1})
 
 
-def test_a_state_of_another_run_is_refused() -> None:
-    sources = [Source("real", 50), Source("bank", 20, kind="bank")]
-    sampler = MixedSampler(sources, 0.25, batch_size=8, steps_per_epoch=5)
-    state = sampler.state_dict((0, 3))
-    with pytest.raises(ValueError, match="seed 0 then, 1 now"):
-        MixedSampler(sources, 0.25, batch_size=8, steps_per_epoch=5, seed=1).load_state_dict(state)
-    with pytest.raises(ValueError, match="global batch size 8 then, 4 now"):
-        MixedSampler(sources, 0.25, batch_size=4, steps_per_epoch=5).load_state_dict(state)
-    grown = MixedSampler([sources[0], Source("bank", 21, kind="bank")], 0.25, batch_size=8, steps_per_epoch=5)
-    with pytest.raises(ValueError, match=r"source 'bank' had 20 items then, has 21 now.*strict=False"):
-        grown.load_state_dict(state)
-    grown.load_state_dict(state, strict=False)
-    assert grown.position == (0, 3)
+REAL, BANK = Source("real", 50), Source("bank", 20, kind="bank")
+CHANGED = [
+    ({"seed": 1}, [REAL, BANK], "differs: seed 0 then, 1 now; make"),
+    ({"batch_size": 4}, [REAL, BANK], "global batch size 8 then, 4 now"),
+    ({"rank": 1, "world_size": 2}, [REAL, BANK], "global batch size 8 then, 16 now"),
+    ({"steps_per_epoch": 6}, [REAL, BANK], "steps_per_epoch 5 then, 6 now"),
+    ({}, [REAL, Source("bank", 19, kind="bank")], "differs: source 'bank' had 20 items then, has 19 now; make"),
+    (
+        {},
+        [REAL, Source("bank", 20, kind="bank", fingerprint="0123456789")],
+        "'bank' has other .* then, 01234567... now",
+    ),
+    ({"share": 0.0}, [REAL], "source 'bank' then only"),
+    ({}, [REAL, BANK, Source("more", 1, kind="bank")], "source 'more' now only"),
+    ({}, [BANK, REAL], "sources in the order real, bank then, bank, real now"),
+]
+
+
+@pytest.mark.parametrize(("options", "sources", "message"), CHANGED)
+def test_a_state_of_another_run_is_refused(options: Any, sources: Any, message: str) -> None:
+    same: Any = {"share": 0.25, "batch_size": 8, "steps_per_epoch": 5}
+    state = MixedSampler([REAL, BANK], **same).state_dict((0, 3))
+    other = MixedSampler(sources, **(same | options))
+    with pytest.raises(ValueError, match=rf"{message}.*strict=False") as caught:
+        other.load_state_dict(state)
+    assert str(caught.value).count(";") == 1, "what is the same is not named"
+    assert other.position == (0, 0), "a state that is refused changes nothing"
+    other.load_state_dict(state, strict=False)
+    assert other.position == (0, 3)
+
+
+def test_a_state_of_another_version_is_refused() -> None:
+    sampler = MixedSampler([REAL, BANK], 0.25, batch_size=8, steps_per_epoch=5)
     with pytest.raises(ValueError, match="version 1, got 2"):
-        sampler.load_state_dict(state | {"v": 2})
+        sampler.load_state_dict(sampler.state_dict((0, 3)) | {"v": 2}, strict=False)
+
+
+def test_resuming_far_into_a_run_takes_no_longer_than_at_its_start() -> None:
+    sampler = MixedSampler([REAL, BANK], 0.25, batch_size=8, steps_per_epoch=5)
+    far = 10**12
+    state = sampler.state_dict((far, 3))
+    assert len(json.dumps(state)) < 1000
+    sampler.load_state_dict(state)
+    first = list(itertools.islice(sampler, 8))
+    assert first == sampler.plan(5 * far + 3).index.tolist()
+    assert sum(index >= 50 for index in first) == 2
 
 
 @pytest.mark.filterwarnings("default")
