@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -192,6 +193,14 @@ def test_a_process_that_is_done_before_the_others_does_not_fail(tmp_path: Path) 
     assert seen == [(4, 8), (8, 8), (8, 8)]
     with pytest.raises(ValueError, match="got no shard 0"):
         Bank(tmp_path / "other")
+
+
+def test_parts_made_in_folders_of_their_own_are_the_bank_when_copied_together(tmp_path: Path) -> None:
+    for rank in range(2):
+        run_part(tmp_path / f"{rank}", rank, 2)
+        shutil.copytree(tmp_path / f"{rank}", tmp_path / "all", dirs_exist_ok=True)
+    run_part(tmp_path / "one", 0, 1)
+    assert files(tmp_path / "all") == files(tmp_path / "one")
 
 
 # On the command line
