@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -194,6 +195,14 @@ def test_a_process_that_is_done_before_the_others_does_not_fail(tmp_path: Path) 
         Bank(tmp_path / "other")
 
 
+def test_parts_made_in_folders_of_their_own_are_the_bank_when_copied_together(tmp_path: Path) -> None:
+    for rank in range(2):
+        run_part(tmp_path / f"{rank}", rank, 2)
+        shutil.copytree(tmp_path / f"{rank}", tmp_path / "all", dirs_exist_ok=True)
+    run_part(tmp_path / "one", 0, 1)
+    assert files(tmp_path / "all") == files(tmp_path / "one")
+
+
 # On the command line
 
 
@@ -288,14 +297,27 @@ def test_a_killed_rank_ends_torchrun_and_a_rerun_completes_the_bank(
 # By Lightning
 
 
-def predict(checkpoint: Path, path: Path, counts: dict[str, int] = COUNTS, **options: Any) -> Any:
+class NoteRanks(L.Callback):
+    """Notes which rank made which shard."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_predict_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, *_: Any) -> None:
+        (self.folder / f"{trainer.global_rank} {batch.number}").touch()
+
+    def seen(self) -> list[str]:
+        return sorted(file.name for file in self.folder.iterdir())
+
+
+def predict(checkpoint: Path, path: Path, *callbacks: L.Callback, **options: Any) -> Any:
     generator = load_generator(checkpoint)
-    shards = PlannedShards(generator, counts, path, **OPTIONS)
+    shards = PlannedShards(generator, COUNTS, path, **OPTIONS)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # in Lightning itself
         trainer = L.Trainer(
             accelerator="cpu",
-            callbacks=[WriteShards(shards)],
+            callbacks=[WriteShards(shards), *callbacks],
             logger=False,
             enable_progress_bar=False,
             enable_checkpointing=False,
@@ -321,8 +343,11 @@ def test_lightning_predicts_the_bank_of_synthesize_in_any_precision(
 def test_two_processes_of_lightning_make_the_bank_of_one(
     checkpoint: Path, alone: dict[str, bytes], tmp_path: Path
 ) -> None:
-    predict(checkpoint, tmp_path / "bank", devices=2, strategy="ddp_spawn")
+    (tmp_path / "ranks").mkdir()
+    ranks = NoteRanks(tmp_path / "ranks")
+    predict(checkpoint, tmp_path / "bank", ranks, devices=2, strategy="ddp_spawn")
     assert files(tmp_path / "bank") == alone
+    assert ranks.seen() == ["0 0", "0 2", "0 4", "1 1", "1 3"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -331,5 +356,8 @@ def test_lightning_bears_a_process_that_has_nothing_left_to_do(
     checkpoint: Path, alone: dict[str, bytes], tmp_path: Path
 ) -> None:
     synthesize(load_generator(checkpoint), COUNTS, tmp_path / "bank", rank=1, world_size=2, **OPTIONS)
-    predict(checkpoint, tmp_path / "bank", devices=2, strategy="ddp_fork")
+    (tmp_path / "ranks").mkdir()
+    ranks = NoteRanks(tmp_path / "ranks")
+    predict(checkpoint, tmp_path / "bank", ranks, devices=2, strategy="ddp_fork")
     assert files(tmp_path / "bank") == alone
+    assert ranks.seen() == ["0 0", "0 2", "0 4"]
