@@ -21,11 +21,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file
+from safetensors.torch import load as load_bytes
+from safetensors.torch import load_file, save
 from torch.utils.data import DataLoader
 
 from torchaug.data import Bank, BankWriter, merge
 from torchaug.data.bank.format import sealed
+from torchaug.data.bank.pack import pack
 
 CLASSES = ["cat", "dog", "eel"]
 OPTIONS: dict[str, Any] = {
@@ -356,6 +358,30 @@ def test_labels_and_classes_go_together(tmp_path: Path) -> None:
     bank = Bank(tmp_path / "none")
     assert bank.labels is None
     assert set(bank[0]) == {"image", "index"}
+
+
+DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.bool]
+DTYPES += [torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64]
+
+
+@given(st.dictionaries(st.text("abé_", min_size=1), st.tuples(st.sampled_from(DTYPES), st.integers(0, 5)), min_size=1))
+def test_shards_are_what_safetensors_reads_and_writes(columns: dict[str, tuple[torch.dtype, int]]) -> None:
+    tensors = {name: torch.arange(2 * size).view(size, 2).to(dtype) for name, (dtype, size) in columns.items()}
+    found = load_bytes(b"".join(pack(tensors)))
+    assert found.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert found[name].dtype == tensor.dtype
+        assert torch.equal(found[name], tensor)
+    usual = {
+        name: tensor for name, tensor in tensors.items() if tensor.dtype in (torch.int64, torch.float32, torch.bool)
+    }
+    assert b"".join(pack(usual)) == save(usual), "widths that one dtype alone has, as safetensors orders others by name"
+
+
+def test_a_dtype_that_safetensors_lacks_is_named(tmp_path: Path) -> None:
+    with BankWriter(tmp_path, **OPTIONS) as writer, pytest.raises(ValueError, match=r"'table' must be .*complex128"):
+        writer.write(0, {"table": torch.ones(1, 2, dtype=torch.complex128)}, torch.tensor([0]), torch.arange(1))
+    assert not list(tmp_path.glob("shard-*"))
 
 
 TEXTS = st.lists(st.text(max_size=5), min_size=1, max_size=6)

@@ -5,27 +5,31 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, *data: bytes | memoryview) -> None:
     """Write a file that is there whole or not at all: temporary name, flush to the disk, rename, flush the folder.
 
     The temporary name is always the same, so that what a kill left behind is used again, and locked, so that a second
     writer of the file waits for the first.
+
+    Args:
+        path: of the file.
+        data: its content, perhaps in pieces.
     """
     _put(path, data, replace=True)
 
 
 def create_file(path: Path, data: bytes) -> bool:
     """Write a file as `replace_file` does, unless there is one by then; whether it was written."""
-    return _put(path, data, replace=False)
+    return _put(path, [data], replace=False)
 
 
-def _put(path: Path, data: bytes, replace: bool) -> bool:
+def _put(path: Path, data: Sequence[bytes | memoryview], replace: bool) -> bool:
     temporary = path.with_name(path.name + ".tmp")
     try:
         with locked(temporary) as file:
@@ -34,7 +38,8 @@ def _put(path: Path, data: bytes, replace: bool) -> bool:
                 return False
             if os.fstat(file).st_size:  # what a kill left behind
                 os.ftruncate(file, 0)
-            _write(file, data)
+            for piece in data:
+                _write(file, piece)
             os.fsync(file)
             os.replace(temporary, path)
         _sync_folder(path.parent)
@@ -100,7 +105,7 @@ def _is_json(text: bytes) -> bool:
     return True
 
 
-def _write(file: int, data: bytes) -> None:
+def _write(file: int, data: bytes | memoryview) -> None:
     rest = memoryview(data)
     while rest:  # a full disk takes a part, and its next write says so
         rest = rest[os.write(file, rest) :]

@@ -23,14 +23,15 @@ import hashlib
 import json
 import os
 from collections.abc import Container, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
+from torchaug.data.bank.pack import checksum, pack
 from torchaug.data.files import create_file, read_lines, replace_file, sha256
 
 VERSION = 2
@@ -56,8 +57,8 @@ class ShardStore:
 
     def __init__(self, path: Path, manifest: Json, trained_items: Tensor | None) -> None:
         self.path = path
-        items = b"" if trained_items is None else save({"hash": trained_items.to(torch.int64)})
-        known = {"trained_items": hashlib.sha256(items).hexdigest()} if items else {}
+        items = [] if trained_items is None else pack({"hash": trained_items.to(torch.int64).contiguous().cpu()})
+        known = {"trained_items": checksum(items)} if items else {}
         self.manifest = plain({"trained_items": None} | manifest | known)
         self.notes: dict[int, Json] = {}
         self._verified: set[int] = set()
@@ -81,21 +82,23 @@ class ShardStore:
 
     def put(self, shard: int, tensors: dict[str, Tensor], note: Json) -> None:
         """Write a shard, then its note."""
-        name, data = f"shard-{shard:06d}", save(tensors)
-        replace_file(self.path / f"{name}.safetensors", data)
-        facts = {"shard": shard, "file": f"{name}.safetensors", "sha256": hashlib.sha256(data).hexdigest()}
+        name, data = f"shard-{shard:06d}", pack(tensors)
+        with ThreadPoolExecutor(1) as pool:  # beside the disk, which takes about as long
+            digest = pool.submit(checksum, data)
+            replace_file(self.path / f"{name}.safetensors", *data)
+        facts = {"shard": shard, "file": f"{name}.safetensors", "sha256": digest.result()}
         self.notes[shard] = facts | note
         replace_file(self.path / f"{name}.json", (json.dumps(sealed(self.notes[shard])) + "\n").encode())
         self._verified.add(shard)
 
-    def _open(self, trained_items: bytes) -> None:
+    def _open(self, trained_items: Sequence[bytes | memoryview]) -> None:
         file = self.path / MANIFEST
         if not file.exists():
             self.path.mkdir(parents=True, exist_ok=True)
             if any(self.path.glob("shard-*")) and not file.exists():  # another writer may have begun meanwhile
                 raise ValueError(f"BankWriter: {self.path} holds shards but no {MANIFEST}; write to another folder")
             if trained_items:
-                replace_file(self.path / TRAINED, trained_items)
+                replace_file(self.path / TRAINED, *trained_items)
             if create_file(file, (json.dumps(sealed(self.manifest), indent=1) + "\n").encode()):
                 return  # else another writer was faster: it must be writing the same bank
         there, wanted = _flat(read_manifest(self.path)), _flat(self.manifest)

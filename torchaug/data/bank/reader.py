@@ -104,8 +104,9 @@ class Bank(Dataset[Item]):
         """The items at `indices`, as a DataLoader asks for those of a batch: faster than one after the other."""
         if not indices or not (min(indices) >= 0 and max(indices) < len(self)):
             return [self[index] for index in indices]  # says which is wrong
-        places = [self._place(row) for row in self.rows[indices].tolist()]
-        found = [(place, self._fetch(shard)) for shard, place in places]
+        places = [self._place(row) for row in self.rows[torch.tensor(indices)].tolist()]
+        shards = {shard: self._fetch(shard) for shard, _ in places}
+        found = [(place, shards[shard]) for shard, place in places]
         try:
             columns: dict[str, Sequence[Any]] = {name: gather(name, spec, found) for name, spec in self.columns.items()}
         except Exception:  # noqa: BLE001 (the one at fault raises it again, and is named)
@@ -260,24 +261,21 @@ class Bank(Dataset[Item]):
         return self.path / str(self._shards[shard]["file"])
 
     def _fetch(self, shard: int) -> Fetch:
-        return self._tensors(shard).__getitem__
-
-    def _tensors(self, shard: int) -> dict[str, Tensor]:
         """The columns of a shard, memory-mapped."""
         if shard not in self._mapped:
             if len(self._mapped) >= MAPPED:
                 self._mapped.pop(next(iter(self._mapped)))
             names = [part for name, spec in self.columns.items() for part in stored_names(name, spec)]
             self._mapped[shard] = read_tensors(self._file(shard), names)
-        return self._mapped[shard]
+        return self._mapped[shard].__getitem__
 
     def _columns(self, parts: Sequence[Tensor], names: Iterable[str]) -> dict[str, Column]:
         """The columns of samples, whose indices are grouped by shard."""
         shards = []
         for indices in parts:
             rows = self.rows[indices]
-            shard, first = self._place(int(rows[0]))
-            shards.append((rows - int(rows[0]) + first, self._fetch(shard)))
+            shard, first = self._place(start := int(rows[0]))
+            shards.append((rows - start + first, self._fetch(shard)))
         return {name: select(name, self.columns[name], shards) for name in names}
 
     def _stored(self, names: Sequence[str]) -> dict[str, Tensor]:
