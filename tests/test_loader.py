@@ -382,7 +382,7 @@ def test_a_live_source_needs_a_generator_of_the_right_shape() -> None:
     loader = live_loader().loader
     with pytest.raises(ValueError, match="got only live source"):
         DeviceLoader(loader)
-    with pytest.raises(ValueError, match=r"fill must make images \(1, 4, 4\) as in the batch, got \(1, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"fill must make samples \(1, 4, 4\) as in the batch, got \(1, 8, 8\)"):
         list(DeviceLoader(loader, fill=lambda draws, labels: torch.zeros(len(draws), 1, 8, 8), device="cpu"))
 
 
@@ -496,6 +496,26 @@ def test_the_side_stream_begins_after_what_the_consumer_did_before() -> None:
     lane.enter()
     assert lane._side.knows(weights)
     assert not lane._side.knows(cuda.main.work())
+
+
+def test_the_consumer_goes_on_after_what_the_side_stream_still_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop is left early, and then the weights are renewed that batches made ahead are still being made with."""
+    cuda = FakeCuda()
+    lane = SideStream(torch.device("cpu"), 2, cuda)
+    recorded = DataLoader(images(32), batch_size=4)
+    loader = DeviceLoader(recorded, lambda batch: batch["image"].as_subclass(Recorded), device="cpu")
+    monkeypatch.setattr(loader, "_open", lambda: lane)
+    for _ in loader:
+        break
+    at_work = lane._side.work()
+    assert not cuda.main.knows(at_work)
+    lane.leave()
+    assert cuda.main.knows(at_work)
+    left: list[bool] = []
+    monkeypatch.setattr(lane, "leave", lambda: left.append(True))
+    for _ in loader:
+        break
+    assert left == [True]
 
 
 def test_pinned_memory_is_kept_until_it_was_read() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from torchaug.data import DeviceLoader, MixedDataset, MixedSampler, Snapshot, Source, TensorImages
 from torchaug.training.gan import LitGAN
@@ -28,6 +28,17 @@ class Noisy(nn.Module):
     def sample(self, labels: Tensor, keys: Tensor) -> Tensor:
         level: Tensor = self.dropout(self.weight.expand(len(labels))) + labels / 100 + (keys % 7) / 1000
         return level.view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
+
+
+class Rows(Dataset[Any]):
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.rows[index]
 
 
 def make_loader(fill: Any, **options: Any) -> DeviceLoader:
@@ -63,6 +74,19 @@ def test_every_live_sample_says_of_which_version_it_is() -> None:
         for batch in loader:
             assert torch.equal(batch["version"], torch.where(batch["is_synthetic"], version, -1))
         fill.refresh()
+
+
+def test_rows_of_tables_are_made_live_too() -> None:
+    table = [{"table": torch.zeros(3), "label": row % 2} for row in range(40)]
+    data = MixedDataset([Source("real", Rows(table), labels=torch.arange(40) % 2), Source.live()])
+    sampler = MixedSampler(data, 0.25, batch_size=8, steps_per_epoch=STEPS, classes="proportional")
+
+    def fill(draws: Tensor, labels: Tensor) -> Tensor:
+        return (10 + labels).float()[:, None].expand(-1, 3)
+
+    for batch in DeviceLoader(DataLoader(data, batch_size=8, sampler=sampler), fill=fill, device="cpu"):
+        wanted = torch.where(batch["is_synthetic"], 10.0 + batch["label"], 0.0)
+        assert torch.equal(batch["table"], wanted[:, None].expand(-1, 3))
 
 
 def test_samples_are_functions_of_seed_draw_and_label() -> None:

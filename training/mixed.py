@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from torchaug.data.bank import Bank
+from torchaug.data.collate import collate
 from torchaug.data.items import Item
 from torchaug.data.live import Fill
 from torchaug.data.loader import DeviceLoader
@@ -37,6 +38,7 @@ class MixedDataModule(L.LightningDataModule):
         fill: makes the live samples, where a source is live.
         val, test: data sets of items as dicts. Synthetic ones, a `Bank` or a `MixedDataset` that has some, are refused.
         allow_synthetic_eval: accept them all the same.
+        sizes: "equal", or "any" where images may differ in size: batches are then padded (`torchaug.data.collate`).
         num_workers: of each loader; they stay from epoch to epoch.
         seed: of the order and the augmentation.
         sampler: further options of `MixedSampler`, by name.
@@ -61,6 +63,7 @@ class MixedDataModule(L.LightningDataModule):
         val: Dataset[Item] | None = None,
         test: Dataset[Item] | None = None,
         allow_synthetic_eval: bool = False,
+        sizes: str = "equal",
         num_workers: int = 0,
         seed: int = 0,
         sampler: Mapping[str, Any] | None = None,
@@ -71,9 +74,9 @@ class MixedDataModule(L.LightningDataModule):
         self.transform, self.eval_transform, self.fill = transform, eval_transform, fill
         self._sampler, self._loader = dict(sampler or {}), dict(loader or {})
         self.val, self.test = (
-            _evaluation(data, name, allow_synthetic_eval) for data, name in ((val, "val"), (test, "test"))
+            _evaluation(data, name, allow_synthetic_eval, sizes) for data, name in ((val, "val"), (test, "test"))
         )
-        self.train = MixedDataset(sources, held_out=[data for data in (val, test) if data is not None])
+        self.train = MixedDataset(sources, held_out=[data for data in (val, test) if data is not None], sizes=sizes)
         self._train_loader: DeviceLoader | None = None
         self._state: dict[str, Any] | None = None
 
@@ -121,6 +124,7 @@ class MixedDataModule(L.LightningDataModule):
             data,
             batch_size=self.batch_size,
             sampler=sampler,
+            collate_fn=collate,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=self._device().type == "cuda",
@@ -136,7 +140,7 @@ class MixedDataModule(L.LightningDataModule):
         return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
-def _evaluation(data: Dataset[Item] | None, name: str, allow: bool) -> MixedDataset | None:
+def _evaluation(data: Dataset[Item] | None, name: str, allow: bool, sizes: str) -> MixedDataset | None:
     """The data as a mixture that is checked for synthetic sources."""
     if data is None:
         return None
@@ -144,4 +148,4 @@ def _evaluation(data: Dataset[Item] | None, name: str, allow: bool) -> MixedData
         sources = data.sources
     else:
         sources = [Source.bank(data, name) if isinstance(data, Bank) else Source.real(data, name)]
-    return MixedDataset(sources, evaluation=True, allow_synthetic_eval=allow, max_generation=sys.maxsize)
+    return MixedDataset(sources, evaluation=True, allow_synthetic_eval=allow, max_generation=sys.maxsize, sizes=sizes)

@@ -114,13 +114,16 @@ class DeviceLoader:
         epoch, step = self._begin()
         lane.enter()
         made = surviving(self._staged(lane, watch, away, epoch, step), epoch, step, self.close)
-        for staged in look_ahead(made, lane.ahead):
-            batch = lane.take(staged)
-            watch.examine()
-            step += 1
-            self._cursor.step = step  # of those handed out, never of those made ahead
-            yield batch
-        watch.examine(wait=True)
+        try:
+            for staged in look_ahead(made, lane.ahead):
+                batch = lane.take(staged)
+                watch.examine()
+                step += 1
+                self._cursor.step = step  # of those handed out, never of those made ahead
+                yield batch
+            watch.examine(wait=True)
+        finally:
+            lane.leave()
 
     def close(self) -> None:
         """End persistent workers. The loader can be iterated afterwards, with new ones."""

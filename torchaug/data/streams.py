@@ -36,6 +36,9 @@ class Direct:
     def enter(self) -> None:
         """Nothing to prepare."""
 
+    def leave(self) -> None:
+        """Nothing is at work."""
+
     def stage(self, make: Make, origin: Any) -> Staged:
         """Make the result now."""
         return Staged(make(), None, None)
@@ -66,6 +69,10 @@ class SideStream:
     def enter(self) -> None:
         """What the consumer's stream was given before, such as the transform's own tensors, is done first."""
         self._side.wait_stream(self._cuda.current_stream(self.device))
+
+    def leave(self) -> None:
+        """What the consumer's stream does next, such as renewing a generator's weights, is done after what is at work."""
+        self._cuda.current_stream(self.device).wait_stream(self._side)
 
     def stage(self, make: Make, origin: Any) -> Staged:
         """Have the side stream make a result; `origin`, the pinned memory that it reads, is kept until it is ready."""
