@@ -102,7 +102,10 @@ def test_an_item_is_a_copy_and_workers_map_the_files_themselves(tmp_path: Path) 
     fill(tmp_path)
     bank = Bank(tmp_path)
     bank[0]["image"].fill_(0)
+    for item in bank.__getitems__([0, 11, 1]):
+        item["image"].fill_(0)
     assert torch.equal(bank[0]["image"], shard(0)[0]["image"][0])
+    assert torch.equal(bank[11]["image"], shard(1)[0]["image"][1])
     assert len(pickle.dumps(bank)) < 5000
     for workers in (0, 2):
         batches = [batch["image"] for batch in DataLoader(bank, batch_size=7, num_workers=workers)]
@@ -150,6 +153,30 @@ def test_a_writer_joins_a_bank_that_another_began_at_the_same_moment(
 
     monkeypatch.setattr(Path, "mkdir", later)
     assert fill(tmp_path / "bank") == [False, False, True, True]
+
+
+@pytest.mark.parametrize("rows", [[2, 3, 4], [1, 3, 2, 4], [0], [9, 8], [5, 5, 7]])
+def test_samples_are_taken_in_the_order_that_is_asked_for(tmp_path: Path, rows: list[int]) -> None:
+    fill(tmp_path)
+    content = shard(2)[0]["image"]
+    taken: Any = Bank(tmp_path).take(torch.tensor(rows) + 20)["image"]
+    assert torch.equal(taken, content[rows])
+    less = Bank(tmp_path).drop([20, 22], "bad")
+    column: Any = less.column("image")
+    assert torch.equal(column[20:28], content[[1, 3, 4, 5, 6, 7, 8, 9]])
+    batch = less.__getitems__([21, 0, 27])
+    assert [item["index"] for item in batch] == [21, 0, 27]
+    assert torch.equal(batch[0]["image"], content[3])
+    assert [item["label"] for item in batch] == [3 % 3, 0, 9 % 3]
+
+
+def test_only_so_many_shards_stay_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path)
+    monkeypatch.setattr("torchaug.data.bank.reader.MAPPED", 2)
+    bank = Bank(tmp_path)
+    for index in (0, 10, 20, 0, 39, 25):
+        assert torch.equal(bank[index]["image"], shard(index // 10)[0]["image"][index % 10])
+        assert len(bank._mapped) <= 2
 
 
 class Killed(BaseException):
