@@ -224,6 +224,28 @@ def test_images_may_differ_in_size_when_that_is_said() -> None:
         MixedDataset(sources, sizes="all")
 
 
+class Spoilt(Items):
+    """The first items cannot be read."""
+
+    bad = 2
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if index < self.bad:
+            raise OSError("no such file")
+        return super().__getitem__(index)
+
+
+def test_the_first_items_need_not_be_readable_until_they_are_drawn() -> None:
+    spoilt = Spoilt(*[{"text": str(index)} for index in range(5)])
+    data = MixedDataset([Source("a", spoilt)])
+    assert data[2]["text"] == "2"
+    with pytest.raises(SampleError, match="sample index=0 source='a': OSError: no such file"):
+        data[0]
+    spoilt.bad = 5
+    with pytest.raises(SampleError, match="sample index=4 source='a': OSError"):
+        MixedDataset([Source("a", spoilt)])
+
+
 def test_a_live_generator_and_a_merged_bank_are_held_to_what_they_were_trained_on(tmp_path: Path) -> None:
     train, other = digits().subset(range(20)), digits().subset(range(20, 40))
     both = digits().subset(range(15, 35))

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from torchaug.data.errors import SampleError, sample_error
-from torchaug.data.instead import alike
+from torchaug.data.instead import TRIES, alike
 from torchaug.data.items import RAGGED, Item, content_of
 from torchaug.data.leaks import refuse_leak
 from torchaug.data.source import Source, check_sources
@@ -145,7 +145,7 @@ class MixedDataset(Dataset[Item]):
                 continue
             if isinstance(source.data, int):
                 raise TypeError(f"MixedDataset: source {source.name!r} must have a data set, got only its length")
-            item = source.data[0]
+            item = _first_readable(source)
             content = content_of(item)
             if not content:
                 raise TypeError(
@@ -173,6 +173,18 @@ class MixedDataset(Dataset[Item]):
             raise ValueError(f"MixedDataset: live samples must be tensors of one shape, got {', '.join(lacking)}")
         numbers = {name: -1 for name in ("label", "group") if name == "label" or name in self._entries}
         return {name: torch.zeros_like(value) for name, value in self._like.items()} | numbers
+
+
+def _first_readable(source: Source) -> Any:
+    """The first item, or the next where that cannot be read: whether this is an error is decided when it is drawn."""
+    data: Any = source.data
+    for index in range(min(TRIES, source.size)):
+        try:
+            return data[index]
+        except Exception as error:  # noqa: PERF203 (whatever the user's data set raises; free from Python 3.11 on)
+            if index + 1 == min(TRIES, source.size):
+                raise sample_error(error, data, index, source.name) from error
+    raise AssertionError("a source with items has a first one")
 
 
 def _fits(value: Any, like: Any, name: str, any_size: bool) -> bool:
