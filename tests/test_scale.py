@@ -26,7 +26,7 @@ from torchaug.training.fit import fit
 from torchaug.training.load import load_generator
 from torchaug.training.plan import SynthesisPlan, launched_as
 from torchaug.training.predict import PlannedShards, WriteShards
-from torchaug.training.synthesize import pick_device, synthesize
+from torchaug.training.synthesize import make_images, pick_device, synthesize
 
 COUNTS: dict[str, int] = {"3": 21, "7": 10, "8": 9}
 OPTIONS: dict[str, Any] = {"seed": 5, "shard_size": 8}  # 40 images in 5 shards
@@ -236,6 +236,13 @@ def test_parts_of_a_job_array_and_ranks_of_torchrun_make_one_bank(
         "shard-000001.json",
         "shard-000004.json",
     ]
+    sizes: list[int] = []
+
+    def noting(model: Any, labels: Tensor, keys: Tensor, batch_size: int, report: Any) -> Tensor:
+        sizes.append(batch_size)
+        return make_images(model, labels, keys, batch_size, report)
+
+    monkeypatch.setattr("torchaug.training.synthesize.make_images", noting)
     monkeypatch.setenv("WORLD_SIZE", "2")
     for rank in ("1", "0"):  # in another number than before
         monkeypatch.setenv("RANK", rank)
@@ -244,6 +251,7 @@ def test_parts_of_a_job_array_and_ranks_of_torchrun_make_one_bank(
     assert text.count("is not whole yet") == 1
     assert "part 0 of 2 is done" in text
     assert "40 images in" in text
+    assert sizes == [3, 3, 3], "shards 0, 2 and 3, three images at once"
     assert files(tmp_path / "bank") == alone
 
 
