@@ -221,6 +221,12 @@ def test_i9_the_plan_names_class_and_group_of_what_is_drawn(mix: Mix) -> None:
             assert torch.equal(asked, drawn)
 
 
+def test_i13_classes_of_no_samples_ask_for_nothing() -> None:
+    unlabelled = [Source("real", 5)]
+    sampler = MixedSampler(unlabelled, 0.0, batch_size=2, classes="fill", by="class_group")
+    assert list(sampler) == list(MixedSampler(unlabelled, 0.0, batch_size=2))
+
+
 zeros = st.sampled_from([0.0, Constant(0.0), Linear(0.0, 0.0), Piecewise({0: 0.0})])
 
 
@@ -257,14 +263,21 @@ def test_the_index_of_cells_is_a_stable_sort(data: Any) -> None:
     assert index.tolist() == [place for number in wanted for place in np.flatnonzero(labels == number)]
 
 
+@pytest.mark.parametrize("by_group", [False, True])
 @pytest.mark.parametrize("classes", [10, 400, 70_000])
-def test_the_index_of_more_items_than_are_sorted_at_a_time(classes: int) -> None:
-    labels = torch.randint(0, classes, (700_000,), generator=torch.Generator().manual_seed(0))
-    sources = [Source("a", 100_001, labels=labels[:100_001].int()), Source("b", 599_999, labels=labels[100_001:])]
-    numbers = range(0, classes, max(1, classes // 1000))
-    expected = labels.argsort(stable=True)
-    expected = expected[torch.isin(labels[expected], torch.tensor(numbers))]
-    assert (Cells(sources, by_group=False).index([(n, -1) for n in numbers]) == expected.numpy()).all()
+def test_the_index_of_more_items_than_are_sorted_at_a_time(classes: int, by_group: bool) -> None:
+    size, cut = 700_000, 100_001
+    generator = torch.Generator().manual_seed(0)
+    labels, groups = (torch.randint(0, top, (size,), generator=generator) for top in (classes, 3))
+    sources = [
+        Source("a", cut, labels=labels[:cut].int(), groups=groups[:cut]),
+        Source("b", size - cut, labels=labels[cut:], groups=groups[cut:].to(torch.uint8)),
+    ]
+    wanted = [(number, 2 if by_group else -1) for number in range(0, classes, max(1, classes // 1000))]
+    fit = torch.isin(labels, torch.tensor(wanted)[:, 0]) & ((groups == 2) | (not by_group))
+    places = fit.nonzero().flatten()
+    expected = places[labels[places].argsort(stable=True)]
+    assert (Cells(sources, by_group).index(wanted) == expected.numpy()).all()
 
 
 def cell_sources(real: Any, bank: Any, **options: Any) -> Any:

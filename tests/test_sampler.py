@@ -236,12 +236,15 @@ def test_batches_of_a_data_loader_keep_the_share_and_resume_three_times(workers:
     assert seen + [batch.tolist() for batch in loader(state)] == batches
 
 
-def test_the_same_seed_gives_the_same_run_and_no_other_does() -> None:
-    """I6."""
-    config = Config(real=50, bank=20, batch=10, world=1, steps=5, share=0.3, seed=0)
+@pytest.mark.parametrize("interleave", ["shuffle", "even"])
+def test_the_same_seed_gives_the_same_run_and_no_other_does(interleave: str) -> None:
+    """I6; without a shuffle of the batch it is the items alone that the seed decides."""
+    config = Config(real=50, bank=20, batch=10, world=1, steps=5, share=0.3, seed=0, interleave=interleave)
     assert (config.batches() == config.batches()).all()
     runs = {(seed, epoch): tuple(row) for seed in range(20) for epoch, row in enumerate(_epochs(config, seed))}
     assert len(set(runs.values())) == len(runs), "seed + epoch must not decide: (0, 1) and (1, 0) differ"
+    batches = {tuple(sorted(row[:10])) for row in runs.values()}
+    assert len(batches) == len(runs), "the seed decides what a batch holds, not only its order"
 
 
 def _epochs(config: Any, seed: Any) -> Any:
