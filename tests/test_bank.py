@@ -497,7 +497,9 @@ def test_merged_banks_keep_their_samples_and_makers(tmp_path: Path) -> None:
     with BankWriter(tmp_path / "b", **(OPTIONS | other), trained_items=torch.tensor([2, 3])) as writer:
         writer.write(0, images(2, 3, 8, 8), torch.tensor([1, 0]), torch.tensor([7, 8]))
     banks = [Bank(tmp_path / "a").drop([0, 19], "bad"), Bank(tmp_path / "b")]
-    both = merge(banks, tmp_path / "both")
+    steps: list[tuple[int, int]] = []
+    both = merge(banks, tmp_path / "both", progress=lambda *step: steps.append(step))
+    assert steps == [(9, 20), (18, 20), (20, 20)]
     assert both.classes == ["cat", "dog", "eel", "fox"]
     assert both.counts() == {"cat": 6, "dog": 7, "eel": 6, "fox": 1}
     assert both.ids.tolist() == [*range(1, 19), 7, 8]
@@ -586,6 +588,9 @@ def test_a_missing_a_damaged_and_a_torn_shard_are_found(tmp_path: Path) -> None:
             Bank(tmp_path).verify()
     path.write_bytes(whole[:100])
     with pytest.raises(ValueError, match=r"cannot read id, label of .*shard-000001"):
+        Bank(tmp_path)
+    path.write_bytes(whole[:-1])
+    with pytest.raises(ValueError, match=rf"cannot read .*shard-000001.*expected {len(whole)} bytes, got"):
         Bank(tmp_path)
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r"shard-000001.* is missing; run the command"):

@@ -275,6 +275,18 @@ def test_a_full_disk_is_a_clear_error(bank: Bank, tmp_path: Path, monkeypatch: p
     assert sorted(os.listdir(tmp_path)) == ["a", "b", "bank"]
 
 
+def test_the_folder_gets_its_name_at_once_and_last(bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename, renamed = os.rename, []
+
+    def watched(source: Path, target: Path) -> None:
+        renamed.append((source.name, target.name, target.exists(), len(list(source.rglob("*.png")))))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", watched)
+    export(bank, tmp_path / "out")
+    assert renamed == [("out.partial", "out", False, 37)]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 @pytest.mark.parametrize("to", ["folder", "parquet", "webdataset"])

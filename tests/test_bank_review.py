@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from test_bank import fill, shard
 
-from torchaug.data import Bank, BankWriter, read_decisions
+from torchaug.data import Bank, BankWriter, merge, read_decisions
 
 
 def write(path: Path, of: Bank, /, **changes: Any) -> Path:
@@ -37,6 +37,13 @@ def test_rejected_samples_are_dropped_and_no_others(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "bank" / "dropped.jsonl").read_text().splitlines()]
     assert [line["reason"] for line in lines] == ["blurred", "rejected by Ada, 2026-01-31"]
     assert read_decisions(file).decisions == {39: "reject", 0: "keep", 7: "unsure", 12: "reject"}
+
+
+def test_rows_are_places_in_this_bank_and_not_in_a_plan(tmp_path: Path) -> None:
+    fill(tmp_path / "bank")
+    both = merge([Bank(tmp_path / "bank")] * 2, tmp_path / "both")
+    less = both.drop_reviewed(write(tmp_path / "decisions.json", both, decisions={"41": "reject", "2": "keep"}))
+    assert sorted({*range(80)} - {*less.rows.tolist()}) == [41]
 
 
 @pytest.mark.parametrize(

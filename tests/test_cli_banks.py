@@ -83,6 +83,9 @@ def test_a_bank_is_thinned_out_merged_and_exported(capsys: Capture) -> None:
     assert main(["merge", "--banks", "bank", "bank", "--out", "both"]) == 0
     assert "72 samples in both, of 2 banks" in capsys.readouterr().out
     assert len(Bank("both")) == 72
+    assert main(["drop", "--bank", "bank", "--rows", "20", "38", "--reason", "late"]) == 0
+    assert sorted({*range(40)} - {*Bank("bank").rows.tolist()}) == [0, 15, 16, 20, 38, 39]
+    capsys.readouterr()
     assert main(["export", "--bank", "both", "--out", "pictures"]) == 0
     assert "72 samples in pictures" in capsys.readouterr().out
     assert len(list(Path("pictures").rglob("*.png"))) == 72

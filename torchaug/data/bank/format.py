@@ -236,8 +236,6 @@ def read_small(path: Path, names: Sequence[str], count: int) -> dict[str, Tensor
     """
     try:
         with open(path, "rb", buffering=0) as file:
-            if hasattr(os, "posix_fadvise"):
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)  # nothing ahead
             start = 8 + int.from_bytes(file.read(8), "little")
             if start > HEADER:
                 raise ValueError(f"expected a header of at most {HEADER} bytes, got {start}")
