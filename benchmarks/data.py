@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 import torch
+from data_bank import bank_rows
 from data_sampler import sampler_rows
 from rows import write
 
@@ -16,7 +17,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     rows = sampler_rows([int(items) for items in arguments.items], arguments.rounds)
-    write("data", rows, ("torch", "numpy"))
+    rows += bank_rows()
+    write("data", rows, ("torch", "numpy", "safetensors"))
 
 
 if __name__ == "__main__":
