@@ -25,31 +25,40 @@ def sampler_rows(items: Sequence[int], rounds: int) -> list[Row]:
     """Rows for mixtures of so many items; the bounds hold for 10^8."""
     rows = []
     for count in items:
-        rows += _at_scale(count, rounds, bounded=count <= 10**8)
+        rows += _at_scale(count, rounds)
     return [*rows, *_against_torch(10**6, rounds)]
 
 
-def _at_scale(items: int, rounds: int, bounded: bool) -> list[Row]:
+def _at_scale(items: int, rounds: int) -> list[Row]:
     where = f"{items:.0e} items".replace("e+0", "e")
     numbers = _numbers(items)
     sources, reading = _timed(lambda: _sources(*numbers), rounds)
     sampler, making = _timed(lambda: _sampler(sources), rounds)
-    peak, kept = _memory(lambda: _sampler(sources))
+    both, making_both = _timed(lambda: _sampler(sources, real_classes="balanced"), rounds)
+    peak, kept = _memory(lambda: _sampler(sources, real_classes="balanced"))
     rows = [
         row(f"sampler: sources, which read and hash the labels, {where}", reading, "s"),
-        row(f"sampler: construction, classes='fill', {where}", making, "s", at_most=1.0 if bounded else None),
+        row(f"sampler: construction, classes='fill', {where}", making, "s", at_most=1.0),
+        row(f"sampler: construction, real ones balanced too, {where}", making_both, "s", at_most=1.0),
         row(f"sampler: memory kept, {where}", [kept / items], "B/item", at_most=4.1),
         row(f"sampler: memory at most while it is made, {where}", [peak / items], "B/item"),
     ]
-    by_cell, making = _timed(lambda: _sampler(sources, by="class_group"), rounds)
-    rows.append(row(f"sampler: construction, {CLASSES} classes x {GROUPS} groups, {where}", making, "s"))
+    by_cell, making = _timed(lambda: _sampler(sources, real_classes="balanced", by="class_group"), rounds)
+    rows.append(row(f"sampler: construction, both sides by classes x groups, {where}", making, "s"))
     plain = MixedSampler(sources, SHARE, batch_size=BATCH)
     weighted = _sampler(_sources(*numbers, weighted=True))
-    samplers = {"classes='fill'": sampler, "classes=None": plain, "classes x groups": by_cell, "classes='fill' and weights": weighted}
+    samplers = {
+        "classes='fill'": sampler,
+        "real ones balanced too": both,
+        "both sides by classes x groups": by_cell,
+        "classes=None": plain,
+    }
     times = interleaved({name: _batches(each) for name, each in samplers.items()}, rounds)
-    times |= interleaved({"classes='fill', with plans": _plans(sampler)}, rounds)
+    times["classes='fill', with plans"] = interleaved({"plans": _plans(sampler)}, rounds)["plans"]
     for name, seconds in times.items():
         rows.append(row(f"sampler: a batch of {BATCH}, {name}, {where}", _per_batch(seconds), "ms", at_most=0.15))
+    slower = interleaved({"weighted": _batches(weighted)}, rounds)["weighted"]
+    rows.append(row(f"sampler: a batch of {BATCH}, classes='fill' and weights, {where}", _per_batch(slower), "ms"))
     return [*rows, *_resume(sampler, rounds, where)]
 
 
@@ -113,8 +122,8 @@ def _sources(real: Tensor, bank: Tensor, groups: Tensor, weighted: bool = False)
     ]
 
 
-def _sampler(sources: Sequence[Source], by: str = "class") -> MixedSampler:
-    return MixedSampler(sources, SHARE, batch_size=BATCH, classes="fill", real_classes="balanced", by=by)
+def _sampler(sources: Sequence[Source], **options: Any) -> MixedSampler:
+    return MixedSampler(sources, SHARE, batch_size=BATCH, classes="fill", **options)
 
 
 def _timed(make: Callable[[], Any], rounds: int) -> tuple[Any, list[float]]:

@@ -165,6 +165,7 @@ def _count(numbers: _Array) -> tuple[_Array, _Array]:
     """The numbers that occur, and how often each."""
     if numbers.dtype.itemsize > 2:  # they may be far apart
         return np.unique(numbers, return_counts=True)
-    counts = np.bincount(numbers)
+    widened = numbers if numbers.dtype == np.uint8 else numbers.astype(np.int32)  # numpy's bincount widens to 64 bits
+    counts = torch.bincount(torch.from_numpy(widened)).numpy()
     found = counts.nonzero()[0]
     return found, counts[found]
