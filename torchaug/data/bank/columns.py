@@ -108,14 +108,17 @@ def decode(name: str, spec: Spec, row: int, fetch: Fetch) -> Tensor | str:
     return part.view(*spec["shape"], -1).clone()
 
 
-def gather(name: str, spec: Spec, places: Sequence[tuple[int, Fetch]]) -> Sequence[Tensor | str]:
+def gather(name: str, spec: Spec, rows: Sequence[int], fetches: Sequence[Fetch]) -> Sequence[Tensor | str]:
     """The samples at some rows of some shards, each with a way to fetch from it: faster than one after the other.
 
     Tensors of one shape share memory, which nothing else has.
     """
-    if spec["kind"] == "stacked":
-        return torch.stack([fetch(name)[row] for row, fetch in places]).unbind()
-    return [decode(name, spec, row, fetch) for row, fetch in places]
+    if spec["kind"] != "stacked":
+        return [decode(name, spec, row, fetch) for row, fetch in zip(rows, fetches, strict=True)]
+    first, last = rows[0], rows[0] + len(rows)
+    if rows == list(range(first, last)) and len(set(fetches)) == 1:  # one piece of one shard
+        return fetches[0](name)[first:last].clone().unbind()
+    return torch.stack([fetch(name)[row] for row, fetch in zip(rows, fetches, strict=True)]).unbind()
 
 
 def select(name: str, spec: Spec, shards: Sequence[tuple[Tensor, Fetch]]) -> Column:

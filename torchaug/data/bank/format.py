@@ -227,7 +227,7 @@ def read_tensors(path: Path, names: Sequence[str]) -> dict[str, Tensor]:
 def read_small(path: Path, names: Sequence[str], count: int) -> dict[str, Tensor]:
     """Small tensors (count,) of a safetensors file, read past the large ones.
 
-    Mapped, they would come with megabytes that the system reads ahead, and take ten times as long: see
+    Mapped, they would come with megabytes that the system reads ahead, and take three times as long: see
     docs/decisions/0015-a-note-for-each-shard.md.
 
     Raises:

@@ -106,9 +106,9 @@ class Bank(Dataset[Item]):
             return [self[index] for index in indices]  # says which is wrong
         places = [self._place(row) for row in self.rows[torch.tensor(indices)].tolist()]
         shards = {shard: self._fetch(shard) for shard, _ in places}
-        found = [(place, shards[shard]) for shard, place in places]
+        found = [row for _, row in places], [shards[shard] for shard, _ in places]
         try:
-            columns: dict[str, Sequence[Any]] = {name: gather(name, spec, found) for name, spec in self.columns.items()}
+            columns: dict[str, Any] = {name: gather(name, spec, *found) for name, spec in self.columns.items()}
         except Exception:  # noqa: BLE001 (the one at fault raises it again, and is named)
             return [self[index] for index in indices]
         for name, numbers in (("label", self.labels), ("group", self.groups)):
