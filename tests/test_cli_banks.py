@@ -34,7 +34,7 @@ def test_help_is_short_and_fits_the_screen(command: str, capsys: Capture) -> Non
     ("command", "words"),
     [
         ("verify", "required: --data"),
-        ("verify --data nowhere", "expected a folder"),
+        ("verify --data nowhere", "expected an existing folder"),
         ("verify --data bank --workers -1", "--workers: expected a whole number of at least 0"),
         ("drop --bank bank", "either --decisions or --rows"),
         ("drop --bank bank --rows 1 --decisions d.json --reason x", "either --decisions or --rows"),
