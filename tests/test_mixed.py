@@ -246,6 +246,17 @@ def test_the_first_items_need_not_be_readable_until_they_are_drawn() -> None:
         MixedDataset([Source("a", spoilt)])
 
 
+def test_what_stands_in_is_of_the_same_label_and_group() -> None:
+    labels, groups = torch.tensor([0, 0, 0, 1, 0, 0]), torch.tensor([1, 0, 1, 1, 1, 1])
+    weights = torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0, 1.0])
+    rows = Items(*[{"text": str(index)} for index in range(6)])
+    data = MixedDataset(
+        [Source("a", Items({"text": "x"})), Source("b", rows, labels=labels, groups=groups, weights=weights)]
+    )
+    assert list(data.instead(1)) == [3, 6]
+    assert list(data.instead(4)) == []
+
+
 def test_a_live_generator_and_a_merged_bank_are_held_to_what_they_were_trained_on(tmp_path: Path) -> None:
     train, other = digits().subset(range(20)), digits().subset(range(20, 40))
     both = digits().subset(range(15, 35))

@@ -111,7 +111,7 @@ class MixedDataset(Dataset[Item]):
         return self.sources[number].data, self.sources[number].name, place
 
     def instead(self, index: int, min_weight: float = 0.0) -> Iterator[int]:
-        """Flat indices that may stand in for one that cannot be read: of its source and label, in the order after it.
+        """Flat indices that may stand in for one that cannot be read: of its source, label and group, in the order after it.
 
         Args:
             index: the flat index.
@@ -120,6 +120,9 @@ class MixedDataset(Dataset[Item]):
         number, place = self.place(index)
         source = self.sources[number]
         fit = None if source.weights is None else (source.weights >= min_weight) & (source.weights > 0)
+        if source.groups is not None:
+            same = source.groups == source.groups[place]
+            fit = same if fit is None else fit & same
         return (index - place + other for other in alike(source.size, place, source.labels, fit))
 
     def _read(self, source: Source, place: int) -> Item:
