@@ -41,9 +41,6 @@ def images(count: int, value: int) -> TensorImages:
 class Keyed(nn.Module):
     """Stands for a transform of ours: hands its keys on."""
 
-    def draw(self) -> None:
-        """What tells the loader to pass keys."""
-
     def forward(self, batch: dict[str, Tensor], *, keys: Tensor) -> dict[str, Tensor]:
         return batch | {"key": keys}
 

@@ -32,9 +32,6 @@ def images(count: Any, value: int = 0) -> Any:
 class Keyed(nn.Module):
     """Stands for a transform of ours: hands its keys on."""
 
-    def draw(self) -> Any:
-        """What tells the loader to pass keys."""
-
     def forward(self, batch: Any, *, keys: Any) -> Any:
         return batch | {"key": keys} if isinstance(batch, dict) else (batch, keys)
 

@@ -36,9 +36,6 @@ def images(count: int, value: int = 0) -> TensorImages:
 class Keyed(nn.Module):
     """Stands for a transform of ours: hands its keys on."""
 
-    def draw(self) -> Any:
-        """What tells the loader to pass keys."""
-
     def forward(self, batch: Any, *, keys: Any) -> Any:
         return batch | {"key": keys, "process": torch.tensor(os.getpid())}
 

@@ -7,7 +7,7 @@ own to add steps: they fold into one plan.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -315,3 +315,9 @@ def nnunet(size: int | tuple[int, int] = 256, std: float = 0.2) -> Compose:
             RandomVerticalFlip(),
         ]
     )
+
+
+RECIPES: dict[str, Callable[[int], nn.Module]] = {
+    recipe.__name__: recipe for recipe in (simclr, moco_v2, byol, dino, mae, deit, three_augment, yolo, nnunet)
+}
+"""Each of them by name, a function of the size."""

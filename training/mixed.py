@@ -19,6 +19,7 @@ from torchaug.data.mixed import MixedDataset
 from torchaug.data.sampler import MixedSampler
 from torchaug.data.schedule import Schedule
 from torchaug.data.source import Source
+from torchaug.data.streams import accelerator
 
 
 class MixedDataModule(L.LightningDataModule):
@@ -137,7 +138,7 @@ class MixedDataModule(L.LightningDataModule):
     def _device(self) -> torch.device:
         if self.trainer is not None:
             return self.trainer.strategy.root_device
-        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+        return accelerator()
 
 
 def _evaluation(data: Dataset[Item] | None, name: str, allow: bool, sizes: str) -> MixedDataset | None:

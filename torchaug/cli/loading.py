@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from torchaug.data.measure import LoaderReport
 
-RECIPES = ("simclr", "moco_v2", "byol", "dino", "mae", "deit", "three_augment", "yolo", "nnunet")
-
 
 def bench_loader(options: Namespace, console: Console) -> None:
     """torchaug bench-loader."""
@@ -84,8 +82,10 @@ def _workers() -> list[int]:
 def _device(name: str) -> torch.device:
     import torch
 
+    from torchaug.data.streams import accelerator
+
     if name == "auto":
-        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+        return accelerator()
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
@@ -116,13 +116,12 @@ def _transform(name: str, image: Any) -> Callable[..., Any] | None:
         read = serial.from_json if name.endswith(".json") else serial.from_yaml
         chain: Callable[..., Any] = read(Path(name).read_text())
         return chain
-    if name not in RECIPES:
+    if name not in recipes.RECIPES:
         raise ValueError(
-            f"bench-loader: --transform must be a recipe ({', '.join(RECIPES)}), a .json or .yaml file, or none, got "
+            f"bench-loader: --transform must be a recipe ({', '.join(recipes.RECIPES)}), a .json or .yaml file, or none, got "
             f"{name!r}"
         )
-    made: Callable[..., Any] = getattr(recipes, name)(side)
-    return made
+    return recipes.RECIPES[name](side)
 
 
 def _step(name: str, image: Any, classes: int, device: torch.device) -> Callable[[Any], object] | None:

@@ -21,7 +21,7 @@ from torchaug.data.reader import Feed, Read, Reader, read_indices, surviving, un
 from torchaug.data.sampler import MixedSampler
 from torchaug.data.slots import Slot, Slots
 from torchaug.data.stage import Stage, ids_of, put
-from torchaug.data.streams import Direct, SideStream, Staged, look_ahead
+from torchaug.data.streams import Direct, SideStream, Staged, accelerator, look_ahead
 from torchaug.data.watch import Watch
 
 
@@ -282,7 +282,7 @@ class DeviceLoader:
 
     def _open(self) -> Direct | SideStream:
         """The device as it is now (a loader may be older than its process's device), and one lane for good."""
-        device = torch.device(self.device) if self.device != "auto" else _accelerator()
+        device = torch.device(self.device) if self.device != "auto" else accelerator()
         if self._lane is None or self._lane.device != device:
             self._lane = SideStream(device, self.depth) if device.type == "cuda" else Direct(device)
             if device.type == "cuda" and not self.loader.pin_memory:
@@ -292,10 +292,3 @@ class DeviceLoader:
                     stacklevel=3,
                 )
         return self._lane
-
-
-def _accelerator() -> torch.device:
-    device = torch.accelerator.current_accelerator(check_available=True)
-    if device is None:
-        return torch.device("cpu")
-    return torch.device(device.type, torch.accelerator.current_device_index())

@@ -267,7 +267,8 @@ def _stages(
 
 
 def _items(dataset: Dataset[Any], ids: Tensor) -> list[Any]:
-    return [dataset[index] for index in ids.tolist()]
+    many = getattr(dataset, "__getitems__", None)  # as a DataLoader asks for them
+    return cast("list[Any]", many(ids.tolist())) if many else [dataset[index] for index in ids.tolist()]
 
 
 def _transformed(transform: Callable[..., Any], batch: Any, ids: Tensor) -> Any:

@@ -16,6 +16,14 @@ Make = Callable[[], Any]
 T = TypeVar("T")
 
 
+def accelerator() -> torch.device:
+    """The accelerator of this process as it is now, or the CPU."""
+    device = torch.accelerator.current_accelerator(check_available=True)
+    if device is None:
+        return torch.device("cpu")
+    return torch.device(device.type, torch.accelerator.current_device_index())
+
+
 @dataclass
 class Staged:
     """A result that a device may still be working on, with the event that says when it is ready."""
