@@ -1,13 +1,14 @@
-"""Networks of the table generators: residual multilayer perceptrons and the embedding of what a row must satisfy."""
+"""Networks of the table generators: residual perceptrons, and the embeddings of a time and of what is asked of a row."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from torchaug.keys import uniforms
 
 
 class ResidualBlock(nn.Module):
@@ -27,7 +28,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResMLP(nn.Module):
-    """A residual multilayer perceptron under a condition, (B, inputs) and (B, width) to (B, outputs).
+    """A residual perceptron under a condition: (B, inputs) and (B, width) to (B, outputs).
 
     >>> network = ResMLP(5, 2, width=8, blocks=3)
     >>> network(torch.zeros(4, 5), torch.zeros(4, 8)).shape
@@ -50,7 +51,11 @@ class ResMLP(nn.Module):
 
 
 class TimeEmbedding(nn.Module):
-    """Times (B,) in [0, 1] to (B, width), by sines and cosines of 1 to 1000 half turns."""
+    """Times (B,) in [0, 1] to (B, width), by sines and cosines of 1 to 100 half turns.
+
+    >>> TimeEmbedding(8)(torch.tensor([0.0, 0.5])).shape
+    torch.Size([2, 8])
+    """
 
     frequencies: Tensor
 
@@ -67,35 +72,32 @@ class TimeEmbedding(nn.Module):
 
 
 class ConditionEmbedding(nn.Module):
-    """What is asked of a row, its class and at most one value of a discrete column, to (B, width).
+    """What is asked of a row, its class and at most one value of a categorical column, to (B, width).
 
     Args:
         num_classes: labels are 0 to num_classes - 1.
-        values: how many values all discrete columns have together; a given value is 1 to `values`, and 0 stands for none.
+        values: of all categorical columns together; a given value is 1 to `values`, and 0 stands for none.
         width: of the embedding.
+
+    >>> ConditionEmbedding(2, 5, width=8)(torch.tensor([0, 1]), torch.tensor([0, 5])).shape
+    torch.Size([2, 8])
     """
 
     def __init__(self, num_classes: int, values: int, width: int) -> None:
         super().__init__()
         self.label, self.value = nn.Embedding(num_classes, width), nn.Embedding(values + 1, width, padding_idx=0)
 
-    def forward(self, labels: Tensor, given: Tensor) -> Tensor:
+    def forward(self, labels: Tensor, values: Tensor) -> Tensor:
         """The embedding of each condition."""
-        out: Tensor = self.label(labels) + self.value(given)
+        out: Tensor = self.label(labels) + self.value(values)
         return out
 
 
-def mean_square(error: Tensor, weights: Tensor) -> Tensor:
-    """The weighted mean over columns of squared errors (B, width), (B,)."""
-    return error.square() @ (weights / weights.sum())
+def gumbel_noise(keys: Tensor, size: int) -> Tensor:
+    """Standard Gumbel numbers (B, size) of keys (B,): log-shares plus these are largest as often as the shares say.
 
-
-def one_hot_straight_through(logits: Tensor, temperature: float) -> Tensor:
-    """One-hot of the largest logit (B, size), with the gradient of softmax(logits / temperature)."""
-    soft = (logits / temperature).softmax(1)
-    hard = F.one_hot(soft.argmax(1), logits.shape[1]).to(soft.dtype)
-    return hard + soft - soft.detach()
-
-
-def widths_of(sizes: Sequence[int]) -> int:
-    return sum(sizes)
+    >>> gumbel_noise(torch.tensor([3, 5]), 4).shape
+    torch.Size([2, 4])
+    """
+    u = uniforms(keys, size).clamp(min=2.0**-25)
+    return -(-u.log()).log()
