@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from torchaug.models.latents import check_request, latents
 from torchaug.models.networks import Preset, check_sizes, preset_named, sizes, widths
-from torchaug.models.synthesizer import check_request, latents
 
 Critic = Callable[[Tensor, Tensor], Tensor]
 Augment = Callable[[Tensor], Tensor]
@@ -88,9 +88,9 @@ class Generator(nn.Module):
         return torch.sigmoid(self.out(h))
 
     @torch.no_grad()
-    def sample(self, labels: Tensor, keys: Tensor) -> Tensor:
+    def generate(self, labels: Tensor, keys: Tensor) -> Tensor:
         """An image for each label, rounded to `levels` values, a function of the label and the key alone."""
-        check_request("Generator.sample", labels, keys, self.num_classes)
+        check_request("Generator.generate", labels, keys, self.num_classes)
         top = self.levels - 1
         images: Tensor = self(latents(keys, self.latent, self.start.dtype), labels)
         return (images * top).round() / top
@@ -197,7 +197,7 @@ class ImageGAN(nn.Module):
         levels: how many values a channel can take; samples are rounded to them.
 
     >>> gan = ImageGAN(3, 13, 20, num_classes=2)
-    >>> gan.sample(torch.tensor([0, 1]), keys=torch.tensor([7, 8])).shape
+    >>> gan.generate(torch.tensor([0, 1]), keys=torch.tensor([7, 8])).shape
     torch.Size([2, 3, 13, 20])
     """
 
@@ -218,6 +218,6 @@ class ImageGAN(nn.Module):
         self.generator = Generator(self.shape, num_classes, latent=latent, preset=preset, levels=levels)
         self.discriminator = Discriminator(self.shape, num_classes, preset=preset)
 
-    def sample(self, labels: Tensor, keys: Tensor) -> Tensor:
+    def generate(self, labels: Tensor, keys: Tensor) -> Tensor:
         """An image for each label, a function of the label and the key alone."""
-        return self.generator.sample(labels, keys)
+        return self.generator.generate(labels, keys)

@@ -17,8 +17,8 @@ from torchaug.image import ColorJitter, RandomAffine
 from torchaug.keys import sample_keys
 from torchaug.models.ema import EMA
 from torchaug.models.gan import Discriminator, ImageGAN, default_gamma, discriminator_loss, generator_loss
+from torchaug.models.latents import latents
 from torchaug.models.networks import PRESETS, seeded_weights, sizes
-from torchaug.models.synthesizer import latents
 from torchaug.models.vae import ImageVAE, logistic_log_probability
 
 LABELS, KEYS = torch.tensor([0, 1, 2, 1, 0]), sample_keys(torch.arange(5))
@@ -43,7 +43,7 @@ def images(count: int = 5, seed: int = 0) -> Tensor:
 def test_any_channel_count_and_size_goes_in_and_comes_out(channels: int, height: int, width: int, gan: bool) -> None:
     model = (ImageGAN if gan else ImageVAE)(channels, height, width, num_classes=2)
     labels = torch.tensor([0, 1])
-    made = model.sample(labels, KEYS[:2])
+    made = model.generate(labels, KEYS[:2])
     assert made.shape == (2, channels, height, width)
     assert 0 <= made.min() <= made.max() <= 1
     if isinstance(model, ImageGAN):
@@ -55,7 +55,7 @@ def test_any_channel_count_and_size_goes_in_and_comes_out(channels: int, height:
 @pytest.mark.parametrize("preset", sorted(PRESETS))
 def test_every_preset_builds_for_128_pixels(preset: str) -> None:
     gan = ImageGAN(3, 128, 128, num_classes=2, preset=preset)
-    assert gan.sample(torch.tensor([1]), KEYS[:1]).shape == (1, 3, 128, 128)
+    assert gan.generate(torch.tensor([1]), KEYS[:1]).shape == (1, 3, 128, 128)
 
 
 @given(height=st.integers(1, 128), width=st.integers(1, 128))
@@ -79,17 +79,17 @@ def test_seeded_weights_leave_the_callers_random_numbers_alone() -> None:
 @pytest.mark.parametrize("make", [tiny_vae, tiny_gan])
 def test_a_sample_depends_on_its_own_label_and_key_alone(make: type) -> None:
     model = make().double()
-    together = model.sample(LABELS, KEYS)
+    together = model.generate(LABELS, KEYS)
     order = torch.tensor([3, 0, 4, 1, 2])
-    assert torch.equal(model.sample(LABELS[order], KEYS[order]), together[order])
+    assert torch.equal(model.generate(LABELS[order], KEYS[order]), together[order])
     for i in range(5):
-        assert torch.equal(model.sample(LABELS[i : i + 1], KEYS[i : i + 1])[0], together[i])
+        assert torch.equal(model.generate(LABELS[i : i + 1], KEYS[i : i + 1])[0], together[i])
 
 
 @pytest.mark.parametrize("make", [tiny_vae, tiny_gan])
 def test_samples_lie_on_the_grid_of_levels_and_draw_no_global_random_numbers(make: type) -> None:
     before = torch.get_rng_state()
-    levels = make().sample(LABELS, KEYS) * 16
+    levels = make().generate(LABELS, KEYS) * 16
     assert torch.allclose(levels, levels.round(), atol=1e-5)
     assert torch.equal(before, torch.get_rng_state())
 
@@ -106,7 +106,7 @@ def test_samples_lie_on_the_grid_of_levels_and_draw_no_global_random_numbers(mak
 )
 def test_a_label_that_does_not_exist_is_refused(make: type, labels: Tensor, keys: Tensor, text: str) -> None:
     with pytest.raises(ValueError, match=text):
-        make().sample(labels, keys)
+        make().generate(labels, keys)
 
 
 @pytest.mark.parametrize("model", [ImageVAE, ImageGAN])
@@ -221,7 +221,7 @@ def test_samples_of_the_aggregated_posterior_have_its_mean_and_covariance(monkey
         return z
 
     monkeypatch.setattr(vae, "decode", decode)
-    vae.sample(torch.ones(20_000, dtype=torch.int64), sample_keys(torch.arange(20_000)))
+    vae.generate(torch.ones(20_000, dtype=torch.int64), sample_keys(torch.arange(20_000)))
     covariance = vae.factors[1] @ vae.factors[1].T
     spread = covariance.diagonal().max().sqrt()
     assert (drawn[0].mean(0) - vae.means[1]).abs().max() < 0.05 * spread
@@ -234,11 +234,11 @@ def test_posterior_mix_goes_from_the_reconstruction_to_the_sample() -> None:
     top = vae.levels - 1
     same = (vae.decode(vae.encode(pixels, LABELS)[0], LABELS) * top).round() / top
     assert torch.equal(vae.posterior_mix(pixels, LABELS, KEYS, amount=0.0), same)
-    assert torch.equal(vae.posterior_mix(pixels, LABELS, KEYS, amount=1.0), vae.sample(LABELS, KEYS))
+    assert torch.equal(vae.posterior_mix(pixels, LABELS, KEYS, amount=1.0), vae.generate(LABELS, KEYS))
     with pytest.raises(ValueError, match=r"amount must be in \[0, 1\], got 2"):
         vae.posterior_mix(pixels, LABELS, KEYS, amount=2.0)
     with pytest.raises(ValueError, match="one of aggregated, normal, got 'uniform'"):
-        vae.sample(LABELS, KEYS, prior="uniform")  # type: ignore[arg-type]
+        vae.generate(LABELS, KEYS, prior="uniform")  # type: ignore[arg-type]
 
 
 # The GAN's losses, against torch.autograd

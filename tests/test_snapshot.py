@@ -25,9 +25,9 @@ class Noisy(nn.Module):
         self.dropout = nn.Dropout(0.5)
         self.trained_on = "ab"
 
-    def sample(self, labels: Tensor, keys: Tensor) -> Tensor:
+    def make(self, labels: Tensor, keys: Tensor) -> dict[str, Tensor]:
         level: Tensor = self.dropout(self.weight.expand(len(labels))) + labels / 100 + (keys % 7) / 1000
-        return level.view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
+        return {"image": level.view(-1, 1, 1, 1).expand(-1, 1, 2, 2)}
 
 
 class Rows(Dataset[Any]):
@@ -103,7 +103,7 @@ def test_samples_are_functions_of_seed_draw_and_label() -> None:
 def test_a_plan_without_classes_does_not_fit_a_generator_that_needs_them() -> None:
     with pytest.raises(ValueError, match=r"fill= makes samples of classes.*classes='proportional'"):
         make_loader(Snapshot(Noisy()), classes=None)
-    with pytest.raises(TypeError, match=r"a module with sample\(labels, keys\).* got Linear"):
+    with pytest.raises(TypeError, match=r"a module with make\(labels, keys\).* got Linear"):
         Snapshot(nn.Linear(1, 1))
 
 

@@ -13,15 +13,17 @@ from torch import Tensor
 from torchaug.keys import fold_in, uniforms
 from torchaug.models.ema import EMA
 from torchaug.models.gan import Augment, ImageGAN, default_gamma, discriminator_loss, generator_loss
-from torchaug.models.synthesizer import latents
-from torchaug.training.generator import KeyedAugment, LitGenerator, cosine
+from torchaug.models.latents import latents
+from torchaug.training.data import InMemory
+from torchaug.training.generator import KeyedAugment, LitImageGenerator, cosine, images_in
+from torchaug.training.images import suited
 
 
-class LitGAN(LitGenerator):
+class LitGAN(LitImageGenerator):
     """An `ImageGAN` with its two optimisers and the averaged weights of its generator.
 
     One step of the trainer is one batch: a discriminator step and a generator step. Sample from a checkpoint with
-    `LitGAN.load_from_checkpoint(path).sample(labels, keys)`; the discriminator is in it too, to train on.
+    `LitGAN.load_from_checkpoint(path).sample(8, "cat")`; the discriminator is in it too, to train on.
 
     Args:
         shape: channels, height and width.
@@ -62,9 +64,21 @@ class LitGAN(LitGenerator):
         self.gan = ImageGAN(*shape, num_classes=len(classes), latent=latent, preset=preset, levels=levels)
         self.ema = EMA(self.gan.generator, half_life)
 
-    def sample(self, labels: Tensor, keys: Tensor) -> Tensor:
+    @classmethod
+    def default_settings(cls, data: InMemory) -> dict[str, Any]:
+        """Settings that suit images of this size and of so many grey levels, on this machine.
+
+        >>> from torchaug.data import digits
+        >>> LitGAN.default_settings(digits())
+        {'preset': 'tiny', 'levels': 17, 'learning_rate': 0.003}
+        """
+        preset, levels, _ = suited(images_in(data, "LitGAN"))
+        rate = {"tiny": 3e-3, "small": 2e-3, "base": 5e-4}[preset]
+        return {"preset": preset, "levels": levels, "learning_rate": rate}
+
+    def generate(self, labels: Tensor, keys: Tensor, **settings: Any) -> Tensor:
         """Images of the averaged generator."""
-        return self.ema.model.sample(labels, keys)
+        return self.ema.model.generate(labels, keys)
 
     def on_fit_start(self) -> None:
         """Refuses strategies under which training would fail later, or go wrong."""
