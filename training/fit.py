@@ -33,7 +33,7 @@ def fit(
     steps: int | None = None,
     seconds: float | None = None,
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     balance: Balance = "sqrt",
     augment: KeyedAugment | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -47,13 +47,13 @@ def fit(
     and loses nothing. A second Ctrl-C does not wait. The same data, seed, steps and settings give the same generator on a CPU.
 
     Args:
-        kind: "vae" or "gan" for images.
+        kind: "vae" or "gan" for images; "table-diffusion", "table-vae" or "table-gan" for tables.
         dataset: what to learn from.
         out: folder of the checkpoint; made when it is missing.
-        steps: batches to train on; 1000 when `seconds` is None too.
+        steps: batches to train on; what suits the kind and the data when `seconds` is None too.
         seconds: about how long to train instead; the first steps are timed, and the steps planned by them.
         seed: of everything.
-        batch_size: samples of a step.
+        batch_size: samples of a step; None for what suits the kind.
         balance: how classes are weighted, see `class_weights`.
         augment: applied to the training samples; for a GAN before the discriminator, for real and generated ones.
         settings: of the kind's module (`LitVAE`, `LitGAN`, ...), where they should differ from its `default_settings`.
@@ -73,13 +73,13 @@ def fit(
         raise ValueError(f"fit: expected steps or seconds, one of them and above 0, got {steps} and {seconds}")
     if file.exists() and not resume:
         raise FileExistsError(f"fit: {file} is already there; pass resume=True to go on from it, or remove it")
-    data = SynthesisDataModule(dataset, batch_size, seed=seed, balance=balance)
+    data = SynthesisDataModule(dataset, batch_size or KINDS[kind].batch_size, seed=seed, balance=balance)
     before = _checkpoint(file, kind, data) if file.exists() else None
     if seconds is not None and before is not None:
         steps = before["hyper_parameters"]["steps"]  # as it was planned at first
     elif seconds is not None:
         steps = max(1, int(seconds / _seconds_per_step(kind, data, settings, augment)))
-    steps = 1000 if steps is None else steps
+    steps = KINDS[kind].default_steps(data.train) if steps is None else steps
     if before is not None and before["global_step"] >= steps:
         return file
     out.mkdir(parents=True, exist_ok=True)
@@ -167,9 +167,9 @@ class _SaveOnInterrupt(L.Callback):
             raise KeyboardInterrupt
 
 
-def seconds_per_step(kind: str, dataset: Loadable, batch_size: int = 64) -> float:
+def seconds_per_step(kind: str, dataset: Loadable, batch_size: int | None = None) -> float:
     """How long a step of training takes here, by a few that are thrown away."""
-    data = SynthesisDataModule(dataset, batch_size)
+    data = SynthesisDataModule(dataset, batch_size or KINDS[kind].batch_size)
     return _seconds_per_step(kind, data, None, None)
 
 
