@@ -26,9 +26,7 @@ def halves(seed: int) -> tuple[TensorImages, TensorImages]:
     from sklearn.model_selection import train_test_split
 
     data = digits()
-    train, test = train_test_split(
-        np.arange(len(data)), test_size=0.5, stratify=data.labels.numpy(), random_state=seed
-    )
+    train, test = train_test_split(np.arange(len(data)), test_size=0.5, stratify=data.labels.numpy(), random_state=seed)
     return data.subset(train.tolist()), data.subset(test.tolist())
 
 
@@ -87,9 +85,7 @@ def _accuracies(pixels: Array, labels: Array, test: TensorImages, seed: int) -> 
 
     models = {"LR": classifiers(seed)["LR"], "SVM": _svm(), "RF": classifiers(seed)["RF"]}
     right = test.labels.numpy()
-    return {
-        name: float(model.fit(pixels, labels).score(_levels(test.images), right)) for name, model in models.items()
-    }
+    return {name: float(model.fit(pixels, labels).score(_levels(test.images), right)) for name, model in models.items()}
 
 
 def image_cells(seeds: int, peers: bool) -> list[Cell]:
@@ -112,7 +108,9 @@ def image_rows(results: Results) -> list[Row]:
             for m in (*MODELS, "RF", "C2ST", "nearest", "agreement", "seconds")
         }
         name, ours = f"digits images: {method}", method in STEPS
-        rows += [interval_row(f"{name}, {m}", found[m], "accuracy", at_least=b if ours else None) for m, b in MODELS.items()]
+        rows += [
+            interval_row(f"{name}, {m}", found[m], "accuracy", at_least=b if ours else None) for m, b in MODELS.items()
+        ]
         rows.append(interval_row(f"{name}, RF", found["RF"], "accuracy"))
         if method != "real":
             limit = 60 * MINUTES[method] if ours else None

@@ -131,7 +131,9 @@ class SMOTE(nn.Module):
         counts = torch.tensor([len(base) for base, _ in parts])
         found = {
             "base": torch.cat([base for base, _ in parts]),
-            "neighbours": torch.cat([nn.functional.pad(near, (0, self.k_neighbors - near.shape[1])) for _, near in parts]),
+            "neighbours": torch.cat(
+                [nn.functional.pad(near, (0, self.k_neighbors - near.shape[1])) for _, near in parts]
+            ),
             "starts": counts.cumsum(0) - counts,
             "counts": counts,
             "reach": torch.tensor([near.shape[1] for _, near in parts]),
@@ -145,7 +147,9 @@ class SMOTE(nn.Module):
         if len(own) < 2:
             return own[:0], own[:0, None].expand(0, 0)
         pool = points.at(own)
-        near = nearest(pool, torch.arange(len(own), device=own.device), pool, self._k(len(own)), category_gap(pool.numbers))
+        near = nearest(
+            pool, torch.arange(len(own), device=own.device), pool, self._k(len(own)), category_gap(pool.numbers)
+        )
         return own, own[near]
 
     def _k(self, rows: int) -> int:
