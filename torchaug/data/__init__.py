@@ -36,6 +36,8 @@ from torchaug.data.snapshot import Snapshot
 from torchaug.data.source import Source
 from torchaug.data.splits import imbalanced_split
 from torchaug.data.tables import Column, TableDataset, breast_cancer, wine
+from torchaug.data.vowels import vowels
+from torchaug.data.waveforms import TensorWaveforms
 
 __all__ = [
     "AudioDataset",
@@ -62,6 +64,7 @@ __all__ = [
     "Source",
     "TableDataset",
     "TensorImages",
+    "TensorWaveforms",
     "as_images",
     "breast_cancer",
     "collate",
@@ -86,5 +89,6 @@ __all__ = [
     "read_text",
     "read_tokens",
     "resample",
+    "vowels",
     "wine",
 ]
