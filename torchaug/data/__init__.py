@@ -37,6 +37,8 @@ from torchaug.data.snapshot import Snapshot
 from torchaug.data.source import Source
 from torchaug.data.splits import imbalanced_split
 from torchaug.data.tables import Column, TableDataset, breast_cancer, wine
+from torchaug.data.vowels import vowels
+from torchaug.data.waveforms import TensorWaveforms
 
 __all__ = [
     "AudioDataset",
@@ -63,6 +65,7 @@ __all__ = [
     "Source",
     "TableDataset",
     "TensorImages",
+    "TensorWaveforms",
     "as_images",
     "breast_cancer",
     "collate",
@@ -88,5 +91,6 @@ __all__ = [
     "read_text",
     "read_tokens",
     "resample",
+    "vowels",
     "wine",
 ]
