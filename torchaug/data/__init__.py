@@ -36,6 +36,7 @@ from torchaug.data.schedule import Constant, Cosine, Linear, Piecewise, Schedule
 from torchaug.data.snapshot import Snapshot
 from torchaug.data.source import Source
 from torchaug.data.splits import imbalanced_split
+from torchaug.data.table_files import write_table
 from torchaug.data.tables import Column, TableDataset, breast_cancer, wine
 from torchaug.data.vowels import vowels
 from torchaug.data.waveforms import TensorWaveforms
@@ -93,4 +94,5 @@ __all__ = [
     "resample",
     "vowels",
     "wine",
+    "write_table",
 ]
