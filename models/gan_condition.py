@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchaug.models.synthesizer import check_request
+from torchaug.models.latents import check_request
 
 ConditionKind = Literal["class", "multi-label", "continuous"]
 

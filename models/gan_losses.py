@@ -158,7 +158,9 @@ def _scores_and_penalties(
         scores.append(score)
     if "interpolates" in wanted:
         if share is None:
-            raise ValueError('discriminator_loss: "wasserstein" needs share, (B,) in [0, 1], got None; draw it uniformly')
+            raise ValueError(
+                'discriminator_loss: "wasserstein" needs share, (B,) in [0, 1], got None; draw it uniformly'
+            )
         between = torch.lerp(pair[1], pair[0], share.to(pair[0].dtype)[:, None, None, None])
         _, norm = _score_and_norm(critic, between, labels, augment)
         # the root has no slope at 0, where a critic starts that ignores its input
@@ -166,9 +168,7 @@ def _scores_and_penalties(
     return scores, penalties
 
 
-def _score_and_norm(
-    critic: Critic, images: Tensor, labels: Tensor, augment: Augment | None
-) -> tuple[Tensor, Tensor]:
+def _score_and_norm(critic: Critic, images: Tensor, labels: Tensor, augment: Augment | None) -> tuple[Tensor, Tensor]:
     """Scores (B,) and squared norms (B,) of their gradients by pixel values from -1 to 1."""
 
     def total(pixels: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from torchaug.models.gan_condition import Condition, ConditionKind
+from torchaug.models.latents import latents
 from torchaug.models.networks import sizes
-from torchaug.models.synthesizer import latents
 
 SLOPE = 0.2
 
@@ -36,7 +36,7 @@ class GANPreset(NamedTuple):
 
 
 GAN_PRESETS = {
-    "tiny": GANPreset(16, 64, 1),  # 8 to 16 pixels, on a CPU
+    "tiny": GANPreset(64, 64, 1),  # 8 to 16 pixels, on a CPU
     "small": GANPreset(64, 128, 1),  # 32 pixels, on a CPU with patience
     "base": GANPreset(128, 256, 2, 2.0, 16),  # 64 pixels; grouped convolutions are for GPUs
     "large": GANPreset(64, 512, 2, 2.0, 16),  # 128 to 256 pixels
@@ -48,7 +48,7 @@ def gan_preset(name: str) -> GANPreset:
     """The preset of that name.
 
     >>> gan_preset("tiny").width
-    16
+    64
     """
     if name not in GAN_PRESETS:
         raise ValueError(f"preset: expected one of {', '.join(GAN_PRESETS)}, got {name!r}")
@@ -154,7 +154,8 @@ class Generator(nn.Module):
     def draw(self, z: Tensor, labels: Tensor) -> Tensor:
         """An image for each latent, rounded to `levels` values."""
         top = self.levels - 1
-        return (self(z, labels) * top).round() / top
+        images: Tensor = (self(z, labels) * top).round() / top
+        return images
 
     def latents(self, keys: Tensor) -> Tensor:
         """The latent (B, latent) of each key (B,)."""

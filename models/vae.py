@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from torchaug.models.latents import check_request, latents
 from torchaug.models.networks import Decoder, Encoder, check_sizes, preset_named
-from torchaug.models.synthesizer import check_request, latents
 
 Likelihood = Literal["binomial", "bernoulli", "gaussian", "logistic"]
 Prior = Literal["aggregated", "normal"]
@@ -34,7 +34,7 @@ class ImageVAE(nn.Module):
     >>> vae = ImageVAE(1, 8, 8, num_classes=3, latent=4, levels=17)
     >>> images, labels = torch.rand(2, 1, 8, 8), torch.tensor([0, 2])
     >>> loss, parts = vae.loss(images, labels, noise=torch.zeros(2, 4))
-    >>> sorted(parts), vae.sample(labels, keys=torch.tensor([7, 8]), prior="normal").shape
+    >>> sorted(parts), vae.generate(labels, keys=torch.tensor([7, 8]), prior="normal").shape
     (['divergence', 'reconstruction'], torch.Size([2, 1, 8, 8]))
     """
 
@@ -157,16 +157,16 @@ class ImageVAE(nn.Module):
         self.fitted.copy_(counts > 0)
 
     @torch.no_grad()
-    def sample(self, labels: Tensor, keys: Tensor, prior: Prior = "aggregated") -> Tensor:
+    def generate(self, labels: Tensor, keys: Tensor, prior: Prior = "aggregated") -> Tensor:
         """An image for each label, a function of the label and the key alone.
 
         Args:
             labels, keys: (B,) int64.
             prior: of the latents, "aggregated" (what `fit_posterior` found; the standard normal before) or "normal".
         """
-        check_request("ImageVAE.sample", labels, keys, self.num_classes)
+        check_request("ImageVAE.generate", labels, keys, self.num_classes)
         if prior not in get_args(Prior):
-            raise ValueError(f"ImageVAE.sample: prior must be one of {', '.join(get_args(Prior))}, got {prior!r}")
+            raise ValueError(f"ImageVAE.generate: prior must be one of {', '.join(get_args(Prior))}, got {prior!r}")
         z = latents(keys, self.latent, self.means.dtype)
         return self._rounded(self._aggregated(z, labels) if prior == "aggregated" else z, labels)
 

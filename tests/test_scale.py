@@ -26,24 +26,25 @@ from torchaug.training.fit import fit
 from torchaug.training.load import load_generator
 from torchaug.training.plan import SynthesisPlan, launched_as
 from torchaug.training.predict import PlannedShards, WriteShards
-from torchaug.training.synthesize import make_images, pick_device, synthesize
+from torchaug.training.synthesize import make_columns, pick_device, synthesize
+from torchaug.training.synthesizer import Synthesizer
 
 COUNTS: dict[str, int] = {"3": 21, "7": 10, "8": 9}
 OPTIONS: dict[str, Any] = {"seed": 5, "shard_size": 8}  # 40 images in 5 shards
 ROOT = Path(__file__).parent.parent
 
 
-class Dots(nn.Module):
+class Dots(Synthesizer, nn.Module):
     """A generator that costs nothing."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.shape, self.classes = (1, 2, 2), ["ant", "bee", "cow"]
+        self.classes = ["ant", "bee", "cow"]
         self.weight = nn.Parameter(torch.tensor(0.5))
 
-    def sample(self, labels: Tensor, keys: Tensor) -> Tensor:
+    def make(self, labels: Tensor, keys: Tensor, **settings: Any) -> dict[str, Tensor]:
         pixels: Tensor = self.weight * (uniforms(keys, 4) + labels[:, None] / 2)
-        return pixels.reshape(-1, 1, 2, 2)
+        return {"image": (pixels * 255).to(torch.uint8).reshape(-1, 1, 2, 2)}
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -238,11 +239,11 @@ def test_parts_of_a_job_array_and_ranks_of_torchrun_make_one_bank(
     ]
     sizes: list[int] = []
 
-    def noting(model: Any, labels: Tensor, keys: Tensor, batch_size: int, report: Any) -> Tensor:
+    def noting(model: Any, labels: Tensor, keys: Tensor, batch_size: int, report: Any, given: Any) -> Any:
         sizes.append(batch_size)
-        return make_images(model, labels, keys, batch_size, report)
+        return make_columns(model, labels, keys, batch_size, report, given)
 
-    monkeypatch.setattr("torchaug.training.synthesize.make_images", noting)
+    monkeypatch.setattr("torchaug.training.synthesize.make_columns", noting)
     monkeypatch.setenv("WORLD_SIZE", "2")
     for rank in ("1", "0"):  # in another number than before
         monkeypatch.setenv("RANK", rank)

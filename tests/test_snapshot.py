@@ -25,9 +25,9 @@ class Noisy(nn.Module):
         self.dropout = nn.Dropout(0.5)
         self.trained_on = "ab"
 
-    def sample(self, labels: Tensor, keys: Tensor) -> Tensor:
+    def make(self, labels: Tensor, keys: Tensor) -> dict[str, Tensor]:
         level: Tensor = self.dropout(self.weight.expand(len(labels))) + labels / 100 + (keys % 7) / 1000
-        return level.view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
+        return {"image": level.view(-1, 1, 1, 1).expand(-1, 1, 2, 2)}
 
 
 class Rows(Dataset[Any]):

@@ -23,14 +23,15 @@ from torchaug.compose import Compose
 from torchaug.data import Bank, TensorImages, fingerprint, item_hashes
 from torchaug.image import RandomAffine
 from torchaug.keys import fold_in, sample_keys
-from torchaug.models.synthesizer import Synthesizer
 from torchaug.training.callbacks import ReportProgress, SampleGrid
 from torchaug.training.data import EndlessSampler, SynthesisDataModule, class_weights, held_out
-from torchaug.training.fit import FILE, default_settings, fit, grey_levels, quiet
+from torchaug.training.fit import FILE, fit, quiet
 from torchaug.training.gan import LitGAN
-from torchaug.training.generator import LitGenerator
+from torchaug.training.generator import LitGenerator, LitImageGenerator
+from torchaug.training.images import grey_levels
 from torchaug.training.load import load_generator
-from torchaug.training.synthesize import generator_hash, synthesize
+from torchaug.training.synthesize import synthesize
+from torchaug.training.synthesizer import Synthesizer
 from torchaug.training.vae import LitVAE
 
 SMALL: dict[str, Any] = {"latent": 4}
@@ -189,7 +190,7 @@ def test_a_checkpoint_samples_with_one_call_as_the_trained_module_does(kind: str
     train(lit, tmp_path, 5).save_checkpoint(tmp_path / "a.ckpt")
     labels, keys = torch.tensor([0, 1, 1]), sample_keys(torch.arange(3))
     loaded = KINDS[kind].load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True)
-    assert torch.equal(loaded.sample(labels, keys), lit.sample(labels, keys))
+    assert torch.equal(loaded.generate(labels, keys), lit.generate(labels, keys))
     assert (loaded.shape, loaded.classes) == ((1, 8, 8), ["across", "down"])
     assert loaded.trained_on == fingerprint(shapes())
     assert loaded.trained_items is not None
@@ -378,8 +379,8 @@ def test_the_same_seed_gives_the_same_generator(checkpoints: dict[str, Path], tm
     again = load_generator(fit("vae", shapes(), out=tmp_path / "a", **options))
     other = load_generator(fit("vae", shapes(), out=tmp_path / "b", seed=1, **options))
     first = load_generator(checkpoints["vae"])
-    assert generator_hash(first) == generator_hash(again)
-    assert generator_hash(first) != generator_hash(other)
+    assert first.digest() == again.digest()
+    assert first.digest() != other.digest()
 
 
 def test_a_killed_fit_goes_on_to_the_same_generator(checkpoints: dict[str, Path], tmp_path: Path) -> None:
@@ -395,7 +396,7 @@ def test_a_killed_fit_goes_on_to_the_same_generator(checkpoints: dict[str, Path]
         with pytest.raises(OSError, match="killed"):
             fit("vae", shapes(), out=tmp_path / "killed", **options, every=4, progress=kill)
     resumed = fit("vae", shapes(), out=tmp_path / "killed", **options, every=4, resume=True)
-    assert generator_hash(load_generator(resumed)) == generator_hash(load_generator(whole))
+    assert load_generator(resumed).digest() == load_generator(whole).digest()
     stamp = resumed.stat().st_mtime_ns
     fit("vae", shapes(), out=tmp_path / "killed", **options, resume=True)
     assert resumed.stat().st_mtime_ns == stamp  # it was done
@@ -414,9 +415,13 @@ def test_fit_refuses_what_it_cannot_train(checkpoints: dict[str, Path], tmp_path
         fit("flow", shapes(), out=tmp_path)
     with pytest.raises(ValueError, match="expected steps or seconds"):
         fit("vae", shapes(), out=tmp_path, steps=1, seconds=1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_class_is_enough(kind: str, tmp_path: Path) -> None:
     single = TensorImages(shapes().images, torch.zeros(30, dtype=torch.int64), ["a"])
-    with pytest.raises(ValueError, match="at least two classes, got one"):
-        fit("vae", single, out=tmp_path, steps=1)
+    path = fit(kind, single, out=tmp_path, steps=2, batch_size=8)
+    assert load_generator(path).sample(3).shape == (3, 1, 8, 8)
 
 
 def test_fit_for_some_seconds_plans_the_steps_by_the_first_ones(tmp_path: Path) -> None:
@@ -428,9 +433,9 @@ def test_fit_for_some_seconds_plans_the_steps_by_the_first_ones(tmp_path: Path) 
 
 
 def test_settings_follow_the_images() -> None:
-    assert default_settings("gan", shapes()) == {"preset": "tiny", "levels": 5, "learning_rate": 3e-3}
+    assert LitGAN.default_settings(shapes()) == {"preset": "tiny", "levels": 5, "learning_rate": 3e-3}
     large = TensorImages(torch.arange(256).repeat(16 * 3).to(torch.uint8).view(1, 3, 64, 64), torch.tensor([0]), ["a"])
-    settings = default_settings("vae", large)
+    settings = LitVAE.default_settings(large)
     assert (settings["levels"], settings["latent"], settings["likelihood"]) == (256, 128, "gaussian")
     assert grey_levels(torch.tensor([0, 255], dtype=torch.uint8)) == 2
 
@@ -509,9 +514,50 @@ def test_a_bank_is_the_same_whatever_the_batch_size_and_interruptions(
 def test_images_of_a_bank_are_those_of_sample(checkpoints: dict[str, Path], tmp_path: Path) -> None:
     generator = load_generator(checkpoints["vae"])
     bank = synthesize(generator, {1: 4}, tmp_path, seed=2)
+    assert isinstance(generator, LitImageGenerator)
     keys = fold_in(sample_keys(torch.arange(4), seed=2), torch.ones(4, dtype=torch.int64))
-    expected = generator.double().sample(torch.ones(4, dtype=torch.int64), keys)
+    expected = generator.double().generate(torch.ones(4, dtype=torch.int64), keys)
     assert torch.equal(bank.in_memory().images, (expected * 255).round().to(torch.uint8))
+
+
+def test_samples_are_the_first_of_a_bank(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    generator = load_generator(checkpoints["gan"])
+    bank = synthesize(generator, {"across": 3, "down": 2}, tmp_path, seed=4)
+    labels = torch.tensor([1, 0, 0, 1, 0])
+    mixed = (generator.sample(5, labels, seed=4) * 255).round()
+    images = bank.in_memory().images.float()
+    assert (mixed - images[[3, 0, 1, 4, 2]]).abs().max() <= 1  # float32 here, float64 there
+    assert torch.equal(generator.sample(2, "down", seed=4), mixed[[0, 3]] / 255)
+    assert generator.sample(2, seed=4).shape == (2, 1, 8, 8)
+    drawn = generator._numbers(4000, None, seed=0).bincount() / 4000
+    assert (drawn - shapes().labels.bincount() / 30).abs().max() < 0.03
+
+
+@pytest.mark.parametrize(
+    ("request_", "error", "text"),
+    [
+        (lambda g: g.sample(0), ValueError, "n must be at least 1, got 0"),
+        (lambda g: g.sample(2, "left"), ValueError, r"knows \(across, down\), got 'left'"),
+        (lambda g: g.sample(2, 2), ValueError, r"knows \(across, down\), got 2"),
+        (lambda g: g.sample(2, torch.tensor([0])), ValueError, r"labels must be \(2,\) int64, got torch.int64 \(1,\)"),
+        (lambda g: g.sample(2, torch.tensor([0, 5])), ValueError, "got 5"),
+        (lambda g: g.sample(2, 0, psi=3), TypeError, "expected .*, got psi"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused(
+    request_: Any, error: type[Exception], text: str, checkpoints: dict[str, Path]
+) -> None:
+    with pytest.raises(error, match=text):
+        request_(load_generator(checkpoints["gan"]))
+
+
+def test_settings_of_a_generator_are_remembered_by_its_bank(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    generator = load_generator(checkpoints["vae"])
+    bank = generator.synthesize({"down": 3}, tmp_path / "a", settings={"prior": "normal"})
+    assert bank is not None
+    assert bank.manifest["made_by"][0]["config"]["settings"] == {"prior": "normal"}
+    usual = synthesize(generator, {"down": 3}, tmp_path / "b")
+    assert not torch.equal(bank.in_memory().images, usual.in_memory().images)
 
 
 def test_more_images_of_one_class_change_no_others(checkpoints: dict[str, Path], tmp_path: Path) -> None:
@@ -529,7 +575,7 @@ def test_a_bank_knows_what_its_generator_was_trained_on(checkpoints: dict[str, P
     assert bank.trained_on[0] == fingerprint(shapes())
     assert bank.trained_items is not None
     assert torch.equal(bank.trained_items, item_hashes(shapes()))
-    assert bank.manifest["made_by"][0]["generator"] == generator_hash(load_generator(checkpoints["vae"]))
+    assert bank.manifest["made_by"][0]["generator"] == load_generator(checkpoints["vae"]).digest()
 
 
 @pytest.mark.parametrize(
@@ -603,9 +649,10 @@ def test_plain_ddp_is_refused_for_the_gan_before_it_fails(tmp_path: Path) -> Non
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_gpu_makes_the_images_of_a_cpu(kind: str, checkpoints: dict[str, Path]) -> None:
     generator = load_generator(checkpoints[kind]).double()
+    assert isinstance(generator, LitImageGenerator)
     labels, keys = torch.arange(64) % 2, sample_keys(torch.arange(64))
-    expected = generator.sample(labels, keys)
-    assert torch.equal(generator.cuda().sample(labels.cuda(), keys.cuda()).cpu(), expected)
+    expected = generator.generate(labels, keys)
+    assert torch.equal(generator.cuda().generate(labels.cuda(), keys.cuda()).cpu(), expected)
 
 
 @pytest.mark.gpu
@@ -622,5 +669,5 @@ def test_a_gpu_makes_the_bank_of_a_cpu(kind: str, checkpoints: dict[str, Path], 
 def test_a_generator_trains_on_a_gpu_through_an_augmentation(kind: str, tmp_path: Path) -> None:
     augment = Compose([RandomAffine(10, interpolation="bilinear")])
     path = fit(kind, shapes(), out=tmp_path, steps=5, batch_size=8, augment=augment, every=2)
-    assert load_generator(path).sample(torch.tensor([0]), sample_keys(torch.arange(1))).isfinite().all()
+    assert load_generator(path).sample(1, 0).isfinite().all()
     fit(kind, shapes(), out=tmp_path, steps=8, batch_size=8, augment=augment, resume=True)

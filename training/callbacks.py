@@ -18,7 +18,7 @@ from torchaug.data.loader import DeviceLoader
 from torchaug.data.sampler import MixedSampler
 from torchaug.data.stage import Stage, Visit, ids_of
 from torchaug.keys import sample_keys
-from torchaug.training.generator import LitGenerator
+from torchaug.training.generator import LitImageGenerator
 
 _HOOK = "on_after_batch_transfer"
 Progress = Callable[[int, int, dict[str, float]], None]
@@ -55,8 +55,8 @@ class SampleGrid(L.Callback):
             self._draw(trainer, pl_module)
 
     def _draw(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if not isinstance(pl_module, LitGenerator):
-            raise TypeError(f"SampleGrid: expected LitVAE or LitGAN in training, got {type(pl_module).__name__}")
+        if not isinstance(pl_module, LitImageGenerator):
+            raise TypeError(f"SampleGrid: expected a generator of images in training, got {type(pl_module).__name__}")
         grid, step = self.grid(pl_module), trainer.global_step
         folder = Path(trainer.log_dir or trainer.default_root_dir)
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,12 +66,12 @@ class SampleGrid(L.Callback):
             if add_image is not None:
                 add_image("samples", grid, step)
 
-    def grid(self, generator: LitGenerator) -> Tensor:
+    def grid(self, generator: LitImageGenerator) -> Tensor:
         """The picture, (C or 3, H, W) in [0, 1]."""
         generator.prepare_samples()
         labels = torch.arange(len(generator.classes), device=generator.device).repeat_interleave(self.per_class)
         keys = sample_keys(torch.arange(len(labels), device=generator.device))
-        images = generator.sample(labels, keys).float().cpu()
+        images = generator.generate(labels, keys).float().cpu()
         picture: Tensor = make_grid(images, nrow=self.per_class, padding=1)
         return picture
 

@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
-from torchaug.data.images import TensorImages
 from torchaug.data.leaks import fingerprint, item_hashes
 from torchaug.keys import hash_int, uniforms
 
@@ -20,11 +19,35 @@ Balance = Literal["none", "sqrt", "full"]
 _EXPONENTS = {"none": 0.0, "sqrt": 0.5, "full": 1.0}
 
 
-class Loadable(Protocol):
-    """Labelled images that can be loaded into memory: `torchaug.data.TensorImages`, `ImageFolderDataset`, `Bank`."""
+class InMemory(Protocol):
+    """Samples in memory: `torchaug.data.TensorImages`, `TableDataset`."""
 
-    def in_memory(self) -> TensorImages:
-        """All images and labels."""
+    @property
+    def labels(self) -> Tensor | None:
+        """(N,) int64 class numbers, or None."""
+        ...
+
+    @property
+    def classes(self) -> list[str] | None:
+        """The name of each class."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The content of all samples, (N, ...) each: {"image"}, or {"numeric", "categorical"}."""
+        ...
+
+    def subset(self, indices: Tensor) -> Any:
+        """The samples at `indices`."""
+        ...
+
+
+class Loadable(Protocol):
+    """Samples that can be loaded into memory: `TensorImages`, `ImageFolderDataset`, `Bank`, `TableDataset`."""
+
+    def in_memory(self) -> InMemory:
+        """All of them."""
         ...
 
 
@@ -96,15 +119,16 @@ class EndlessSampler(DistributedSampler[int]):
 class _Rows(Dataset[dict[str, Tensor]]):
     """Rows of tensors, fetched a batch at a time."""
 
-    def __init__(self, data: TensorImages) -> None:
-        self.images, self.labels = data.images, data.labels
+    def __init__(self, data: InMemory) -> None:
+        self.tensors = data.tensors() | ({} if data.labels is None else {"label": data.labels})
+        self.size = len(data)
 
     def __len__(self) -> int:
-        return len(self.images)
+        return self.size
 
     def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
         index = torch.tensor(indices)
-        return {"image": self.images[index], "label": self.labels[index], "index": index}
+        return {name: tensor[index] for name, tensor in self.tensors.items()} | {"index": index}
 
 
 def _as_is(batch: Any) -> Any:
@@ -115,14 +139,15 @@ class SynthesisDataModule(L.LightningDataModule):
     """Batches for training a generator.
 
     Args:
-        dataset: labelled images; they are held in memory.
+        dataset: images, rows of a table or sounds; they are held in memory.
         batch_size: samples of a batch, of each process.
         holdout: share of each class that is kept from training, in `holdout`, to judge the generator by; a class of few
-            images may keep none back.
+            samples may keep none back.
         seed: of the order and of the split.
         balance: how classes are weighted, see `class_weights`.
 
-    Batches are {"image": (B, C, H, W) uint8, "label": (B,) int64, "index": (B,) place in the training part}.
+    Batches are {"image": (B, C, H, W) uint8} or {"numeric": (B, F) float64, "categorical": (B, K) int64}, with "label" (B,)
+    int64 where there are labels, and "index" (B,), the place in the training part.
     """
 
     def __init__(
@@ -134,16 +159,25 @@ class SynthesisDataModule(L.LightningDataModule):
                 f"SynthesisDataModule: batch_size must be at least 1 and holdout in [0, 1), got {batch_size} and {holdout}"
             )
         self.batch_size, self.seed = batch_size, seed
-        images = dataset.in_memory()
-        kept = held_out(images.labels, holdout, seed)
-        self.train = images.subset((~kept).nonzero()[:, 0])
-        self.holdout = images.subset(kept.nonzero()[:, 0]) if kept.any() else None
-        self.weights = class_weights(self.train.labels, balance)
+        data = dataset.in_memory()
+        labels = torch.zeros(len(data), dtype=torch.int64) if data.labels is None else data.labels
+        kept = held_out(labels, holdout, seed)
+        self.train: Any = data.subset((~kept).nonzero()[:, 0]) if kept.any() else data
+        self.holdout: Any = data.subset(kept.nonzero()[:, 0]) if kept.any() else None
+        self.weights = class_weights(labels[~kept], balance)
 
     @cached_property
     def trained_items(self) -> Tensor:
-        """(N,) int64 hashes of the images of the training part, by which a later leak into a test set is found."""
+        """(N,) int64 hashes of the samples of the training part, by which a later leak into a test set is found."""
         return item_hashes(self.train)
+
+    @cached_property
+    def shares(self) -> list[float]:
+        """The share of each class in the training part; [1.0] without classes."""
+        if self.train.labels is None:
+            return [1.0]
+        counts: Tensor = self.train.labels.bincount(minlength=len(self.train.classes))
+        return (counts / counts.sum()).tolist()
 
     @cached_property
     def trained_on(self) -> str:

@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
-import torch
 
-from torchaug.data.images import TensorImages
 from torchaug.models.networks import seeded_weights
 from torchaug.training.callbacks import Progress, ReportProgress, SampleGrid, SaveCheckpoint
 from torchaug.training.data import Balance, Loadable, SynthesisDataModule
-from torchaug.training.generator import KeyedAugment
-from torchaug.training.load import KINDS, Generator, check_checkpoint, read_checkpoint
+from torchaug.training.generator import KeyedAugment, LitGenerator, LitImageGenerator
+from torchaug.training.load import KINDS, check_checkpoint, read_checkpoint
 
 FILE = "generator.ckpt"
 _PROBED = 6
@@ -43,29 +41,29 @@ def fit(
     progress: Progress | None = None,
     every: int = 500,
 ) -> Path:
-    """Trains a generator on labelled images and returns its checkpoint, `out/generator.ckpt`.
+    """Trains a generator and returns its checkpoint, `out/generator.ckpt`.
 
     Load it with `load_generator(path)`. Ctrl-C saves the checkpoint after the step under way; `resume` goes on from it
     and loses nothing. A second Ctrl-C does not wait. The same data, seed, steps and settings give the same generator on a CPU.
 
     Args:
-        kind: "vae" or "gan".
-        dataset: labelled images of at least two classes.
+        kind: "vae" or "gan" for images.
+        dataset: what to learn from.
         out: folder of the checkpoint; made when it is missing.
         steps: batches to train on; 1000 when `seconds` is None too.
         seconds: about how long to train instead; the first steps are timed, and the steps planned by them.
         seed: of everything.
-        batch_size: images of a step.
+        batch_size: samples of a step.
         balance: how classes are weighted, see `class_weights`.
-        augment: applied to the training images; for a GAN before the discriminator, for real and generated ones.
-        settings: of `LitVAE` or `LitGAN`, where they should differ from `default_settings`.
+        augment: applied to the training samples; for a GAN before the discriminator, for real and generated ones.
+        settings: of the kind's module (`LitVAE`, `LitGAN`, ...), where they should differ from its `default_settings`.
         resume: go on from the checkpoint in `out`, if there is one.
         progress: called with (steps done, steps in all, metrics) now and then.
         every: steps between two savings of the checkpoint and two sample grids, `out/samples-0000500.png`; 0: the
             checkpoint at the end and no grids.
 
     Raises:
-        ValueError: an unknown kind, a single class, a checkpoint in `out` that `resume` cannot go on from.
+        ValueError: an unknown kind, data that it is not made for, a checkpoint in `out` that `resume` cannot go on from.
         FileExistsError: a checkpoint in `out`, and `resume` is not given.
     """
     out, file = Path(out), Path(out) / FILE
@@ -76,72 +74,41 @@ def fit(
     if file.exists() and not resume:
         raise FileExistsError(f"fit: {file} is already there; pass resume=True to go on from it, or remove it")
     data = SynthesisDataModule(dataset, batch_size, seed=seed, balance=balance)
-    chosen = {**default_settings(kind, data.train), **(settings or {})}
-    before = _checkpoint(file, kind, data.train) if file.exists() else None
+    before = _checkpoint(file, kind, data) if file.exists() else None
     if seconds is not None and before is not None:
         steps = before["hyper_parameters"]["steps"]  # as it was planned at first
     elif seconds is not None:
-        steps = max(1, int(seconds / _seconds_per_step(kind, data, chosen, augment)))
+        steps = max(1, int(seconds / _seconds_per_step(kind, data, settings, augment)))
     steps = 1000 if steps is None else steps
     if before is not None and before["global_step"] >= steps:
         return file
     out.mkdir(parents=True, exist_ok=True)
-    module = _build(kind, data.train, steps, chosen, augment, seed)
+    module = _build(kind, data, steps, settings, augment, seed)
     callbacks: list[L.Callback] = []
     if progress is not None:
         callbacks.append(ReportProgress(progress))
     if every:
-        callbacks += [SampleGrid(every), SaveCheckpoint(file, every)]
+        callbacks += [SaveCheckpoint(file, every)]
+        if isinstance(module, LitImageGenerator):
+            callbacks.insert(0, SampleGrid(every))
     _train(module, data, out, steps, callbacks, checkpoint=file if before is not None else None, save=file)
     return file
 
 
-def default_settings(kind: str, data: TensorImages) -> dict[str, Any]:
-    """Settings that suit images of this size and of so many grey levels, on this machine.
-
-    >>> from torchaug.data import digits
-    >>> default_settings("vae", digits())
-    {'preset': 'tiny', 'levels': 17, 'latent': 16, 'likelihood': 'binomial'}
-    """
-    side, levels = max(data.images.shape[-2:]), grey_levels(data.images)
-    preset = "tiny" if side <= 16 else "small" if side <= 32 else "base"
-    if not torch.cuda.is_available():
-        preset = "tiny"  # a step of the others takes seconds there
-    settings: dict[str, Any] = {"preset": preset, "levels": levels}
-    if kind == "vae":
-        settings["latent"] = 16 if side <= 16 else 64 if side <= 32 else 128
-        settings["likelihood"] = "gaussian" if levels == 256 else "binomial"
-    else:
-        settings["learning_rate"] = {"tiny": 3e-3, "small": 2e-3, "base": 5e-4}[preset]
-    return settings
-
-
-def grey_levels(images: torch.Tensor) -> int:
-    """How many values, evenly spaced from 0 to 255, uint8 images have: 256 where that is unclear.
-
-    >>> grey_levels(torch.tensor([0, 255, 128], dtype=torch.uint8)), grey_levels(torch.tensor([0, 7], dtype=torch.uint8))
-    (3, 256)
-    """
-    found = images.unique()
-    for levels in range(2, 65):
-        grid = (torch.arange(levels) * 255 / (levels - 1)).round().to(torch.uint8)
-        if len(found) > levels // 2 and bool(torch.isin(found, grid).all()):
-            return levels
-    return 256
-
-
 def _build(
-    kind: str, data: TensorImages, steps: int, settings: dict[str, Any], augment: KeyedAugment | None, seed: int
-) -> Generator:
-    if len(data.labels.unique()) < 2:
-        raise ValueError("fit: expected images of at least two classes, got one; a conditional generator needs more")
-    channels, height, width = data.images.shape[1:]
+    kind: str,
+    data: SynthesisDataModule,
+    steps: int,
+    settings: Mapping[str, Any] | None,
+    augment: KeyedAugment | None,
+    seed: int,
+) -> LitGenerator:
     with seeded_weights(seed):
-        return KINDS[kind]((channels, height, width), data.classes, steps, augment=augment, seed=seed, **settings)
+        return KINDS[kind].for_data(data.train, steps, augment=augment, seed=seed, settings=settings)
 
 
 def _train(
-    module: Generator,
+    module: LitGenerator,
     data: SynthesisDataModule,
     out: Path,
     steps: int,
@@ -203,25 +170,28 @@ class _SaveOnInterrupt(L.Callback):
 def seconds_per_step(kind: str, dataset: Loadable, batch_size: int = 64) -> float:
     """How long a step of training takes here, by a few that are thrown away."""
     data = SynthesisDataModule(dataset, batch_size)
-    return _seconds_per_step(kind, data, default_settings(kind, data.train), None)
+    return _seconds_per_step(kind, data, None, None)
 
 
 def _seconds_per_step(
-    kind: str, data: SynthesisDataModule, settings: dict[str, Any], augment: KeyedAugment | None
+    kind: str, data: SynthesisDataModule, settings: Mapping[str, Any] | None, augment: KeyedAugment | None
 ) -> float:
     times: list[float] = []
     watch = ReportProgress(lambda *_: times.append(time.perf_counter()), every_n_steps=1)
-    _train(_build(kind, data.train, _PROBED, settings, augment, seed=0), data, Path(), _PROBED, [watch])
+    _train(_build(kind, data, _PROBED, settings, augment, seed=0), data, Path(), _PROBED, [watch])
     return (times[-1] - times[0]) / (len(times) - 1)
 
 
-def _checkpoint(file: Path, kind: str, data: TensorImages) -> dict[str, Any]:
+def _checkpoint(file: Path, kind: str, data: SynthesisDataModule) -> dict[str, Any]:
     """The checkpoint to go on from, or an error where it is of something else."""
     checkpoint: dict[str, Any] = read_checkpoint(file)
     found = {"kind": check_checkpoint(checkpoint, file)}
-    found |= {name: checkpoint["hyper_parameters"][name] for name in ("shape", "classes")}
-    wanted = {"kind": kind, "shape": tuple(data.images.shape[1:]), "classes": data.classes}
-    for name, value in wanted.items():
+    if found["kind"] == kind:  # the same settings are asked of a module of these data as of that of the checkpoint
+        hyper, wanted = checkpoint["hyper_parameters"], KINDS[kind].described(data.train)
+        found |= {name: hyper[name] for name in wanted}
+    else:
+        wanted = {}
+    for name, value in ({"kind": kind} | wanted).items():
         if found[name] != value:
             raise ValueError(
                 f"fit: {file} has {name} {found[name]}, and {value} was asked for; resume with what it was trained on, "

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from typing import Any, Protocol
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol
 
 import lightning.pytorch as L
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
+from torchaug.data.images import TensorImages
 from torchaug.keys import sample_keys
-from torchaug.models.synthesizer import Synthesizer
-from torchaug.training.data import SynthesisDataModule
+from torchaug.training.data import InMemory, SynthesisDataModule
 from torchaug.training.plan import Shard
-from torchaug.training.synthesize import exact_copy, make_images
+from torchaug.training.synthesize import make_columns
+from torchaug.training.synthesizer import Columns, Synthesizer, check_settings
 
-FORMAT = 1
+FORMAT = 2
 
 
 class KeyedAugment(Protocol):
@@ -27,28 +30,63 @@ class KeyedAugment(Protocol):
         ...
 
 
-class LitGenerator(L.LightningModule, ABC):
+class LitGenerator(L.LightningModule, Synthesizer):
     """A generator in training; a `Synthesizer` when loaded from its checkpoint.
 
     Every number that training draws is a function of the seed and the step, so k steps, a checkpoint and k more end in
-    the same bits as 2k steps.
+    the same bits as 2k steps. Hyperparameters hold at least "classes", "steps" and "seed".
     """
 
-    kind: str
+    kind: ClassVar[str]
     """What the checkpoint says it is."""
 
-    def __init__(self, augment: KeyedAugment | None) -> None:
+    def __init__(self, augment: KeyedAugment | None = None) -> None:
         super().__init__()
         self._augment = (augment,)  # in a tuple, so that it is no submodule and not in the checkpoint
         self._exact: tuple[Synthesizer, ...] = ()
+        self._shares: list[float] | None = None
         self.trained_on: str | None = None
-        """`fingerprint` of the training images, of a generator loaded from a checkpoint that knows them."""
+        """`fingerprint` of the training samples, of a generator loaded from a checkpoint that knows them."""
         self.trained_items: Tensor | None = None
         """Their hashes, (N,) int64."""
 
+    @classmethod
+    @abstractmethod
+    def for_data(
+        cls,
+        data: InMemory,
+        steps: int,
+        *,
+        augment: KeyedAugment | None = None,
+        seed: int = 0,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """A generator to train on these samples for so many steps.
+
+        Args:
+            data: the training samples.
+            steps: batches.
+            augment: what training samples pass through.
+            seed: of the noise.
+            settings: where they should differ from `default_settings`.
+
+        Raises:
+            TypeError, ValueError: samples that it cannot be trained on.
+        """
+
+    @classmethod
+    @abstractmethod
+    def default_settings(cls, data: InMemory) -> dict[str, Any]:
+        """Settings that suit these samples, on this machine."""
+
+    @classmethod
+    def described(cls, data: InMemory) -> dict[str, Any]:
+        """What the hyperparameters say of these samples: a training is resumed on equal ones alone."""
+        return {"classes": list(data.classes or [])}
+
     @property
     def augment(self) -> KeyedAugment | None:
-        """What training images pass through; sampling does not need it."""
+        """What training samples pass through; making samples does not need it."""
         return self._augment[0]
 
     def on_fit_start(self) -> None:
@@ -57,22 +95,16 @@ class LitGenerator(L.LightningModule, ABC):
             self.augment.to(self.device)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
-        channels, height, width = self.hparams["shape"]
-        return channels, height, width
-
-    @property
-    def classes(self) -> list[str]:
+    def classes(self) -> list[str]:  # type: ignore[override]
         """The name of each class."""
         return list(self.hparams["classes"])
 
-    @abstractmethod
-    def sample(self, labels: Tensor, keys: Tensor) -> Tensor:
-        """Images (B, C, H, W) in [0, 1] of the averaged weights; row i depends on labels[i] and keys[i] alone."""
+    @property
+    def shares(self) -> list[float] | None:
+        return self._shares
 
     def prepare_samples(self) -> None:
-        """Whatever must be done before `sample` while training goes on: nothing, for most generators."""
+        """Whatever must be done before samples are made while training goes on: nothing, for most generators."""
 
     def step_keys(self, count: int) -> Tensor:
         """Keys of this step's samples on this process, (count,) int64."""
@@ -81,21 +113,16 @@ class LitGenerator(L.LightningModule, ABC):
         return sample_keys(ids, seed=self.hparams["seed"], epoch=self.global_step)
 
     def on_predict_start(self) -> None:
-        """Makes the copy that computes the images of a bank: as exactly as `synthesize`, whatever the precision here."""
-        self._exact = (exact_copy(self, torch.float64),)
+        """Makes the copy that computes a bank: as exactly as `synthesize`, whatever the precision here."""
+        self._exact = (self.exact(torch.float64),)
 
     def on_predict_end(self) -> None:
         """Forgets the copy: it would not follow a training."""
         self._exact = ()
 
-    def predict_step(self, batch: Shard, batch_idx: int) -> Tensor:
-        """The images of a shard (`torchaug.training.predict.PlannedShards`), (n, C, H, W) uint8 on the CPU."""
-        return make_images(self._exact[0], batch.labels, batch.keys)
-
-    def images_of(self, batch: dict[str, Tensor]) -> Tensor:
-        """The batch's images, float in [0, 1]."""
-        images = batch["image"]
-        return images.to(self.dtype) / 255 if images.dtype == torch.uint8 else images.to(self.dtype)
+    def predict_step(self, batch: Shard, batch_idx: int) -> Columns:
+        """The samples of a shard (`torchaug.training.predict.PlannedShards`), as columns on the CPU."""
+        return make_columns(self._exact[0], batch.labels, batch.keys)
 
     @property
     def progress(self) -> float:
@@ -106,12 +133,13 @@ class LitGenerator(L.LightningModule, ABC):
         """Says what the checkpoint holds, and what it was trained on."""
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, SynthesisDataModule):
-            self.trained_on, self.trained_items = data.trained_on, data.trained_items
+            self.trained_on, self.trained_items, self._shares = data.trained_on, data.trained_items, data.shares
         checkpoint["torchaug"] = {
             "format": FORMAT,
             "kind": self.kind,
             "trained_on": self.trained_on,
             "trained_items": self.trained_items,
+            "shares": self._shares,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -123,6 +151,61 @@ class LitGenerator(L.LightningModule, ABC):
             )
         self.trained_on = checkpoint["torchaug"]["trained_on"]
         self.trained_items = checkpoint["torchaug"]["trained_items"]
+        self._shares = checkpoint["torchaug"]["shares"]
+
+
+class LitImageGenerator(LitGenerator):
+    """A generator of images; hyperparameters hold their "shape" too."""
+
+    @classmethod
+    def for_data(
+        cls,
+        data: InMemory,
+        steps: int,
+        *,
+        augment: KeyedAugment | None = None,
+        seed: int = 0,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Self:
+        images = images_in(data, cls.__name__)
+        shape = tuple(images.images.shape[1:])
+        given: dict[str, Any] = {"shape": shape, "classes": images.classes, "steps": steps, "augment": augment}
+        return cls(**given, **{**cls.default_settings(data), **(settings or {}), "seed": seed})
+
+    @classmethod
+    def described(cls, data: InMemory) -> dict[str, Any]:
+        shape = tuple(images_in(data, cls.__name__).images.shape[1:])
+        return {"shape": shape, **super().described(data)}
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        channels, height, width = self.hparams["shape"]
+        return channels, height, width
+
+    sampling: ClassVar[Sequence[str]] = ()
+    """The settings of `generate`."""
+
+    @abstractmethod
+    def generate(self, labels: Tensor, keys: Tensor, **settings: Any) -> Tensor:
+        """Images (B, C, H, W) in [0, 1] of the averaged weights; row i depends on labels[i] and keys[i] alone."""
+
+    def make(self, labels: Tensor, keys: Tensor, **settings: Any) -> Columns:
+        check_settings(f"{type(self).__name__}.make", settings, self.sampling)
+        images = self.generate(labels, keys, **settings)
+        return {"image": (images * 255).round().clamp(0, 255).to(torch.uint8)}
+
+    def images_of(self, batch: dict[str, Tensor]) -> Tensor:
+        """The batch's images, float in [0, 1]."""
+        images = batch["image"]
+        return images.to(self.dtype) / 255 if images.dtype == torch.uint8 else images.to(self.dtype)
+
+
+def images_in(data: InMemory, who: str) -> TensorImages:
+    """The data as labelled images, or an error."""
+    if not isinstance(data, TensorImages):
+        raise TypeError(f"{who}: expected labelled images, got a {type(data).__name__}; choose a kind made for these")
+    return data
 
 
 def cosine(start: float, end: float, progress: float) -> float:

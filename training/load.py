@@ -11,15 +11,14 @@ from typing import Any
 import torch
 
 from torchaug.training.gan import LitGAN
-from torchaug.training.generator import FORMAT
+from torchaug.training.generator import FORMAT, LitGenerator
 from torchaug.training.vae import LitVAE
 
-Generator = LitVAE | LitGAN
-KINDS: dict[str, type[LitVAE | LitGAN]] = {LitVAE.kind: LitVAE, LitGAN.kind: LitGAN}
+KINDS: dict[str, type[LitGenerator]] = {module.kind: module for module in (LitVAE, LitGAN)}
 
 
-def load_generator(path: str | Path) -> Generator:
-    """The generator in a checkpoint that `LitVAE` or `LitGAN` saved, on the CPU and ready to sample.
+def load_generator(path: str | Path) -> LitGenerator:
+    """The generator in a checkpoint that a `LitGenerator` saved, on the CPU and ready to sample.
 
     Nothing in the file is executed: it is read with `weights_only=True`.
 
@@ -30,7 +29,8 @@ def load_generator(path: str | Path) -> Generator:
     kind = check_checkpoint(read_checkpoint(path), path)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*LeafSpec.*", DeprecationWarning)  # Lightning's own, torch >= 2.9
-        return KINDS[kind].load_from_checkpoint(path, map_location="cpu", weights_only=True).eval()
+        generator: LitGenerator = KINDS[kind].load_from_checkpoint(path, map_location="cpu", weights_only=True)
+    return generator.eval()
 
 
 def read_checkpoint(path: str | Path) -> Any:

@@ -14,6 +14,9 @@ from torch import Tensor, distributed
 
 from torchaug.keys import fold_in, sample_keys
 
+Counts = int | Mapping[int, int] | Mapping[str, int] | Mapping[int | str, int]
+"""Samples of each class, by number or name; or, without classes, how many."""
+
 
 class Shard(NamedTuple):
     """The part of a plan that goes into one file: its number, and (n,) int64 each."""
@@ -54,15 +57,13 @@ class SynthesisPlan:
             raise ValueError(f"synthesize: shard_size must be at least 1, got {self.shard_size}")
         if min(self.counts, default=0) < 0 or self.samples == 0:
             raise ValueError(
-                f"synthesize: expected at least one image to make, got counts of {list(self.counts)}; say how many of "
+                f"synthesize: expected at least one sample to make, got counts of {list(self.counts)}; say how many of "
                 "which class"
             )
 
     @classmethod
-    def of(
-        cls, classes: Sequence[str], counts: Mapping[Any, int], *, seed: int = 0, shard_size: int = 1024
-    ) -> SynthesisPlan:
-        """The plan of `counts[c]` samples of each class c, by number or by name.
+    def of(cls, classes: Sequence[str], counts: Counts, *, seed: int = 0, shard_size: int = 1024) -> SynthesisPlan:
+        """The plan of `counts[c]` samples of each class c, by number or by name; or of so many without classes.
 
         Raises:
             ValueError: a class that is not in `classes`, or is twice in `counts`; a count below 0, or none above.
@@ -70,16 +71,19 @@ class SynthesisPlan:
         >>> SynthesisPlan.of(["cat", "dog"], {"dog": 3}).counts
         (0, 3)
         """
+        if isinstance(counts, int) or not classes:
+            if not isinstance(counts, int) or classes:
+                what = (
+                    f"counts of the classes {', '.join(classes)}" if classes else "a number of samples, without classes"
+                )
+                raise ValueError(f"synthesize: expected {what}, got {counts!r}")
+            return cls((counts,), seed, shard_size)
         wanted = [0] * len(classes)
         seen = set()
         for name, count in counts.items():
-            place = list(classes).index(name) if name in classes else name
-            if not isinstance(place, int) or not 0 <= place < len(classes):
-                raise ValueError(
-                    f"synthesize: expected a class the generator knows ({', '.join(classes)}), got {name!r}"
-                )
+            place = class_number(classes, name, "synthesize")
             if count < 0 or place in seen:
-                what = f"{count} images" if count < 0 else "two counts"
+                what = str(count) if count < 0 else "two counts"
                 raise ValueError(f"synthesize: expected one count of at least 0 for class {name!r}, got {what}")
             seen.add(place)
             wanted[place] = count
@@ -105,8 +109,7 @@ class SynthesisPlan:
         ids = number * self.shard_size + torch.arange(self.size(number))
         labels = torch.searchsorted(self._ends, ids, right=True)
         starts = self._ends - torch.tensor(self.counts)
-        keys = fold_in(sample_keys(ids - starts[labels], seed=self.seed), labels)
-        return Shard(number, labels, ids, keys)
+        return Shard(number, labels, ids, class_keys(labels, ids - starts[labels], self.seed))
 
     def part(self, rank: int, world_size: int) -> range:
         """The numbers of the shards that process `rank` of `world_size` makes: every world_size-th, from its own on."""
@@ -117,6 +120,24 @@ class SynthesisPlan:
     @cached_property
     def _ends(self) -> Tensor:
         return torch.tensor(self.counts).cumsum(0)
+
+
+def class_keys(labels: Tensor, places: Tensor, seed: int) -> Tensor:
+    """The key of each sample, (n,) int64, by its class (n,) and its place within the class (n,)."""
+    return fold_in(sample_keys(places, seed=seed), labels)
+
+
+def class_number(classes: Sequence[str], label: Any, who: str) -> int:
+    """The number of a class, by number or name; a name that looks like a number is a name first.
+
+    >>> class_number(["cat", "dog"], "dog", "synthesize"), class_number(["1", "0"], "0", "synthesize")
+    (1, 1)
+    """
+    place = list(classes).index(label) if label in classes else label
+    if isinstance(place, bool) or not isinstance(place, int) or not 0 <= place < max(1, len(classes)):
+        known = ", ".join(classes) or "none but 0"
+        raise ValueError(f"{who}: expected a class the generator knows ({known}), got {label!r}")
+    return place
 
 
 def launched_as() -> tuple[int, int]:

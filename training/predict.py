@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import lightning.pytorch as L
-from torch import Tensor
 
 from torchaug.training.generator import LitGenerator
-from torchaug.training.plan import Shard, launched_as
-from torchaug.training.synthesize import Counts, Synthesis
+from torchaug.training.plan import Counts, Shard, launched_as
+from torchaug.training.synthesize import Synthesis
+from torchaug.training.synthesizer import Columns
 
 
 class PlannedShards:
@@ -44,7 +44,7 @@ class PlannedShards:
         self, generator: LitGenerator, counts: Counts, path: str | Path, *, seed: int = 0, shard_size: int = 1024
     ) -> None:
         work = Synthesis(generator, counts, path, seed=seed, shard_size=shard_size)
-        self.plan, self.writer = work.plan, work.writer
+        self.work, self.plan, self.writer = work, work.plan, work.writer
 
     def __iter__(self) -> Iterator[Shard]:
         for number in self.plan.part(*launched_as()):
@@ -59,16 +59,16 @@ class WriteShards(L.Callback):
     """
 
     def __init__(self, shards: PlannedShards) -> None:
-        self.writer = shards.writer
+        self.work = shards.work
 
     def on_predict_batch_end(
         self,
         trainer: L.Trainer,
         pl_module: L.LightningModule,
-        outputs: Tensor,
+        outputs: Columns,
         batch: Shard,
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
         """Writes a shard."""
-        self.writer.write(batch.number, {"image": outputs}, batch.labels, batch.ids)
+        self.work.write(batch, outputs)

@@ -1,25 +1,22 @@
-"""From a generator to a bank on disk: deterministic, resumable, a few images at a time, on one process or many."""
+"""From a generator to a bank on disk: deterministic, resumable, a few samples at a time, on one process or many."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from torchaug.data.bank import Bank, BankWriter
 from torchaug.data.bank.format import read_notes
-from torchaug.models.synthesizer import Synthesizer
-from torchaug.training.plan import SynthesisPlan
+from torchaug.training.plan import Counts, Shard, SynthesisPlan
+from torchaug.training.synthesizer import Columns, Synthesizer
 
 BATCH = 256
-"""Images made at once."""
-Counts = Mapping[int, int] | Mapping[str, int] | Mapping[int | str, int]
+"""Samples made at once."""
 Progress = Callable[[int, int], None]
 
 
@@ -30,6 +27,7 @@ def synthesize(
     path: str | Path,
     *,
     seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
     shard_size: int = 1024,
     batch_size: int = BATCH,
     dtype: torch.dtype = torch.float64,
@@ -47,6 +45,7 @@ def synthesize(
     rank: int,
     world_size: int,
     seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
     shard_size: int = 1024,
     batch_size: int = BATCH,
     dtype: torch.dtype = torch.float64,
@@ -63,16 +62,17 @@ def synthesize(
     rank: int = 0,
     world_size: int = 1,
     seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
     shard_size: int = 1024,
     batch_size: int = BATCH,
     dtype: torch.dtype = torch.float64,
     device: str | torch.device | None = None,
     progress: Progress | None = None,
 ) -> Bank | None:
-    """Makes `counts[c]` images of each class c and writes them to a bank; run again, it goes on where it stopped.
+    """Makes `counts[c]` samples of each class c and writes them to a bank; run again, it goes on where it stopped.
 
     The same generator, counts, seed and shard size give the same bank, byte for byte, whatever the batch size, however
-    often it was interrupted, and however many processes made it. Images are computed in float64 for this: in float32
+    often it was interrupted, and however many processes made it. Samples are computed in float64 for this: in float32
     the last bits of a convolution depend on the batch size, and one pixel in some hundred thousand would round to
     another value. Between a CPU and a GPU even float64 differs in its last bits, which is promised nothing about.
 
@@ -80,16 +80,17 @@ def synthesize(
     waits for another. Their number may change from one run to the next. They must see one folder.
 
     Args:
-        generator: a module that is a `Synthesizer`, such as `load_generator(path)`; it is not changed.
-        counts: images of each class, by number or by name.
+        generator: such as `load_generator(path)`; it is not changed.
+        counts: samples of each class, by number or by name; or how many, where there are no classes.
         path: folder of the bank.
         rank, world_size: make only this process's part, see `torchaug.training.plan.launched_as`.
         seed: of all samples.
-        shard_size: images in a file; a kill loses at most one file.
-        batch_size: images made at once.
+        settings: of the generator, see its `make`; the bank remembers them.
+        shard_size: samples in a file; a kill loses at most one file.
+        batch_size: samples made at once.
         dtype: of the computation; float32 is faster, but then only equal batch sizes give equal banks.
         device: to compute on, see `pick_device`; None: where the generator is.
-        progress: called with (images done, images in all) of this part after each batch.
+        progress: called with (samples done, samples in all) of this part after each batch.
 
     Returns:
         The bank; None when other processes have not made all of theirs yet.
@@ -104,6 +105,7 @@ def synthesize(
         counts,
         path,
         seed=seed,
+        settings=settings,
         shard_size=shard_size,
         batch_size=batch_size,
         dtype=dtype,
@@ -133,6 +135,7 @@ class Synthesis:
         path: str | Path,
         *,
         seed: int = 0,
+        settings: Mapping[str, Any] | None = None,
         shard_size: int = 1024,
         batch_size: int = BATCH,
         dtype: torch.dtype = torch.float64,
@@ -141,19 +144,23 @@ class Synthesis:
         if batch_size < 1:
             raise ValueError(f"synthesize: batch_size must be at least 1, got {batch_size}")
         self.plan = SynthesisPlan.of(generator.classes, counts, seed=seed, shard_size=shard_size)
-        self.batch_size, self.dtype = batch_size, dtype
+        self.batch_size, self.dtype, self.settings = batch_size, dtype, dict(settings or {})
         self.device = None if device is None else pick_device(device)
-        named = {name: count for name, count in zip(generator.classes, self.plan.counts, strict=True) if count}
+        named = {name: count for name, count in zip(generator.classes, self.plan.counts, strict=False) if count}
+        config: dict[str, Any] = {"seed": seed, "counts": named or self.plan.samples}
+        config["dtype"] = str(dtype).removeprefix(
+            "torch."
+        )  # the seed and the dtype decide; batch size and device do not
         self.writer = BankWriter(
             path,
-            # the model's seed and dtype decide the images; batch size and device do not
-            config={"seed": seed, "counts": named, "dtype": str(dtype).removeprefix("torch.")},
+            config=config | ({"settings": self.settings} if self.settings else {}),
             trained_on=getattr(generator, "trained_on", None),
             trained_items=getattr(generator, "trained_items", None),
-            generator=generator_hash(generator),
+            generator=generator.digest(),
             classes=generator.classes,
             shard_size=shard_size,
             samples=self.plan.samples,
+            attributes=generator.attributes,
         )
         self._generator = generator
         self._model: Synthesizer | None = None
@@ -162,39 +169,40 @@ class Synthesis:
         """Make one shard and write it, unless it is there and whole; whether it was written now."""
         if self.writer.has(number):
             return False
-        self._model = self._model or exact_copy(self._generator, self.dtype, self.device)
+        self._model = self._model or self._generator.exact(self.dtype, self.device)
         shard = self.plan.shard(number)
-        images = make_images(self._model, shard.labels, shard.keys, self.batch_size, progress)
-        return self.writer.write(number, {"image": images}, shard.labels, shard.ids)
+        columns = make_columns(self._model, shard.labels, shard.keys, self.batch_size, progress, self.settings)
+        return self.write(shard, columns)
+
+    def write(self, shard: Shard, columns: Columns) -> bool:
+        """Write a shard that was made; whether it was written now."""
+        labels = shard.labels if self.writer.classes else None
+        return self.writer.write(shard.number, columns, labels, shard.ids)
 
     def bank(self) -> Bank | None:
         """The bank, when all shards are there."""
         return Bank(self.writer.path) if len(read_notes(self.writer.path)) >= len(self.plan) else None
 
 
-def exact_copy(generator: Synthesizer, dtype: torch.dtype, device: torch.device | None = None) -> Synthesizer:
-    """A copy of a generator that computes in `dtype` on `device`."""
-    return deepcopy(_module(generator)).to(device=device, dtype=dtype).eval()  # type: ignore[return-value]
-
-
 @torch.no_grad()
-def make_images(
+def make_columns(
     model: Synthesizer,
     labels: Tensor,
     keys: Tensor,
     batch_size: int = BATCH,
     progress: Callable[[int], None] | None = None,
-) -> Tensor:
-    """The images of labels (n,) and keys (n,), `batch_size` at a time: (n, C, H, W) uint8 on the CPU."""
-    device = next(_module(model).parameters()).device
-    images: list[Tensor] = []
+    settings: Mapping[str, Any] | None = None,
+) -> Columns:
+    """The samples of labels (n,) and keys (n,), `batch_size` at a time, as columns on the CPU."""
+    device, made = model.device_of_samples, []
+    batch_size = batch_size if model.rowwise else len(labels)
     for start in range(0, len(labels), batch_size):
         part = slice(start, start + batch_size)
-        made = model.sample(labels[part].to(device), keys[part].to(device))
-        images.append((made * 255).round().clamp(0, 255).to(torch.uint8).cpu())
+        columns = model.make(labels[part].to(device), keys[part].to(device), **(settings or {}))
+        made.append({name: column.cpu() for name, column in columns.items()})
         if progress is not None:
-            progress(start + len(made))
-    return torch.cat(images)
+            progress(min(len(labels), start + batch_size))
+    return {name: torch.cat([columns[name] for columns in made]) for name in made[0]}
 
 
 def pick_device(name: str | torch.device) -> torch.device:
@@ -217,18 +225,3 @@ def pick_device(name: str | torch.device) -> torch.device:
             f"synthesize: expected one of {torch.cuda.device_count()} CUDA devices here, got {str(name)!r}"
         )
     return device
-
-
-def generator_hash(generator: Synthesizer) -> str:
-    """The sha256 of a generator's weights, in hexadecimal."""
-    digest = hashlib.sha256()
-    for name, value in sorted(_module(generator).state_dict().items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _module(generator: Synthesizer) -> nn.Module:
-    if not isinstance(generator, nn.Module):
-        raise TypeError(f"synthesize: expected a generator that is a torch module, got {type(generator).__name__}")
-    return generator

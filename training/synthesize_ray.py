@@ -7,7 +7,8 @@ from typing import Any
 
 from torchaug.data.bank import Bank
 from torchaug.training.load import load_generator
-from torchaug.training.synthesize import BATCH, Counts, Synthesis
+from torchaug.training.plan import Counts
+from torchaug.training.synthesize import BATCH, Synthesis
 
 _BLOCKS = 16
 """Portions of an actor's work that Ray hands out one by one, so that all end at about the same time."""

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from torchaug.keys import fold_in
 from torchaug.models.ema import EMA
-from torchaug.models.synthesizer import latents
+from torchaug.models.latents import latents
 from torchaug.models.vae import ImageVAE, Likelihood
-from torchaug.training.data import SynthesisDataModule
-from torchaug.training.generator import KeyedAugment, LitGenerator, cosine
+from torchaug.training.data import InMemory, SynthesisDataModule
+from torchaug.training.generator import KeyedAugment, LitImageGenerator, cosine, images_in
+from torchaug.training.images import suited
 
 WARM_UP = 0.05
 """Share of the steps in which the learning rate rises."""
@@ -21,11 +22,11 @@ FITTED = 8192
 """Training images that the aggregated posterior is fitted to, at most."""
 
 
-class LitVAE(LitGenerator):
+class LitVAE(LitImageGenerator):
     """An `ImageVAE` with its optimiser, its averaged weights and its aggregated posterior.
 
     Train it with a `SynthesisDataModule`, whose images the posterior is fitted to whenever a checkpoint is saved, so
-    that every checkpoint can be sampled: `LitVAE.load_from_checkpoint(path).sample(labels, keys)`.
+    that every checkpoint can be sampled: `LitVAE.load_from_checkpoint(path).sample(8, "cat")`.
 
     Args:
         shape: channels, height and width.
@@ -69,9 +70,24 @@ class LitVAE(LitGenerator):
         """The VAE with averaged weights."""
         return self.ema.model
 
-    def sample(self, labels: Tensor, keys: Tensor) -> Tensor:
+    sampling = ("prior",)
+
+    @classmethod
+    def default_settings(cls, data: InMemory) -> dict[str, Any]:
+        """Settings that suit images of this size and of so many grey levels, on this machine.
+
+        >>> from torchaug.data import digits
+        >>> LitVAE.default_settings(digits())
+        {'preset': 'tiny', 'levels': 17, 'latent': 16, 'likelihood': 'binomial'}
+        """
+        preset, levels, side = suited(images_in(data, "LitVAE"))
+        latent = 16 if side <= 16 else 64 if side <= 32 else 128
+        likelihood = "gaussian" if levels == 256 else "binomial"
+        return {"preset": preset, "levels": levels, "latent": latent, "likelihood": likelihood}
+
+    def generate(self, labels: Tensor, keys: Tensor, **settings: Any) -> Tensor:
         """Images of the averaged weights, from the aggregated posterior."""
-        return self.averaged.sample(labels, keys)
+        return self.averaged.generate(labels, keys, **settings)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """The loss of a batch, per pixel, so that the clipping below means the same at any size."""
@@ -118,5 +134,5 @@ class LitVAE(LitGenerator):
         data = getattr(self._trainer, "datamodule", None)  # `trainer` raises where there is none
         if isinstance(data, SynthesisDataModule):
             chosen = slice(None, None, -(-len(data.train) // FITTED))
-            images = self.images_of({"image": data.train.images[chosen].to(self.device)})
+            images = self.images_of({"image": data.train.tensors()["image"][chosen].to(self.device)})
             self.averaged.fit_posterior(images, data.train.labels[chosen].to(self.device))

@@ -58,6 +58,10 @@ class TensorImages(Dataset[Item]):
         """Itself."""
         return self
 
+    def tensors(self) -> dict[str, Tensor]:
+        """The content of all items: {"image": (N, C, H, W) uint8}."""
+        return {"image": self.images}
+
 
 def check_labels(labels: Tensor, classes: Sequence[str], who: str) -> Tensor:
     """`labels` as int64, or an error that names the first label out of range."""

@@ -18,12 +18,12 @@ class Snapshot:
     reads them would give samples of no generator at all. `DeviceLoader` writes `version` to every live sample.
 
     Args:
-        generator: a module with `sample(labels, keys)`, such as a `LitGAN` in training.
+        generator: a module with `make(labels, keys)`, such as a `LitGAN` in training (`torchaug.training.synthesizer`).
         seed: of the samples, which are functions of it and of the number of their draw.
 
     >>> class Grey(nn.Module):
-    ...     def sample(self, labels: Tensor, keys: Tensor) -> Tensor:
-    ...         return labels.view(-1, 1, 1, 1).expand(-1, 1, 4, 4) / 10
+    ...     def make(self, labels, keys):
+    ...         return {"image": labels.view(-1, 1, 1, 1).expand(-1, 1, 4, 4) / 10}
     >>> fill = Snapshot(Grey())
     >>> fill(torch.arange(2), torch.tensor([3, 5]))[:, 0, 0, 0], fill.version
     (tensor([0.3000, 0.5000]), 0)
@@ -32,9 +32,9 @@ class Snapshot:
     needs_labels = True
 
     def __init__(self, generator: nn.Module, *, seed: int = 0) -> None:
-        if not isinstance(generator, nn.Module) or not callable(getattr(generator, "sample", None)):
+        if not isinstance(generator, nn.Module) or not callable(getattr(generator, "make", None)):
             raise TypeError(
-                "Snapshot: expected a module with sample(labels, keys), such as load_generator gives, got "
+                "Snapshot: expected a module with make(labels, keys), such as load_generator gives, got "
                 f"{type(generator).__name__}"
             )
         self._generator, self.seed, self.version = generator, seed, 0
@@ -59,7 +59,8 @@ class Snapshot:
     def __call__(self, draws: Tensor, labels: Tensor) -> Tensor:
         """Samples of (n,) draws and labels."""
         model: Any = self._copy
-        made: Tensor = model.sample(labels, sample_keys(draws, seed=self.seed))
+        columns: dict[str, Tensor] = model.make(labels, sample_keys(draws, seed=self.seed))
+        (made,) = columns.values()
         return made
 
 

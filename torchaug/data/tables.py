@@ -178,6 +178,14 @@ class TableDataset(Dataset[Item]):
         labels, groups = (None if numbers is None else numbers[rows] for numbers in (self.labels, self.groups))
         return self.with_rows(self.numeric[rows], self.categorical[rows], labels, groups)
 
+    def in_memory(self) -> TableDataset:
+        """Itself."""
+        return self
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The content of all rows: {"numeric": (N, F) float64, "categorical": (N, K) int64}."""
+        return {"numeric": self.numeric, "categorical": self.categorical}
+
     def with_rows(
         self, numeric: Tensor, categorical: Tensor, labels: Tensor | None = None, groups: Tensor | None = None
     ) -> TableDataset:

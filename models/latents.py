@@ -1,37 +1,11 @@
-"""What a generator must offer so that `torchaug.training.synthesize` can make a bank with it."""
+"""What all generators share: latents that are functions of keys, and requests that make sense."""
 
 from __future__ import annotations
-
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from torchaug.keys import normal, uniforms
-
-
-@runtime_checkable
-class Synthesizer(Protocol):
-    """A class-conditional source of images in which every sample is a function of its label and its key.
-
-    Attributes:
-        shape: channels, height and width of an image.
-        classes: the name of each class; a label is a place in this list.
-    """
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
-        ...
-
-    @property
-    def classes(self) -> list[str]:
-        """The name of each class."""
-        ...
-
-    def sample(self, labels: Tensor, keys: Tensor) -> Tensor:
-        """Images (B, C, H, W) in [0, 1] for labels (B,) and keys (B,), both int64; row i depends on row i alone."""
-        ...
 
 
 def latents(keys: Tensor, size: int, dtype: torch.dtype = torch.float32) -> Tensor:

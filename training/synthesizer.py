@@ -1,0 +1,187 @@
+"""What makes samples, whatever they are: the one protocol through which generators meet banks, mixing and the gate."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from torchaug.keys import sample_keys, uniforms
+from torchaug.training.plan import Counts, class_keys, class_number
+
+if TYPE_CHECKING:
+    from torchaug.data.bank import Bank
+
+Columns = dict[str, Tensor]
+
+
+class Synthesizer(ABC):
+    """A source of samples of known classes.
+
+    To make one, say what the `classes` are and implement `make`; `natural` too where its default does not fit. A torch
+    module that is a `Synthesizer` needs no more. All generators of torchaug are, and so are the adapters of
+    `torchaug.training.adapters`.
+
+    >>> class Grey(Synthesizer, nn.Module):
+    ...     classes = ["dark", "light"]
+    ...     def make(self, labels, keys):
+    ...         level = 40 + 120 * labels + keys % 40
+    ...         return {"image": level.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 4, 4)}
+    >>> Grey().sample(3, "light").shape
+    torch.Size([3, 1, 4, 4])
+    """
+
+    classes: Sequence[str] = ()
+    """The name of each class; empty where samples have no labels."""
+    rowwise: bool = True
+    """Whether a sample is a function of its label and key alone; where not, a bank depends on its shard size too."""
+
+    @abstractmethod
+    def make(self, labels: Tensor, keys: Tensor, **settings: Any) -> Columns:
+        """The samples of labels and keys, as columns of a bank.
+
+        Args:
+            labels: (B,) int64 class numbers; 0 where there are no classes.
+            keys: (B,) int64, the randomness of each sample.
+            settings: of this generator, such as `truncation`; one it does not know raises TypeError.
+
+        Returns:
+            {"image": (B, C, H, W) uint8}, {"waveform": (B, C, T) float32} or {"table": (B, F + K) float64}. Row i is a
+            function of labels[i] and keys[i] alone (`rowwise`).
+        """
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What all samples share, as JSON, for the bank: {"sample_rate": 16000}."""
+        return {}
+
+    @property
+    def shares(self) -> list[float] | None:
+        """The share of each class in the training data; None where it is not known."""
+        return None
+
+    def natural(self, columns: Columns, labels: Tensor) -> Any:
+        """Columns in the form that a user wants: images float in [0, 1], anything else the only column as it is."""
+        (content,) = columns.values()
+        return content.float() / 255 if content.dtype == torch.uint8 else content
+
+    def sample(self, n: int, labels: int | str | Tensor | None = None, *, seed: int = 0, **settings: Any) -> Any:
+        """`n` samples; the first of each class are those of a bank of the same seed, up to rounding.
+
+        Args:
+            n: how many, at least 1.
+            labels: one class, by number or name; (n,) class numbers; or None: classes as often as in the training data,
+                where these are known, else all equally often.
+            seed: of the samples.
+            settings: see `make`.
+
+        Returns:
+            What `natural` makes: images (n, C, H, W) in [0, 1], waveforms (n, C, T), a `TableDataset`.
+
+        Raises:
+            ValueError: a class that the generator does not know, or labels that are not (n,).
+        """
+        numbers = self._numbers(n, labels, seed)
+        places = torch.empty_like(numbers)
+        for number in numbers.unique().tolist():  # each sample's place among those of its class, as in a bank
+            rows = numbers == number
+            places[rows] = torch.arange(int(rows.sum()))
+        keys, device = class_keys(numbers, places, seed), self.device_of_samples
+        with torch.no_grad():
+            columns = self.make(numbers.to(device), keys.to(device), **settings)
+        return self.natural(columns, numbers)
+
+    def synthesize(self, counts: Counts, path: str | Path, *, seed: int = 0, **options: Any) -> Bank | None:
+        """A bank of `counts[c]` samples of each class c; see `torchaug.training.synthesize.synthesize`."""
+        from torchaug.training.synthesize import synthesize
+
+        bank: Bank | None = synthesize(self, counts, path, seed=seed, **options)
+        return bank
+
+    def interpolate(
+        self, first: int, second: int, steps: int = 8, *, labels: int | str = 0, seed: int = 0, **settings: Any
+    ) -> Any:
+        """Samples on the way between two of a class, from sample number `first` to number `second`, (steps, ...).
+
+        Raises:
+            TypeError: this generator has no space to go through.
+        """
+        raise TypeError(f"{type(self).__name__}.interpolate: it has no latent space")
+
+    def score(self, content: Tensor, labels: Tensor) -> Tensor:
+        """How well samples fit what was learnt, (B,), more is better; to compare samples of one generator.
+
+        Raises:
+            TypeError: this generator does not judge.
+        """
+        raise TypeError(f"{type(self).__name__}.score: it does not judge samples")
+
+    @staticmethod
+    def load(path: str | Path) -> Synthesizer:
+        """The generator in a checkpoint of torchaug; see `torchaug.training.load.load_generator`."""
+        from torchaug.training.load import load_generator
+
+        return load_generator(path)
+
+    def exact(self, dtype: torch.dtype, device: torch.device | None = None) -> Synthesizer:
+        """What computes a bank: a copy in `dtype` on `device`, or itself where it is no module."""
+        if not isinstance(self, nn.Module):
+            return self
+        return deepcopy(self).to(device=device, dtype=dtype).eval()
+
+    def digest(self) -> str:
+        """The sha256 of what samples depend on besides labels and keys, in hexadecimal: of a module's weights."""
+        if not isinstance(self, nn.Module):
+            raise TypeError(f"{type(self).__name__}: expected a torch module, or a class with its own digest()")
+        digest = hashlib.sha256()
+        for name, value in sorted(self.state_dict().items()):
+            if isinstance(value, Tensor):
+                digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
+                digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+            else:  # what a module keeps besides tensors: `get_extra_state`
+                digest.update(f"{name} {value!r} ".encode())
+        return digest.hexdigest()
+
+    def class_of(self, label: int | str) -> int:
+        """The number of a class, by number or name."""
+        return class_number(self.classes, label, type(self).__name__)
+
+    @property
+    def device_of_samples(self) -> torch.device:
+        """Where samples are made."""
+        parameter = next(self.parameters(), None) if isinstance(self, nn.Module) else None
+        return torch.device("cpu") if parameter is None else parameter.device
+
+    def _numbers(self, n: int, labels: int | str | Tensor | None, seed: int) -> Tensor:
+        who = f"{type(self).__name__}.sample"
+        if n < 1:
+            raise ValueError(f"{who}: n must be at least 1, got {n}")
+        if isinstance(labels, Tensor):
+            if labels.shape != (n,) or labels.dtype != torch.int64:
+                raise ValueError(f"{who}: labels must be ({n},) int64, got {labels.dtype} {tuple(labels.shape)}")
+            for number in labels.unique().tolist():
+                self.class_of(number)
+            return labels.cpu()
+        if labels is not None:
+            return torch.full((n,), self.class_of(labels))
+        shares = self.shares or [1.0] * max(1, len(self.classes))
+        edges = torch.tensor(shares, dtype=torch.float64).cumsum(0)
+        u = uniforms(sample_keys(torch.arange(n), seed=seed), 1)[:, 0].double()
+        return torch.searchsorted(edges, u * edges[-1], right=True).clamp(max=len(shares) - 1)
+
+
+def check_settings(who: str, settings: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Refuses settings that a generator does not know.
+
+    >>> check_settings("ImageVAE", {"prior": "normal"}, ["prior"])
+    """
+    unknown = [name for name in settings if name not in known]
+    if unknown:
+        allowed = ", ".join(known) or "no settings"
+        raise TypeError(f"{who}: expected {allowed}, got {', '.join(unknown)}")
