@@ -72,12 +72,11 @@ def measure(cells: Iterable[Cell], cache: Path, processes: int) -> Results:
     with ProcessPoolExecutor(processes, spawn, _one_thread) as pool:
         waiting = {pool.submit(cell.run): cell for cell in todo}
         for number, done in enumerate(as_completed(waiting), 1):
-            cell = waiting[done]
-            try:
-                results[cell] = done.result()
-            except Exception:  # one method that fails must not take the others' results along
-                print(f"FAILED {cell}\n{traceback.format_exc()}", flush=True)
+            cell, error = waiting[done], done.exception()
+            if error is not None:  # one method that fails must not take the others' results along
+                print(f"FAILED {cell}\n{''.join(traceback.format_exception(error))}", flush=True)
                 continue
+            results[cell] = done.result()
             _keep(cell, results[cell], cache)
             print(f"{number}/{len(todo)} {cell.file} {json.dumps(results[cell])}", flush=True)
     return results

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tempfile
 import time
+from typing import Any
 
 import numpy as np
 import torch
 from generators_cells import Cell, Result, Results, installed, interval_row, values
-from generators_scores import Array, nearest_ratio, told_apart
+from generators_scores import Array, classifiers, nearest_ratio, told_apart
 from rows import Row
 
 from torchaug.data import TensorImages, digits
@@ -26,9 +27,7 @@ def halves(seed: int) -> tuple[TensorImages, TensorImages]:
     from sklearn.model_selection import train_test_split
 
     data = digits()
-    train, test = train_test_split(
-        np.arange(len(data)), test_size=0.5, stratify=data.labels.numpy(), random_state=seed
-    )
+    train, test = train_test_split(np.arange(len(data)), test_size=0.5, stratify=data.labels.numpy(), random_state=seed)
     return data.subset(train.tolist()), data.subset(test.tolist())
 
 
@@ -74,22 +73,16 @@ def _smote(train: TensorImages, seed: int) -> tuple[Array, Array]:
     return more[len(pixels) :].round(), names[len(pixels) :]
 
 
-def _svm() -> object:
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+def _svm() -> Any:
     from sklearn.svm import SVC
 
-    return make_pipeline(StandardScaler(), SVC())
+    return SVC()  # pixels share one scale: standardising them would blow up those of the border
 
 
 def _accuracies(pixels: Array, labels: Array, test: TensorImages, seed: int) -> Result:
-    from generators_scores import classifiers
-
     models = {"LR": classifiers(seed)["LR"], "SVM": _svm(), "RF": classifiers(seed)["RF"]}
     right = test.labels.numpy()
-    return {
-        name: float(model.fit(pixels, labels).score(_levels(test.images), right)) for name, model in models.items()
-    }
+    return {name: float(model.fit(pixels, labels).score(_levels(test.images), right)) for name, model in models.items()}
 
 
 def image_cells(seeds: int, peers: bool) -> list[Cell]:
@@ -112,7 +105,9 @@ def image_rows(results: Results) -> list[Row]:
             for m in (*MODELS, "RF", "C2ST", "nearest", "agreement", "seconds")
         }
         name, ours = f"digits images: {method}", method in STEPS
-        rows += [interval_row(f"{name}, {m}", found[m], "accuracy", at_least=b if ours else None) for m, b in MODELS.items()]
+        rows += [
+            interval_row(f"{name}, {m}", found[m], "accuracy", at_least=b if ours else None) for m, b in MODELS.items()
+        ]
         rows.append(interval_row(f"{name}, RF", found["RF"], "accuracy"))
         if method != "real":
             limit = 60 * MINUTES[method] if ours else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -232,5 +231,3 @@ def on_grid(data: TableDataset) -> TableDataset:
         if column.decimals is not None:
             numeric[:, place] = numeric[:, place].round(decimals=column.decimals)
     return data.with_rows(numeric, data.categorical, data.labels)
-
-

@@ -89,7 +89,9 @@ def c3_cells(seeds: int, peers: bool) -> list[Cell]:
 
 
 def c4_cells(seeds: int, peers: bool) -> list[Cell]:
-    return [Cell(C4, "rare binned", method, seed) for method in _asked((*OURS, "CTGAN"), peers) for seed in range(seeds)]
+    return [
+        Cell(C4, "rare binned", method, seed) for method in _asked((*OURS, "CTGAN"), peers) for seed in range(seeds)
+    ]
 
 
 def _asked(methods: tuple[str, ...], peers: bool) -> list[str]:

@@ -51,7 +51,9 @@ def real_classifier(train: TableDataset, made: TableDataset) -> float:
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
 
-    model = make_pipeline(StandardScaler(), SVC()).fit(features(train), train.labels.numpy())
+    # pixels share one scale: standardising them would blow up those of the border
+    model = SVC() if train.name == "digits" else make_pipeline(StandardScaler(), SVC())
+    model.fit(features(train), train.labels.numpy())
     return float(model.score(features(made), made.labels.numpy()))
 
 

@@ -95,11 +95,17 @@ def step_rows(rounds: int, device: str) -> list[Row]:
         score = gan.discriminator(fake, labels) - gan.discriminator(real, labels)
         return torch.nn.functional.softplus(score).mean()
 
-    losses = {"no penalty, eager": plain, "R1 and R2, eager": penalised, "R1 and R2, compiled": torch.compile(penalised)}
+    losses = {
+        "no penalty, eager": plain,
+        "R1 and R2, eager": penalised,
+        "R1 and R2, compiled": torch.compile(penalised),
+    }
     seconds = interleaved({name: _step(gan, loss) for name, loss in losses.items()}, rounds, warmup=3)
     where = f"{'x'.join(map(str, shape))}, batch {batch}, {device}"
     rows = [row(f"C5 D step, {name}, {where}", [1e3 * s for s in times], "ms") for name, times in seconds.items()]
-    eager, first, compiled = (seconds[name] for name in ("R1 and R2, eager", "no penalty, eager", "R1 and R2, compiled"))
+    eager, first, compiled = (
+        seconds[name] for name in ("R1 and R2, eager", "no penalty, eager", "R1 and R2, compiled")
+    )
     return [
         *rows,
         row(f"C5 D step, cost of R1 and R2, {where}", [a / b for a, b in zip(eager, first, strict=True)], "times"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
 import torch
@@ -109,5 +108,3 @@ def _against_peer(results: Results, data: str, peer: str) -> list[Row]:
     ours, theirs = (values(results, C1, data, method, "seconds") for method in (DEFAULT, peer))
     rows.append(interval_row(f"C1 {data}: {DEFAULT} / {peer}, time", ratios(ours, theirs), "ratio", at_most=1.0))
     return rows
-
-

@@ -132,9 +132,7 @@ Plain = Literal["image", "table"]
 """What a tensor without a name is taken for."""
 
 
-def pack(
-    inputs: tuple[Any, ...], who: str, form: BoxForm = AS_IT_CAME, plain: Plain = "image"
-) -> tuple[Batch, Unpack]:
+def pack(inputs: tuple[Any, ...], who: str, form: BoxForm = AS_IT_CAME, plain: Plain = "image") -> tuple[Batch, Unpack]:
     """A batch of what was passed, and the function that puts a batch back into the same structure, boxes in a `form`.
 
     Recognised: a `Batch`; tv_tensors by their type; PIL images; dict entries named as the fields of `Batch`; else the

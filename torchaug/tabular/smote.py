@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from torchaug.image.arguments import whole
-from torchaug.keys import dense_uniforms, integers, sample_keys, uniforms
+from torchaug.keys import dense_uniforms, integers, uniforms
 from torchaug.tabular.columns import Table, decimals
 from torchaug.tabular.kinds import blend
 from torchaug.tabular.neighbours import Points, as_points, category_gap, nearest
@@ -21,7 +19,7 @@ class SMOTE(nn.Module):
     them, all by the sample's key. Categories are those that most of the row's neighbours have (SMOTE-NC); where several are
     as frequent, one of them is drawn. A number that one of the two rows lacks is the other's or missing, by their shares.
     Numbers are rounded to their column's decimals. Every synthetic row lies close to real ones: it is a baseline for
-    generators, and no way to keep data private.
+    generators, and no way to keep data private. `torchaug.training.resampler.Resampler` makes banks with it.
 
     Neighbours are found once, where the table is or on `device`, in time and memory that grow with the square of the class
     and with its size.
@@ -35,7 +33,6 @@ class SMOTE(nn.Module):
     Attributes:
         classes: names of the classes; [] without labels.
         shares: the share of each class in the training set; None without labels.
-        attributes: for banks.
 
     Shape: `make`: labels and keys (B,) int64 to (B, F + K) float64.
 
@@ -67,7 +64,6 @@ class SMOTE(nn.Module):
         self.standardize = standardize
         labels = table.labels
         self.classes = [] if labels is None else list(table.classes or [])
-        self.attributes: dict[str, Any] = {}
         device = table.numeric.device if device is None else torch.device(device)
         self.register_buffer("numeric", table.numeric.to(device, torch.float64))
         self.register_buffer("categorical", table.categorical.to(device))
@@ -75,7 +71,6 @@ class SMOTE(nn.Module):
         self.register_buffer("row_labels", (none if labels is None else labels).to(device))
         self.shares = None if labels is None else (self._sizes() / len(labels)).tolist()
         self._decimals = decimals(table)
-        self._like: Any = table
         self._find()
 
     def make(self, labels: Tensor, keys: Tensor) -> dict[str, Tensor]:
@@ -96,26 +91,6 @@ class SMOTE(nn.Module):
         codes = self._vote(around, self.reach[labels], ties)
         return {"table": torch.cat([self._rounded(made), codes.double()], 1)}
 
-    def sample(self, n: int, label: int | str | None = None, *, seed: int = 0) -> Any:
-        """`n` rows of a class, by name or number, as a table of the training set's kind.
-
-        Args:
-            n: how many; row i is the same whatever `n`.
-            label: the class; None where the training set has no labels.
-            seed: of the rows.
-
-        >>> from torchaug.data import wine
-        >>> SMOTE(wine()).sample(3, "class_1").labels.tolist()
-        [1, 1, 1]
-        """
-        number = self.classes.index(label) if isinstance(label, str) and label in self.classes else label
-        if not isinstance(number or 0, int) or (number is None) != (not self.classes):
-            raise ValueError(f"{self._who}.sample: label must be one of the classes {self.classes}, got {label!r}")
-        labels = torch.full((n,), number or 0, device=self.numeric.device)
-        rows = self.make(labels, sample_keys(torch.arange(n, device=labels.device), seed=seed))["table"].cpu()
-        numbers, codes = rows.tensor_split([self.numeric.shape[1]], dim=1)
-        return self._like.with_rows(numbers, codes.to(torch.int64), labels.cpu() if self.classes else None)
-
     @property
     def _who(self) -> str:
         return type(self).__name__
@@ -131,7 +106,9 @@ class SMOTE(nn.Module):
         counts = torch.tensor([len(base) for base, _ in parts])
         found = {
             "base": torch.cat([base for base, _ in parts]),
-            "neighbours": torch.cat([nn.functional.pad(near, (0, self.k_neighbors - near.shape[1])) for _, near in parts]),
+            "neighbours": torch.cat(
+                [nn.functional.pad(near, (0, self.k_neighbors - near.shape[1])) for _, near in parts]
+            ),
             "starts": counts.cumsum(0) - counts,
             "counts": counts,
             "reach": torch.tensor([near.shape[1] for _, near in parts]),
@@ -145,7 +122,9 @@ class SMOTE(nn.Module):
         if len(own) < 2:
             return own[:0], own[:0, None].expand(0, 0)
         pool = points.at(own)
-        near = nearest(pool, torch.arange(len(own), device=own.device), pool, self._k(len(own)), category_gap(pool.numbers))
+        near = nearest(
+            pool, torch.arange(len(own), device=own.device), pool, self._k(len(own)), category_gap(pool.numbers)
+        )
         return own, own[near]
 
     def _k(self, rows: int) -> int:
