@@ -103,7 +103,7 @@ def test_samples_are_functions_of_seed_draw_and_label() -> None:
 def test_a_plan_without_classes_does_not_fit_a_generator_that_needs_them() -> None:
     with pytest.raises(ValueError, match=r"fill= makes samples of classes.*classes='proportional'"):
         make_loader(Snapshot(Noisy()), classes=None)
-    with pytest.raises(TypeError, match=r"a module with sample\(labels, keys\).* got Linear"):
+    with pytest.raises(TypeError, match=r"a module with make\(labels, keys\).* got Linear"):
         Snapshot(nn.Linear(1, 1))
 
 

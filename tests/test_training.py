@@ -259,9 +259,10 @@ def test_what_is_no_generator_is_refused_with_its_path_and_what_was_found(
     with pytest.raises(ValueError, match=r"expected a checkpoint of a vae or gan in .*, found weights of \['layer'\]"):
         load_generator(file)
     whole = torch.load(checkpoints["vae"], weights_only=True)
-    torch.save({**whole, "torchaug": {**whole["torchaug"], "format": 99}}, file)
-    with pytest.raises(ValueError, match=r"expected format 1 in .*, found 99; update torchaug"):
-        load_generator(file)
+    for number, advice in ((99, "update torchaug"), (1, "train it anew")):
+        torch.save({**whole, "torchaug": {**whole["torchaug"], "format": number}}, file)
+        with pytest.raises(ValueError, match=rf"expected format 2 in .*, found {number}; .*{advice}"):
+            load_generator(file)
     torch.save({**whole, "torchaug": {"kind": "flow"}}, file)
     with pytest.raises(ValueError, match="found 'flow'"):
         load_generator(file)
@@ -586,10 +587,10 @@ def test_a_bank_knows_what_its_generator_was_trained_on(checkpoints: dict[str, P
     [
         ({"left": 3}, r"a class the generator knows \(across, down\), got 'left'"),
         ({2: 3}, r"a class the generator knows \(across, down\), got 2"),
-        ({0: -1}, "one count of at least 0 for class 0, got -1 images"),
+        ({0: -1}, "one count of at least 0 for class 0, got -1"),
         ({0: 1, "across": 2}, "for class 'across', got two counts"),
-        ({0: 0}, "at least one image to make"),
-        ({}, "at least one image to make"),
+        ({0: 0}, "at least one sample to make"),
+        ({}, "at least one sample to make"),
     ],
 )
 def test_counts_that_cannot_be_made_are_refused(
