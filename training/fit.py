@@ -15,10 +15,13 @@ from typing import Any
 import lightning.pytorch as L
 
 from torchaug.models.networks import seeded_weights
+from torchaug.models.privacy import Privacy
 from torchaug.training.callbacks import Progress, ReportProgress, SampleGrid, SaveCheckpoint
 from torchaug.training.data import Balance, Loadable, SynthesisDataModule
 from torchaug.training.generator import KeyedAugment, LitGenerator, LitImageGenerator
 from torchaug.training.load import KINDS, check_checkpoint, read_checkpoint
+from torchaug.training.private import PrivateData, resume_private
+from torchaug.training.private_images import PRIVATE
 
 FILE = "generator.ckpt"
 _PROBED = 6
@@ -37,6 +40,7 @@ def fit(
     balance: Balance = "sqrt",
     augment: KeyedAugment | None = None,
     settings: Mapping[str, Any] | None = None,
+    privacy: Privacy | None = None,
     resume: bool = False,
     progress: Progress | None = None,
     every: int = 500,
@@ -57,6 +61,7 @@ def fit(
         balance: how classes are weighted, see `class_weights`.
         augment: applied to the training samples; for a GAN before the discriminator, for real and generated ones.
         settings: of the kind's module (`LitVAE`, `LitGAN`, ...), where they should differ from its `default_settings`.
+        privacy: the differential privacy to keep to; `balance` is then none, and `batch_size` that of a step on average.
         resume: go on from the checkpoint in `out`, if there is one.
         progress: called with (steps done, steps in all, metrics) now and then.
         every: steps between two savings of the checkpoint and two sample grids, `out/samples-0000500.png`; 0: the
@@ -67,14 +72,23 @@ def fit(
         FileExistsError: a checkpoint in `out`, and `resume` is not given.
     """
     out, file = Path(out), Path(out) / FILE
-    if kind not in KINDS:
-        raise ValueError(f"fit: kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    kinds = KINDS if privacy is None else PRIVATE
+    if kind not in kinds:
+        with_privacy = "" if privacy is None else " with privacy"
+        raise ValueError(f"fit: kind{with_privacy} must be one of {', '.join(kinds)}, got {kind!r}")
+    if privacy is not None and seconds is not None:
+        raise ValueError("fit: with privacy expected steps, since the noise depends on them, got seconds")
     if (steps is not None and seconds is not None) or min(steps or 1, seconds or 1) <= 0:
         raise ValueError(f"fit: expected steps or seconds, one of them and above 0, got {steps} and {seconds}")
     if file.exists() and not resume:
         raise FileExistsError(f"fit: {file} is already there; pass resume=True to go on from it, or remove it")
-    data = SynthesisDataModule(dataset, batch_size, seed=seed, balance=balance)
+    if privacy is None:
+        data = SynthesisDataModule(dataset, batch_size, seed=seed, balance=balance)
+    else:
+        data = PrivateData(dataset, privacy, steps or 1000, batch_size, seed)
     before = _checkpoint(file, kind, data) if file.exists() else None
+    if before is not None:
+        resume_private(before["torchaug"], data, file)
     if seconds is not None and before is not None:
         steps = before["hyper_parameters"]["steps"]  # as it was planned at first
     elif seconds is not None:
@@ -103,8 +117,9 @@ def _build(
     augment: KeyedAugment | None,
     seed: int,
 ) -> LitGenerator:
+    kinds = PRIVATE if isinstance(data, PrivateData) else KINDS
     with seeded_weights(seed):
-        return KINDS[kind].for_data(data.train, steps, augment=augment, seed=seed, settings=settings)
+        return kinds[kind].for_data(data.train, steps, augment=augment, seed=seed, settings=settings)
 
 
 def _train(
