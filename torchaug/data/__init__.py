@@ -36,6 +36,7 @@ from torchaug.data.snapshot import Snapshot
 from torchaug.data.source import Source
 from torchaug.data.splits import imbalanced_split
 from torchaug.data.tables import Column, TableDataset, breast_cancer, wine
+from torchaug.data.topup import TopUp, prior_correct, prior_shift
 
 __all__ = [
     "AudioDataset",
@@ -62,6 +63,7 @@ __all__ = [
     "Source",
     "TableDataset",
     "TensorImages",
+    "TopUp",
     "as_images",
     "breast_cancer",
     "collate",
@@ -72,6 +74,8 @@ __all__ = [
     "item_hashes",
     "load",
     "merge",
+    "prior_correct",
+    "prior_shift",
     "read_audio_folder",
     "read_audio_manifest",
     "read_coco",
