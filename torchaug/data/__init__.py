@@ -37,6 +37,7 @@ from torchaug.data.snapshot import Snapshot
 from torchaug.data.source import Source
 from torchaug.data.splits import imbalanced_split
 from torchaug.data.tables import Column, TableDataset, breast_cancer, wine
+from torchaug.data.topup import TopUp, prior_correct, prior_shift
 from torchaug.data.vowels import vowels
 from torchaug.data.waveforms import TensorWaveforms
 
@@ -66,6 +67,7 @@ __all__ = [
     "TableDataset",
     "TensorImages",
     "TensorWaveforms",
+    "TopUp",
     "as_images",
     "breast_cancer",
     "collate",
@@ -76,6 +78,8 @@ __all__ = [
     "item_hashes",
     "load",
     "merge",
+    "prior_correct",
+    "prior_shift",
     "read_audio_folder",
     "read_audio_manifest",
     "read_coco",
