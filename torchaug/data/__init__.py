@@ -38,6 +38,7 @@ from torchaug.data.source import Source
 from torchaug.data.splits import imbalanced_split
 from torchaug.data.tables import Column, TableDataset, breast_cancer, wine
 from torchaug.data.topup import TopUp, prior_correct, prior_shift
+from torchaug.data.transactions import transactions
 from torchaug.data.vowels import vowels
 from torchaug.data.waveforms import TensorWaveforms
 
@@ -95,6 +96,7 @@ __all__ = [
     "read_text",
     "read_tokens",
     "resample",
+    "transactions",
     "vowels",
     "wine",
 ]
