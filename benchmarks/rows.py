@@ -32,10 +32,13 @@ FRESH = {"new_full", "new_zeros", "new_ones", "zeros_like", "ones_like", "full_l
 
 @dataclass(frozen=True)
 class Row:
-    """One measured number; `target` is the bound it was asked to meet, `met` whether it does."""
+    """One measured number; `target` is the bound it was asked to meet, `met` whether it does.
+
+    Without a value, `unit` says why there is none, such as "not installed" of a peer.
+    """
 
     name: str
-    value: float
+    value: float | None
     unit: str
     low: float | None = None
     high: float | None = None
@@ -138,7 +141,8 @@ def write(topic: str, rows: list[Row], packages: tuple[str, ...], suffix: str = 
     for r in rows:
         verdict = "" if r.met is None else ("  met" if r.met else "  NOT MET")
         spread = "" if r.low is None or r.low == r.high else f"  [{r.low:.4g}, {r.high:.4g}]"
-        print(f"{r.name:62s} {r.value:10.4g} {r.unit:10s}{spread:22s} {r.target or ''}{verdict}")
+        value = " " * 10 if r.value is None else f"{r.value:10.4g}"
+        print(f"{r.name:62s} {value} {r.unit:10s}{spread:22s} {r.target or ''}{verdict}")
     print(f"wrote {path.relative_to(path.parent.parent.parent)}")
     return path
 

@@ -18,6 +18,30 @@ def latents(keys: Tensor, size: int, dtype: torch.dtype = torch.float32) -> Tens
     return normal(uniforms(keys, size).to(dtype))
 
 
+def spherical(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
+    """Latents on the arc from `first` (share 0) to `second` (share 1), whose length changes evenly: (steps, size).
+
+    A straight line between two normal latents passes nearer to 0 than such latents are.
+
+    Args:
+        first, second: (size,).
+        share: (steps, 1) in [0, 1].
+
+    >>> share = torch.tensor([[0.0], [0.5], [1.0]])
+    >>> arc = spherical(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), share)
+    >>> [[round(x, 4) for x in point] for point in arc.tolist()]
+    [[1.0, 0.0], [0.7071, 0.7071], [0.0, 1.0]]
+    """
+    lengths = torch.lerp(first.norm(), second.norm(), share)
+    a, b = first / first.norm(), second / second.norm()
+    angle = torch.acos((a * b).sum().clamp(-1, 1))
+    if angle.sin() < 1e-4:  # one direction: the arc is the line
+        return torch.lerp(first, second, share)
+    arc = (torch.sin((1 - share) * angle) * a + torch.sin(share * angle) * b) / torch.sin(angle)
+    found: Tensor = lengths * arc
+    return found
+
+
 def check_request(who: str, labels: Tensor, keys: Tensor, num_classes: int) -> None:
     """Refuses labels and keys that are not one int64 pair per image, and labels of classes that do not exist.
 

@@ -44,7 +44,7 @@ def test_rows_become_items() -> None:
     item = data[3]
     assert item["image"][:, 3, 5].tolist() == [3, 1, 2]
     assert (item["text"], item["label"], item["group"], item["index"]) == ("y", 2, 0, 3)
-    assert data.in_memory().images.shape == (5, 3, 4, 6)
+    assert data.in_memory().tensors()["image"].shape == (5, 3, 4, 6)
     assert read_hub(rows(), size=(2, 2))[0]["image"].shape == (3, 2, 2)
     assert read_hub(rows(), image=None, text="caption")[1] == {"text": "w", "label": 2, "index": 1}
 

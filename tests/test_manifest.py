@@ -55,7 +55,7 @@ def test_a_manifest_gives_what_its_rows_say(folder: Path, name: str) -> None:
         assert (["cat", "dog", "eel"][item["label"]], ["north", "south"][item["group"]]) == (label, site)
         assert item["index"] == index
     assert pickle.loads(pickle.dumps(data))[1]["label"] == 0
-    assert data.in_memory().images.shape == (3, 3, 4, 6)
+    assert data.in_memory().tensors()["image"].shape == (3, 3, 4, 6)
     assert load(folder / name, size=(2, 2))[0]["image"].shape == (3, 2, 2)
 
 

@@ -54,7 +54,7 @@ def test_a_folder_is_read_in_sorted_order(folder: Path) -> None:
     assert item["image"].shape == (3, 4, 6)
     assert item["image"][:, 0, 0].tolist() == [20, 40, 7]
     assert (item["label"], item["index"]) == (0, 2)
-    assert torch.equal(data.in_memory().images[2], item["image"])
+    assert torch.equal(data.in_memory().tensors()["image"][2], item["image"])
 
 
 def test_labels_are_known_without_opening_an_image(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ def test_mixed_sizes_become_one_size_or_are_named(tmp_path: Path) -> None:
     save(tmp_path / "b" / "0.png", size=(5, 9))
     with pytest.raises(ValueError, match=r"9 x 5 in .*b/0.png beside 4 x 6 in .*a/0.png; pass size="):
         read_folder(tmp_path).in_memory()
-    assert read_folder(tmp_path, size=(8, 8)).in_memory().images.shape == (2, 3, 8, 8)
+    assert read_folder(tmp_path, size=(8, 8)).in_memory().tensors()["image"].shape == (2, 3, 8, 8)
 
 
 def test_cropping_fills_and_padding_keeps_everything() -> None:
@@ -141,7 +141,7 @@ def test_a_selection_has_the_labels_and_paths_of_its_items(folder: Path) -> None
     assert torch.equal(some[2]["image"], data[3]["image"])
     assert [some[index]["index"] for index in range(3)] == [0, 1, 2]
     assert some.subset([1]).paths == [data.paths[0]]
-    assert torch.equal(some.in_memory().images[1], data[0]["image"])
+    assert torch.equal(some.in_memory().tensors()["image"][1], data[0]["image"])
     with pytest.raises(IndexError, match=r"in \[0, 5\) for .*, got 5"):
         data.subset([0, 5])
     with pytest.raises(IndexError, match=r"in \[0, 3\), got 3"):

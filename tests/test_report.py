@@ -20,14 +20,15 @@ from PIL import Image
 
 from torchaug.data import TensorImages
 from torchaug.evaluate.holdout import holdout, rarest
-from torchaug.evaluate.results import METRICS, ArmResult, Difference, Interval, Sheet, StudyResult, Verdict
+from torchaug.evaluate.results import IMAGE_METRICS, ArmResult, Difference, Interval, Sheet, StudyResult, Verdict
 from torchaug.explore.report import THUMBNAIL, headline, render, thumbnail, verdicts, write_report
 
 
 def arm(name: str, recall: float, half: float = 0.02) -> ArmResult:
-    accuracy, f1, rare = (Interval(mean, mean - half, mean + half) for mean in (0.95, 0.9, recall))
+    means = {"accuracy": 0.95, "macro_f1": 0.9, "rare_recall": recall}
     values = {"rare_recall": (recall - half, recall, recall + half)}
-    return ArmResult(name, f"how {name} was done", accuracy, f1, rare, values)
+    intervals = {metric: Interval(mean, mean - half, mean + half) for metric, mean in means.items()}
+    return ArmResult(name, f"how {name} was done", intervals, values)
 
 
 def difference(name: str, baseline: str, mean: float, verdict: Verdict) -> Difference:
@@ -178,7 +179,8 @@ def test_each_comparison_gets_its_sentence() -> None:
 
 
 def test_a_single_seed_shows_no_interval() -> None:
-    lone = [ArmResult(n, "", Interval(0.9), Interval(0.8), Interval(r), {}) for n, r in (("real", 0.7), ("b", 0.7))]
+    means = {metric.name: Interval(0.7) for metric in IMAGE_METRICS}
+    lone = [ArmResult(name, "", means, {}) for name in ("real", "b")]
     html = render(study(arms=tuple(lone), differences=(), seeds=(0,), sheets={}))
     assert "nan" not in Page(html).text
     assert Page(html).open == []
@@ -233,7 +235,7 @@ def test_json_holds_what_a_reader_of_results_needs() -> None:
     assert data["verdicts"]["real + augmentation vs real"] == "helped"
     assert data["differences"]["real + augmentation vs real"]["rare_recall"]["mean"] == 0.15
     assert data["rare"] == ["owl"]
-    assert set(data["arms"]["real"]) == set(METRICS)
+    assert set(data["arms"]["real"]) == {metric.name for metric in IMAGE_METRICS}
 
 
 def test_results_name_what_they_do_not_have() -> None:

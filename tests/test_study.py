@@ -60,7 +60,10 @@ def test_all_arms_are_scored_in_all_metrics_with_one_value_a_seed(result: StudyR
             assert 0 <= arm.interval(metric).mean <= 1
     assert (result.train_counts, result.test_counts) == ((12, 12, 2), (15, 15, 15))
     assert (result.steps, result.seeds, result.data) == (12, (0, 1), "stripes")
-    assert json.loads(json.dumps(result.to_json()))["arms"]["real"]["accuracy"]["mean"] == result.arms[0].accuracy.mean
+    assert (
+        json.loads(json.dumps(result.to_json()))["arms"]["real"]["accuracy"]["mean"]
+        == result.arms[0].interval("accuracy").mean
+    )
     pairs = {(d.arm, d.baseline) for d in result.differences}
     assert ("real + augmentation + synthetic", "real + augmentation") in pairs
     assert ("real + augmentation + synthetic", "real + oversampling + augmentation") in pairs

@@ -32,7 +32,8 @@ class Batch:
         keypoints: (B, N, 2) x, y in pixels.
         visible: (B, N) bool, which keypoints can be seen.
         waveform: (B, C, T); lengths: (B,) samples of each waveform.
-        tokens: (B, L); table: (B, F).
+        tokens: (B, L).
+        table: (B, F + K) float32 or float64: F numbers, NaN where missing, and then K codes of categories.
         label: (B, ...) class numbers or soft labels; weight: (B,) of the sample in the loss.
         key: (B,) int64, the sample's randomness.
         index: (B,) place in its source; source: (B,) number of the source; is_synthetic: (B,) bool.
@@ -126,6 +127,8 @@ class Batch:
                 )
         if self.volume is not None:
             _check_volume(self.volume, None if self.image is not None else self.mask, who)
+        if self.table is not None:
+            _check_table(self.table, who)
         for name, points, widths in (("boxes", self.boxes, (4, 8)), ("keypoints", self.keypoints, (2,))):
             if points is not None and (points.ndim != 3 or points.shape[-1] not in widths):
                 shapes = " or ".join(f"(B, N, {width})" for width in widths)
@@ -169,6 +172,16 @@ def _check_image(image: Tensor, who: str) -> None:
         raise TypeError(
             f"{who}: image must be uint8 or floating point in [0, 1], got {image.dtype}; "
             "convert it with torchvision's to_dtype(image, torch.uint8, scale=True)"
+        )
+
+
+def _check_table(table: Tensor, who: str) -> None:
+    if table.ndim != 2:
+        raise ValueError(f"{who}: table must be (B, columns) or one row (columns,), got {tuple(table.shape)}")
+    if table.dtype not in (torch.float32, torch.float64):
+        raise TypeError(
+            f"{who}: table must be float32 or float64, which hold codes of categories exactly, got {table.dtype}; convert it "
+            "with table.float()"
         )
 
 

@@ -209,12 +209,33 @@ def noise(u: Tensor, shape: Sequence[int]) -> Tensor:
     Returns:
         (B, *shape) float32, at most 5.3 in size.
     """
+    # the top 23 bits as an odd multiple of 2^-23 in (-1, 1): symmetric, never 0 or an end
+    odd = (_field(u, shape) >> 9).mul_(2).add_(1).to(torch.float32)
+    return odd.mul_(2.0**-23).erfinv_().mul_(math.sqrt(2)).view(len(u), *shape)
+
+
+def dense_uniforms(u: Tensor, shape: Sequence[int]) -> Tensor:
+    """Uniform numbers for places of a field: as `noise` makes normal ones.
+
+    Args:
+        u: (B, 2) uniforms; their 48 bits seed the sample's field.
+        shape: of one sample's field, at most 2^31 numbers.
+
+    Returns:
+        (B, *shape) float32, multiples of 2^-24 in [0, 1). The number at a place does not depend on the shape.
+
+    >>> u = uniforms(sample_keys(torch.arange(2)), 2)
+    >>> torch.equal(dense_uniforms(u, (9,))[:, :4], dense_uniforms(u, (4,)))
+    True
+    """
+    return ((_field(u, shape) >> 8) & 0xFFFFFF).to(torch.float32).mul_(2.0**-24).view(len(u), *shape)
+
+
+def _field(u: Tensor, shape: Sequence[int]) -> Tensor:
+    """32 random bits (int32) for each place of a field, (B, places), from (B, 2) uniforms."""
     seeds = (u * 2.0**24).to(torch.int32)  # (B, 2), 24 bits each
     first, second = seeds[:, :1] * -1640531527, seeds[:, 1:] * 668265263  # odd constants spread 24 bits over 32
-    bits = _mix32_(_mix32_(_places(shape, u.device) ^ first).add_(second))
-    # the top 23 bits as an odd multiple of 2^-23 in (-1, 1): symmetric, never 0 or an end
-    odd = (bits >> 9).mul_(2).add_(1).to(torch.float32)
-    return odd.mul_(2.0**-23).erfinv_().mul_(math.sqrt(2)).view(len(u), *shape)
+    return _mix32_(_mix32_(_places(shape, u.device) ^ first).add_(second))
 
 
 def _places(shape: Sequence[int], device: torch.device) -> Tensor:

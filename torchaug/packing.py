@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard, cast
 
 import numpy as np
 import torch
@@ -121,16 +121,26 @@ def _to_pil(image: Tensor) -> PILImage.Image:
 
 
 Unpack = Callable[[Batch], Any]
+_WANTED = {
+    "image": "an image among the inputs (a tensor of 3 or 4 dimensions, a PIL image, a tv_tensors.Image or a dict with "
+    "'image')",
+    "table": "a table among the inputs (a floating-point tensor of 1 or 2 dimensions, or a dict with 'table')",
+}
 
 
-def pack(inputs: tuple[Any, ...], who: str, form: BoxForm = AS_IT_CAME) -> tuple[Batch, Unpack]:
+Plain = Literal["image", "table"]
+"""What a tensor without a name is taken for."""
+
+
+def pack(inputs: tuple[Any, ...], who: str, form: BoxForm = AS_IT_CAME, plain: Plain = "image") -> tuple[Batch, Unpack]:
     """A batch of what was passed, and the function that puts a batch back into the same structure, boxes in a `form`.
 
     Recognised: a `Batch`; tv_tensors by their type; PIL images; dict entries named as the fields of `Batch`; else the
-    first tensor of three or more dimensions is the image, or with five, (B, C, D, H, W), the volume. An entry "labels" is
-    `box_labels` where there are boxes, else `label`; so is a tensor (B,) or (B, K) that follows images in a tuple. A list
-    of images (of any sizes) is a batch of them. Everything else passes through untouched. One sample, `(C, H, W)` or PIL,
-    a video `(T, C, H, W)` or a dict's "volume" `(C, D, H, W)`, is a batch of one.
+    first tensor of three or more dimensions is the image, or with five, (B, C, D, H, W), the volume; or, for transforms of
+    tables (`plain`), the first of floating point with one or two dimensions is the table. An entry "labels" is
+    `box_labels` where there are boxes, else `label`; so is a tensor (B,) or (B, K) that follows images or a table in a
+    tuple. A list of images (of any sizes) is a batch of them. Everything else passes through untouched. One sample,
+    `(C, H, W)` or PIL, a video `(T, C, H, W)`, a dict's "volume" `(C, D, H, W)` or a row of a table, is a batch of one.
     """
     structure = inputs[0] if len(inputs) == 1 else inputs
     if isinstance(structure, Batch):
@@ -140,13 +150,10 @@ def pack(inputs: tuple[Any, ...], who: str, form: BoxForm = AS_IT_CAME) -> tuple
     found: dict[str, _Place] = {}
     template = _find(structure, found, who)
     if found.keys().isdisjoint(_INPUTS):
-        template = _find_plain(template, found)
+        template = _find_plain(template, found, plain)
     template = _find_labels(template, found)
     if not found:
-        raise TypeError(
-            f"{who}: expected an image among the inputs (a tensor of 3 or 4 dimensions, a PIL image, a tv_tensors.Image"
-            f" or a dict with 'image'), got {_describe(structure)}"
-        )
+        raise TypeError(f"{who}: expected {_WANTED[plain]}, got {_describe(structure)}")
     single = _is_single(found)
     batch = Batch(**{name: _tensor(place, single, who, found) for name, place in found.items()}).check(who)
     _check_form(batch, form, who)
@@ -252,13 +259,15 @@ def _find(structure: Any, found: dict[str, _Place], who: str) -> Any:
 _INPUTS = ("image", "volume", "video", "waveform", "tokens", "table")
 
 
-def _find_plain(structure: Any, found: dict[str, _Place]) -> Any:
-    """As torchvision has it: without an input by type or name, the first plain tensor is the image, or the volume."""
+def _find_plain(structure: Any, found: dict[str, _Place], plain: Plain) -> Any:
+    """As torchvision has it: without an input by type or name, the first plain tensor is the image, volume or table."""
 
     def leaf(value: Any, name: Any) -> Any:
-        if not isinstance(value, Tensor) or value.ndim < 3 or not found.keys().isdisjoint(("image", "volume")):
+        if not isinstance(value, Tensor) or not found.keys().isdisjoint(("image", "volume", "table")):
             return value
-        field = "volume" if value.ndim == 5 else "image"
+        if value.ndim not in (1, 2) or not value.is_floating_point() if plain == "table" else value.ndim < 3:
+            return value
+        field = "table" if plain == "table" else "volume" if value.ndim == 5 else "image"
         found[field] = _Place(field, value)
         return found[field]
 
@@ -266,7 +275,7 @@ def _find_plain(structure: Any, found: dict[str, _Place]) -> Any:
 
 
 def _find_labels(structure: Any, found: dict[str, _Place]) -> Any:
-    """As torchvision has them: an entry "labels" (of the boxes, where there is one for each), or what follows the images."""
+    """As torchvision has them: an entry "labels" (of the boxes, where there is one for each), or what follows the input."""
 
     def place(value: Tensor, field: str) -> Any:
         return value if field in found else found.setdefault(field, _Place(field, value))
@@ -278,14 +287,14 @@ def _find_labels(structure: Any, found: dict[str, _Place]) -> Any:
         return place(value, "box_labels" if boxes and value.ndim == boxes.value.ndim - 1 else "label")
 
     structure = _walk(structure, leaf)
-    image = found.get("image", found.get("video"))
-    if image is None or not isinstance(image.value, Tensor) or _is_single(found):
+    inputs = next((found[name] for name in ("image", "video", "table") if name in found), None)
+    if inputs is None or not isinstance(inputs.value, Tensor) or _is_single(found):
         return structure
     if type(structure) not in (tuple, list):
         return structure
     items = list(structure)
     for i, (item, after) in enumerate(pairwise(items)):
-        if item is image and isinstance(after, Tensor) and after.ndim in (1, 2) and len(after) == len(image.value):
+        if item is inputs and isinstance(after, Tensor) and after.ndim in (1, 2) and len(after) == len(inputs.value):
             items[i + 1] = place(after, "label")
     return type(structure)(items)
 

@@ -66,7 +66,7 @@ class Views(nn.Module):
     def forward(self, *inputs: Any, keys: Tensor | None = None, generator: torch.Generator | None = None) -> list[Any]:
         """A list with the result of each view, each in the structure of the inputs; see `Layer.forward`."""
         if keys is None:
-            batch, _ = pack(inputs, "Views")
+            batch, _ = pack(inputs, "Views", plain=self.views[0].plain)  # type: ignore[arg-type]
             keys = batch.key if generator is None else None
             keys = fresh_keys(len(batch), batch.device, generator) if keys is None else keys
         return [view(*inputs, keys=fold_in(keys, i)) for i, view in enumerate(self.views)]

@@ -22,7 +22,7 @@ from torchaug.boxes import AS_IT_CAME, BoxForm, Clamping
 from torchaug.clips import Clips, as_channels, as_frames, frame_draws, from_channels, from_frames, repeated
 from torchaug.keys import fresh_keys, uniforms
 from torchaug.memory import Room
-from torchaug.packing import pack
+from torchaug.packing import Plain, pack
 from torchaug.signature import arguments_text
 from torchaug.transfer import moved
 
@@ -100,18 +100,23 @@ class Layer(nn.Module, ABC):
         """What boxes are given back as."""
         return AS_IT_CAME
 
+    @property
+    def plain(self) -> Plain:
+        """What a tensor without a name is taken for."""
+        return "table" if any(leaf.of_tables for leaf in self.leaves()) else "image"
+
     def forward(self, *inputs: Any, keys: Tensor | None = None, generator: torch.Generator | None = None) -> Any:
         """Transform the inputs and return the same structure.
 
         Args:
             inputs: a tensor, PIL image, tv_tensor, `Batch`, list of images, or tuples and dicts of these; what is
-                neither an image or video nor its mask, boxes or keypoints passes through.
+                neither an image, video or table nor its mask, boxes, keypoints or label passes through.
             keys: (B,) int64, the randomness of each sample (`torchaug.keys.sample_keys`), on the host (less work for a
                 GPU) or beside the batch; by default the batch's own `key`, or else one draw from `generator`, or else
                 from torch's default generator.
             generator: see `keys`.
         """
-        batch, unpack = pack(inputs, type(self).__name__, self.box_form)
+        batch, unpack = pack(inputs, type(self).__name__, self.box_form, self.plain)
         return unpack(self.play(batch, self.draw(batch, keys=keys, generator=generator)))
 
     def draw(self, batch: Batch, *, keys: Tensor | None = None, generator: torch.Generator | None = None) -> Params:
@@ -216,6 +221,8 @@ class Transform(Layer):
     """True where it does the same in training and in evaluation and has no chance `p`: Resize, Normalize, ToDtype."""
     dense: bool = False
     """Whether it works out numbers for each pixel from what was drawn: these are made where the images are."""
+    of_tables: bool = False
+    """True where it acts on tables: then a tensor without a name is one."""
     resizes: bool = False
     """True where every image comes out with the size of `canvas_after`."""
     differentiable: Literal[0, 1, 2] = 2

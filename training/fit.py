@@ -15,6 +15,7 @@ import lightning.pytorch as L
 import torch
 
 from torchaug.models.networks import seeded_weights
+from torchaug.models.privacy import Privacy
 from torchaug.training.alarm import Alarm
 from torchaug.training.callbacks import Progress, ReportProgress, SampleGrid
 from torchaug.training.checkpoints import FiniteLoss, SaveCheckpoint, SaveOnInterrupt, save_whole
@@ -23,6 +24,8 @@ from torchaug.training.generator import KeyedAugment, LitGenerator
 from torchaug.training.load import KINDS, check_checkpoint, read_checkpoint
 from torchaug.training.monitor import Monitor
 from torchaug.training.plan import launched_as
+from torchaug.training.private import PrivateData, resume_private
+from torchaug.training.private_images import PRIVATE
 
 FILE = "generator.ckpt"
 _PROBED = 6
@@ -56,6 +59,7 @@ def fit(
     balance: Balance = "sqrt",
     augment: KeyedAugment | None = None,
     settings: Mapping[str, Any] | None = None,
+    privacy: Privacy | None = None,
     resume: bool = False,
     progress: Progress | None = None,
     every: int = 500,
@@ -79,6 +83,7 @@ def fit(
         balance: how classes are weighted, see `class_weights`.
         augment: applied to the training samples; for a GAN before the discriminator, for real and generated ones.
         settings: of the kind's module (`LitVAE`, `LitGAN`, ...), where they should differ from its `default_settings`.
+        privacy: the differential privacy to keep to; `balance` is then none, and `batch_size` that of a step on average.
         resume: go on from the checkpoint in `out`, if there is one.
         progress: called with (steps done, steps in all, metrics) now and then.
         every: steps between two savings of the checkpoint and two files of samples, `out/samples-0000500.png` or so; 0:
@@ -96,15 +101,26 @@ def fit(
             checkpoint stays.
     """
     out, file = Path(out), Path(out) / FILE
-    if kind not in KINDS:
-        raise ValueError(f"fit: kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    kinds = KINDS if privacy is None else PRIVATE
+    if kind not in kinds:
+        with_privacy = "" if privacy is None else " with privacy"
+        raise ValueError(f"fit: kind{with_privacy} must be one of {', '.join(kinds)}, got {kind!r}")
+    if privacy is not None and seconds is not None:
+        raise ValueError("fit: with privacy expected steps, since the noise depends on them, got seconds")
     if (steps is not None and seconds is not None) or min(steps or 1, seconds or 1) <= 0:
         raise ValueError(f"fit: expected steps or seconds, one of them and above 0, got {steps} and {seconds}")
     if file.exists() and not resume:
         raise FileExistsError(f"fit: {file} is already there; pass resume=True to go on from it, or remove it")
-    options = _checked_options(kind, trainer or {}, seconds)
-    data = SynthesisDataModule(dataset, batch_size, holdout=holdout, seed=seed, balance=balance)
+    options = _checked_options(trainer or {}, seconds, privacy)
+    if privacy is None:
+        data = SynthesisDataModule(dataset, batch_size, holdout=holdout, seed=seed, balance=balance)
+    elif holdout:
+        raise ValueError("fit: with privacy expected holdout=0, since its checks would look at training samples")
+    else:
+        data = PrivateData(dataset, privacy, steps or 1000, batch_size, seed)
     before = _checkpoint(file, kind, data) if file.exists() else None
+    if before is not None:
+        resume_private(before["torchaug"], data, file)
     if seconds is not None and before is not None:
         steps = before["hyper_parameters"]["steps"]  # as it was planned at first
     elif seconds is not None:
@@ -161,18 +177,20 @@ class _Watch:
         return self.rung is not None and self.file.exists()
 
 
-def _checked_options(kind: str, options: Mapping[str, Any], seconds: float | None) -> dict[str, Any]:
+def _checked_options(options: Mapping[str, Any], seconds: float | None, privacy: Privacy | None) -> dict[str, Any]:
     """The options of a Trainer, without those that are not for a user to give."""
     own = [name for name in options if name in OWN]
     if own:
         raise ValueError(
             f"fit: expected no {', '.join(own)} for the Trainer, fit sets it itself; use fit's own arguments"
         )
-    several = options.get("devices", 1) not in (1, "1", [0]) or options.get("num_nodes", 1) != 1
-    if seconds is not None and (several or launched_as()[1] > 1):
+    one = options.get("devices", 1) in (1, "1", [0]) and options.get("num_nodes", 1) == 1 and launched_as()[1] == 1
+    if not one and seconds is not None:
         raise ValueError(
             "fit: expected steps where several processes train, got seconds; each would plan another number"
         )
+    if not one and privacy is not None:
+        raise ValueError("fit: with privacy expected one process, since each would take steps of its own, got several")
     return dict(options)
 
 
@@ -184,8 +202,9 @@ def _build(
     augment: KeyedAugment | None,
     seed: int,
 ) -> LitGenerator:
+    kinds = PRIVATE if isinstance(data, PrivateData) else KINDS
     with seeded_weights(seed):
-        return KINDS[kind].for_data(data.train, steps, augment=augment, seed=seed, settings=settings)
+        return kinds[kind].for_data(data.train, steps, augment=augment, seed=seed, settings=settings)
 
 
 def _train(

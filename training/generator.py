@@ -49,6 +49,8 @@ class LitGenerator(L.LightningModule, Synthesizer):
         """`fingerprint` of the training samples, of a generator loaded from a checkpoint that knows them."""
         self.trained_items: Tensor | None = None
         """Their hashes, (N,) int64."""
+        self.privacy: dict[str, Any] | None = None
+        """Of a generator trained with differential privacy what that has cost, see `torchaug.training.private`."""
 
     @classmethod
     @abstractmethod
@@ -164,6 +166,7 @@ class LitGenerator(L.LightningModule, Synthesizer):
         self.trained_on = checkpoint["torchaug"]["trained_on"]
         self.trained_items = checkpoint["torchaug"]["trained_items"]
         self._shares = checkpoint["torchaug"]["shares"]
+        self.privacy = checkpoint["torchaug"].get("privacy")
 
 
 class LitImageGenerator(LitGenerator):

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import math
-import multiprocessing
-import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.metadata import version
-from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
 import torch
 
 from torchaug.data import Bank, TensorImages, imbalanced_split
-from torchaug.evaluate.results import METRICS, ArmResult, Difference, Sheet, StudyResult
-from torchaug.evaluate.utility import Scores, mean_interval, paired_difference
+from torchaug.evaluate.results import IMAGE_METRICS, Sheet, StudyResult
+from torchaug.evaluate.utility import Scores
 from torchaug.training.arms import ARMS, Arm, Recipe, train_arm
 from torchaug.training.fit import fit, seconds_per_step
 from torchaug.training.load import load_generator
+from torchaug.training.seeds import Report, compared, run_seeds, seed_notes, versions
 from torchaug.training.sheets import contact_sheets
 from torchaug.training.synthesize import synthesize
 
@@ -30,8 +25,6 @@ __all__ = ["ARMS", "Arm", "ImbalancedDraw", "Provider", "Recipe", "Report", "See
 
 Provider = Callable[[int], tuple[TensorImages, TensorImages]]
 """A seed to a training set and a test set; a module's function or an instance, since it goes to other processes."""
-Report = Callable[[int, int, str], None]
-"""Called with (parts done, parts in all, what was done)."""
 _MOST = 1000
 """Synthetic images of a class, at most; more would be used about once."""
 _TRIAL = 24
@@ -128,10 +121,7 @@ def run_study(
     with tempfile.TemporaryDirectory() as scratch:
         job = _Job(provider, tuple(rare), recipe, tuple(arms), Path(out or scratch), seeds[0])
         parts = len(seeds) * (len(arms) + 1)
-        if workers == 1 or len(seeds) == 1:
-            results = _run_here(job, seeds, seconds, parts, progress)
-        else:
-            results = _run_apart(job, seeds, seconds, parts, progress, workers)
+        results = run_seeds(job, seeds, parts=parts, seconds=seconds, workers=workers, progress=progress)
     return _summary(results, train, tuple(rare), recipe, arms, data, time.monotonic() - start, len(seeds))
 
 
@@ -222,89 +212,6 @@ def _check_rare(rare: Sequence[int], train: TensorImages) -> None:
         )
 
 
-def _fits(start: float, seconds: float | None, longest: float) -> bool:
-    return seconds is None or time.monotonic() - start + longest <= seconds
-
-
-def _run_here(
-    job: _Job, seeds: Sequence[int], seconds: float | None, parts: int, progress: Report | None
-) -> list[SeedResult]:
-    start, done = time.monotonic(), 0
-    results: list[SeedResult] = []
-
-    def report(text: str) -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, parts, text)
-
-    for seed in seeds:
-        if not results or _fits(start, seconds, max(result.seconds for result in results)):
-            results.append(job(seed, report))
-    return results
-
-
-class _TimeIsUp(Exception):
-    pass
-
-
-_outbox: SimpleQueue[str]
-
-
-def _enter_worker(outbox: SimpleQueue[str]) -> None:
-    global _outbox
-    _outbox = outbox
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    torch.set_num_threads(1)
-
-
-def _work(job: _Job, seed: int) -> SeedResult:
-    return job(seed, _outbox.put)
-
-
-def _run_apart(
-    job: _Job, seeds: Sequence[int], seconds: float | None, parts: int, progress: Report | None, workers: int
-) -> list[SeedResult]:
-    """Each seed in one of several processes; they say what is done through a queue."""
-    context = multiprocessing.get_context("spawn")  # a forked child would share torch's threads, and hang
-    outbox: SimpleQueue[str] = context.SimpleQueue()
-    start, done, waiting = time.monotonic(), 0, list(seeds)
-    end = math.inf if seconds is None else start + seconds
-    running: set[Future[SeedResult]] = set()
-    results: list[SeedResult] = []
-    with (
-        suppress(_TimeIsUp),  # what was under way is left out, as if it had not been started
-        ProcessPoolExecutor(workers, context, _enter_worker, (outbox,)) as pool,
-        _ending_children(),
-    ):
-        while running or waiting:
-            if results and time.monotonic() > end:
-                raise _TimeIsUp
-            if results and not _fits(start, seconds, max(result.seconds for result in results)):
-                waiting.clear()
-            while waiting and len(running) < workers:
-                running.add(pool.submit(_work, job, waiting.pop(0)))
-            finished, running = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
-            while not outbox.empty():
-                done, text = done + 1, outbox.get()
-                if progress is not None:
-                    progress(done, parts, text)
-            results += [future.result() for future in finished]
-    return sorted(results, key=lambda result: list(seeds).index(result.seed))
-
-
-@contextmanager
-def _ending_children() -> Iterator[None]:
-    """On an error, or Ctrl-C, ends the processes started since: the pool would wait for their work."""
-    before = set(multiprocessing.active_children())
-    try:
-        yield
-    except BaseException:
-        for child in set(multiprocessing.active_children()) - before:
-            child.terminate()
-        raise
-
-
 def _summary(
     results: Sequence[SeedResult],
     train: TensorImages,
@@ -316,25 +223,10 @@ def _summary(
     wanted: int,
 ) -> StudyResult:
     values = {
-        arm.name: {metric: tuple(getattr(r.scores[arm.name], metric) for r in results) for metric in METRICS}
+        arm.name: {m.name: tuple(getattr(r.scores[arm.name], m.name) for r in results) for m in IMAGE_METRICS}
         for arm in arms
     }
-    shown = [
-        ArmResult(
-            arm.name, arm.text, **{m: mean_interval(v) for m, v in values[arm.name].items()}, values=values[arm.name]
-        )
-        for arm in arms
-    ]
-    pairs = [(arm.name, arms[0].name) for arm in arms[1:]]
-    pairs += [pair for pair in COMPARED if set(pair) <= values.keys()]
-    differences = [
-        Difference(arm, base, metric, *paired_difference(values[arm][metric], values[base][metric]))
-        for arm, base in pairs
-        for metric in METRICS
-    ]
-    notes = [f"Each seed took {max(result.seconds for result in results):.0f} seconds or less."]
-    if len(results) < wanted:
-        notes.append(f"{len(results)} of {wanted} seeds fitted the time.")
+    shown, differences = compared(IMAGE_METRICS, [(arm.name, arm.text) for arm in arms], values, COMPARED)
     first = results[0]
     return StudyResult(
         data=data,
@@ -342,12 +234,12 @@ def _summary(
         rare=rare,
         train_counts=first.train_counts,
         test_counts=first.test_counts,
-        arms=tuple(shown),
-        differences=tuple(differences),
+        arms=shown,
+        differences=differences,
         seeds=tuple(result.seed for result in results),
         steps=recipe.steps,
         seconds=seconds,
         sheets=first.sheets,
-        versions={name: version(name) for name in ("torch", "torchvision", "lightning", "torchaug-synth")},
-        notes=tuple(notes),
+        versions=versions(),
+        notes=tuple(seed_notes(results, wanted)),
     )

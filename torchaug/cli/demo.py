@@ -78,12 +78,12 @@ def _show(console: Console, result: StudyResult, out: Path) -> None:
 
     replace_file(out / "results.json", (json.dumps(result.to_json(), indent=1) + "\n").encode())
     base = result.arms[0].name
-    table = Table("trained on", "accuracy", "macro F1", "rare-class recall", f"against {base}", box=box.SIMPLE)
+    table = Table("trained on", *(metric.title for metric in result.metrics), f"against {base}", box=box.SIMPLE)
     styles = {"helped": "green", "hurt": "red", "no measurable difference": "dim"}
     for arm in result.arms:
         difference = result.difference(arm.name, base)
         verdict = difference.verdict if difference else ""
-        cells = (_cell(interval) for interval in (arm.accuracy, arm.macro_f1, arm.rare_recall))
+        cells = (_cell(interval) for interval in arm.intervals.values())
         table.add_row(arm.name, *cells, verdict, style="bold" if arm is result.best() else styles.get(verdict))
     console.print(table)
     say(console, f"mean ± half of the 95 % interval, {len(result.seeds)} paired seeds, {result.seconds:.0f} seconds")

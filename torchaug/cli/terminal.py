@@ -104,7 +104,10 @@ def read_images(options: Namespace, console: Console, largest: int | None = None
         if isinstance(data, TableDataset):
             raise Misuse(f"load: expected images, got the table {options.data}")
         with bar(console, "reading images") as report:
-            return data.in_memory(report)
+            images = data.in_memory(report)
+        if not isinstance(images, TensorImages):
+            raise Misuse(f"load: expected images, got the sounds {options.data}")
+        return images
 
 
 def shape_of(data: TensorImages) -> str:

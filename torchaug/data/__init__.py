@@ -25,6 +25,7 @@ from torchaug.data.readers import (
     read_manifest,
     read_nifti,
     read_table,
+    read_table_like,
     read_tar,
     read_text,
     read_tokens,
@@ -36,6 +37,9 @@ from torchaug.data.snapshot import Snapshot
 from torchaug.data.source import Source
 from torchaug.data.splits import imbalanced_split
 from torchaug.data.tables import Column, TableDataset, breast_cancer, wine
+from torchaug.data.topup import TopUp, prior_correct, prior_shift
+from torchaug.data.vowels import vowels
+from torchaug.data.waveforms import TensorWaveforms
 
 __all__ = [
     "AudioDataset",
@@ -62,6 +66,8 @@ __all__ = [
     "Source",
     "TableDataset",
     "TensorImages",
+    "TensorWaveforms",
+    "TopUp",
     "as_images",
     "breast_cancer",
     "collate",
@@ -72,6 +78,8 @@ __all__ = [
     "item_hashes",
     "load",
     "merge",
+    "prior_correct",
+    "prior_shift",
     "read_audio_folder",
     "read_audio_manifest",
     "read_coco",
@@ -82,9 +90,11 @@ __all__ = [
     "read_manifest",
     "read_nifti",
     "read_table",
+    "read_table_like",
     "read_tar",
     "read_text",
     "read_tokens",
     "resample",
+    "vowels",
     "wine",
 ]

@@ -41,6 +41,8 @@ def imbalanced_split(
     ([80, 80, 80, 5, 80, 80, 80, 5, 80, 80], [87, 87])
     """
     images = dataset.in_memory()
+    if not isinstance(images, TensorImages):
+        raise TypeError(f"imbalanced_split: expected images, got a {type(images).__name__}")
     names = images.classes
     unknown = [number for number in rare if not 0 <= number < len(names)]
     if unknown:

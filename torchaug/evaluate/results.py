@@ -10,7 +10,36 @@ from typing import Any, Literal
 from torch import Tensor
 
 Verdict = Literal["helped", "hurt", "no measurable difference"]
-METRICS = ("accuracy", "macro_f1", "rare_recall")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is measured.
+
+    Args:
+        name: in JSON.
+        title: in tables and sentences.
+        short: after "Rare classes are found best with ...:".
+        less: whether less is better.
+    """
+
+    name: str
+    title: str
+    short: str = ""
+    less: bool = False
+
+
+IMAGE_METRICS = (
+    Metric("accuracy", "accuracy"),
+    Metric("macro_f1", "macro F1"),
+    Metric("rare_recall", "rare-class recall", "recall"),
+)
+TABLE_METRICS = (
+    Metric("average_precision", "average precision", "average precision"),
+    Metric("recall", "recall at 5 % false alarms"),
+    Metric("f1", "F1"),
+    Metric("brier", "Brier score", less=True),
+)
 
 
 @dataclass(frozen=True)
@@ -37,35 +66,32 @@ class ArmResult:
     Args:
         name: such as "real + augmentation".
         text: what was done, in a sentence for a reader.
-        accuracy, macro_f1, rare_recall: in [0, 1]; rare_recall is the mean recall of the rare classes.
+        intervals: of each metric.
         values: of each metric, one number per seed, in the order of the study's seeds.
     """
 
     name: str
     text: str
-    accuracy: Interval
-    macro_f1: Interval
-    rare_recall: Interval
+    intervals: Mapping[str, Interval]
     values: Mapping[str, tuple[float, ...]]
 
     def interval(self, metric: str) -> Interval:
-        """Of one of `METRICS`."""
-        if metric not in METRICS:
-            raise ValueError(f"ArmResult.interval: expected one of {', '.join(METRICS)}, got {metric!r}")
-        interval: Interval = getattr(self, metric)
-        return interval
+        """Of one metric, by name."""
+        if metric not in self.intervals:
+            raise ValueError(f"ArmResult.interval: expected one of {', '.join(self.intervals)}, got {metric!r}")
+        return self.intervals[metric]
 
     def to_json(self) -> dict[str, Any]:
         """Metric -> mean, low, high and each seed's value."""
         return {
-            metric: {**self.interval(metric).to_json(), "values": list(self.values.get(metric, ()))}
-            for metric in METRICS
+            metric: {**interval.to_json(), "values": list(self.values.get(metric, ()))}
+            for metric, interval in self.intervals.items()
         }
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better one arm was than another on the same seeds, in one metric: mean of the paired differences."""
+    """One arm minus another on the same seeds, in one metric: the mean of the paired differences."""
 
     arm: str
     baseline: str
@@ -92,6 +118,41 @@ class Sheet:
 
 
 @dataclass(frozen=True)
+class ColumnSheet:
+    """One column of a table, real and synthetic rows of the rare class side by side.
+
+    Args:
+        name: its header.
+        bins: what each bar stands for.
+        real, synthetic: the share of rows in each bin.
+    """
+
+    name: str
+    bins: tuple[str, ...]
+    real: tuple[float, ...]
+    synthetic: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class RowSheet:
+    """Rows for a reader's eye: synthetic ones, and for each the training row that is closest.
+
+    Args:
+        columns: the headers.
+        rows: synthetic rows, as text.
+        nearest: the closest training row of each.
+        distances: in standard deviations of the numbers, a category that differs counting 1.
+        ratio: median distance of synthetic rows to the training rows, over that of test rows; well below 1 is copying.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    nearest: tuple[tuple[str, ...], ...]
+    distances: tuple[float, ...]
+    ratio: float
+
+
+@dataclass(frozen=True)
 class StudyResult:
     """A finished study.
 
@@ -99,16 +160,21 @@ class StudyResult:
         data: what the user named, such as "digits" or a folder.
         classes: names by class number.
         rare: numbers of the rare classes.
-        train_counts, test_counts: images of each class, of the first seed.
+        train_counts, test_counts: samples of each class, of the first seed.
         arms: in the order they are shown; the first is the baseline.
         differences: paired, of any two arms in any metric.
         sheets: "real", "augmented" and "synthetic", of the first seed.
         seeds: that were run.
-        steps: optimiser steps of the classifier, the same in every arm.
+        steps: optimiser steps of the classifier, the same in every arm; 0 where it has none.
         seconds: wall clock of the whole.
         versions: library -> version.
         notes: sentences on what limits the result, shown as they are.
         caution: a sentence without which the result would mislead, shown before it; empty where there is none.
+        metrics: what was measured.
+        main: the name of the one that decides.
+        unit: what a sample is, "image" or "row".
+        columns: of a table.
+        rows: of a table.
     """
 
     data: str
@@ -125,6 +191,15 @@ class StudyResult:
     versions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     caution: str = ""
+    metrics: tuple[Metric, ...] = IMAGE_METRICS
+    main: str = "rare_recall"
+    unit: str = "image"
+    columns: tuple[ColumnSheet, ...] = ()
+    rows: RowSheet | None = None
+
+    def metric(self, name: str = "") -> Metric:
+        """The metric of that name; the main one by default."""
+        return next(metric for metric in self.metrics if metric.name == (name or self.main))
 
     def arm(self, name: str) -> ArmResult:
         """The arm of that name."""
@@ -133,17 +208,18 @@ class StudyResult:
                 return arm
         raise ValueError(f"StudyResult.arm: expected one of {[arm.name for arm in self.arms]}, got {name!r}")
 
-    def best(self, metric: str = "rare_recall") -> ArmResult:
-        """The arm with the largest mean; of equal ones the first."""
-        return max(self.arms, key=lambda arm: arm.interval(metric).mean)
+    def best(self, metric: str = "") -> ArmResult:
+        """The arm with the best mean in a metric, the main one by default; of equal ones the first."""
+        sign = -1 if self.metric(metric).less else 1
+        return max(self.arms, key=lambda arm: sign * arm.interval(metric or self.main).mean)
 
-    def difference(self, arm: str, baseline: str, metric: str = "rare_recall") -> Difference | None:
-        """The comparison of these two, or None where it was not made."""
-        wanted = (arm, baseline, metric)
+    def difference(self, arm: str, baseline: str, metric: str = "") -> Difference | None:
+        """The comparison of these two in a metric, the main one by default, or None where it was not made."""
+        wanted = (arm, baseline, metric or self.main)
         return next((d for d in self.differences if (d.arm, d.baseline, d.metric) == wanted), None)
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the images; "verdicts" are those on rare-class recall."""
+        """Everything but images and rows; "verdicts" are those on the main metric."""
         differences: dict[str, dict[str, Any]] = {}
         for d in self.differences:
             row = {**d.interval.to_json(), "verdict": d.verdict}
@@ -152,7 +228,7 @@ class StudyResult:
             "data": self.data,
             "arms": {arm.name: arm.to_json() for arm in self.arms},
             "differences": differences,
-            "verdicts": {f"{d.arm} vs {d.baseline}": d.verdict for d in self.differences if d.metric == "rare_recall"},
+            "verdicts": {f"{d.arm} vs {d.baseline}": d.verdict for d in self.differences if d.metric == self.main},
             "classes": list(self.classes),
             "rare": [self.classes[c] for c in self.rare],
             "train_counts": list(self.train_counts),

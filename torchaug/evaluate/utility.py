@@ -197,11 +197,14 @@ def _student_probability(angle: float, freedom: int) -> float:
     return 0.5 + (angle + (math.sin(angle) * total if freedom > 1 else 0.0)) / math.pi
 
 
-def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> tuple[Interval, Verdict]:
-    """How much better `values` are than `baseline` on the same seeds, and whether that is more than chance.
+def paired_difference(
+    values: Sequence[float], baseline: Sequence[float], *, less: bool = False
+) -> tuple[Interval, Verdict]:
+    """How far `values` are above `baseline` on the same seeds, and whether that is more than chance.
 
     "helped" and "hurt" need at least three seeds and a 95 % interval of the paired differences that leaves out 0. Two
-    seeds may differ by the same amount by chance, and their interval then has no width: fewer than three prove nothing.
+    seeds may differ by the same amount by chance, and their interval then has no width: fewer than three prove nothing. Where `less` is
+    better, being above hurts.
 
     >>> paired_difference([0.9, 0.8], [0.9, 0.8])[1]
     'no measurable difference'
@@ -210,7 +213,7 @@ def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> tup
         raise ValueError(f"paired_difference: expected one baseline a value, got {len(values)} and {len(baseline)}")
     interval = mean_interval([v - b for v, b in zip(values, baseline, strict=True)])
     if len(values) >= 3 and interval.low > 0:
-        return interval, "helped"
+        return interval, "hurt" if less else "helped"
     if len(values) >= 3 and interval.high < 0:
-        return interval, "hurt"
+        return interval, "helped" if less else "hurt"
     return interval, "no measurable difference"

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from torchaug.data.files import replace_file
-from torchaug.evaluate.results import Difference, Interval, Sheet, StudyResult
+from torchaug.evaluate.results import ColumnSheet, Difference, Interval, Sheet, StudyResult
 
 THUMBNAIL = 96  # pixels: larger images are shown smaller, smaller ones as large squares of their pixels
 PER_CLASS = 10  # images of a class in a contact sheet
@@ -67,19 +67,20 @@ def render(result: StudyResult) -> str:
             if name in result.sheets
         ],
         pairs=_pairs(result),
+        columns=[_bars(column) for column in result.columns],
         typical_distance=_typical_distance(result),
     )
 
 
 def headline(result: StudyResult) -> str:
     """Which way to train found the rare classes best, and whether synthetic data helped, in a few sentences."""
-    best, base = result.best(), result.arms[0]
+    best, base, short = result.best(), result.arms[0], result.metric().short
+    found, before = (show(arm.interval(result.main)) for arm in (best, base))
     if best is base:
-        first = f"Nothing found the rare classes better than {base.name}: recall {show(base.rare_recall)}."
+        first = f"Nothing found the rare classes better than {base.name}: {short} {before}."
     else:
         difference = result.difference(best.name, base.name)
-        first = f"Rare classes are found best with {best.name}: recall {show(best.rare_recall)}, "
-        first += f"against {show(base.rare_recall)} with {base.name}"
+        first = f"Rare classes are found best with {best.name}: {short} {found}, against {before} with {base.name}"
         measurable = difference is None or difference.verdict == "helped"
         first += "." if measurable else "; the lead is not measurable."
     return " ".join([*filter(None, [result.caution]), first, *_about_synthetic(result)])
@@ -88,21 +89,21 @@ def headline(result: StudyResult) -> str:
 def _about_synthetic(result: StudyResult) -> Iterable[str]:
     """Against oversampling where that was compared: what synthetic data add to less could be mere class balance."""
     words = {"helped": "helped", "hurt": "hurt", "no measurable difference": "did not help measurably"}
-    recall = [d for d in result.differences if d.metric == "rare_recall"]
-    fair = [d for d in recall if "synthetic" in d.arm and "oversampling" in d.baseline]
-    added = [d for d in recall if d.arm == f"{d.baseline} + synthetic"]
+    main = [d for d in result.differences if d.metric == result.main]
+    fair = [d for d in main if "synthetic" in d.arm and "oversampling" in d.baseline]
+    added = [d for d in main if d.arm == f"{d.baseline} + synthetic"]
     for d in fair or added:
         where = f"In place of the oversampling in {d.baseline}" if fair else f"Added to {d.baseline}"
         yield f"{where}, synthetic data {words[d.verdict]}: {show(d.interval, sign=True)}."
 
 
 def verdicts(result: StudyResult) -> list[str]:
-    """What each comparison of rare-class recall came to, a sentence each."""
+    """What each comparison in the main metric came to, a sentence each."""
     words = {"helped": "helped", "hurt": "hurt", "no measurable difference": "made no measurable difference"}
     return [
-        f"{d.arm} {words[d.verdict]} against {d.baseline}: rare-class recall {show(d.interval, sign=True)}."
+        f"{d.arm} {words[d.verdict]} against {d.baseline}: {result.metric().title} {show(d.interval, sign=True)}."
         for d in result.differences
-        if d.metric == "rare_recall"
+        if d.metric == result.main
     ]
 
 
@@ -126,7 +127,7 @@ def _rows(result: StudyResult) -> list[dict[str, Any]]:
     return [
         {
             "arm": arm,
-            "cells": [show(interval) for interval in (arm.accuracy, arm.macro_f1, arm.rare_recall)],
+            "cells": [show(interval) for interval in arm.intervals.values()],
             "best": arm is best,
             "against": _against(result.difference(arm.name, base.name)),
         }
@@ -142,9 +143,11 @@ def _against(difference: Difference | None) -> dict[str, str] | None:
 
 
 def _chart(result: StudyResult, width: int = 744, left: int = 286, row: int = 34) -> dict[str, Any]:
-    """Where the lines and dots of the chart of rare-class recall go, in its own pixels."""
-    numbers = [n for arm in result.arms for n in (*_known(arm.rare_recall), *arm.values.get("rare_recall", ()))]
-    low = min(9, max(0, math.floor(10 * min(numbers))))  # in tenths; an interval may leave [0, 1], a recall cannot
+    """Where the lines and dots of the chart of the main metric go, in its own pixels."""
+    means = {arm.name: arm.interval(result.main) for arm in result.arms}
+    seeds = {arm.name: arm.values.get(result.main, ()) for arm in result.arms}
+    numbers = [n for name, mean in means.items() for n in (*_known(mean), *seeds[name])]
+    low = min(9, max(0, math.floor(10 * min(numbers))))  # in tenths; an interval may leave [0, 1], a value cannot
     high = max(low + 1, min(10, math.ceil(10 * max(numbers))))
 
     def x(value: float) -> str:
@@ -156,9 +159,9 @@ def _chart(result: StudyResult, width: int = 744, left: int = 286, row: int = 34
             "name": arm.name,
             "y": 20 + i * row,
             "best": arm is result.best(),
-            "mean": x(arm.rare_recall.mean),
-            "ends": [x(end) for end in _known(arm.rare_recall)[1:]],
-            "dots": [x(value) for value in arm.values.get("rare_recall", ())],
+            "mean": x(means[arm.name].mean),
+            "ends": [x(end) for end in _known(means[arm.name])[1:]],
+            "dots": [x(value) for value in seeds[arm.name]],
         }
         for i, arm in enumerate(result.arms)
     ]
@@ -210,6 +213,19 @@ def _pairs(result: StudyResult) -> list[dict[str, Any]]:
         }
         for i in closest_first[:PAIRS]
     ]
+
+
+def _bars(sheet: ColumnSheet, height: int = 48) -> dict[str, Any]:
+    """The bars of a column: for each bin its name and the heights of both, in pixels."""
+    most = max((*sheet.real, *sheet.synthetic), default=0) or 1
+    heights = [[f"{height * share / most:.1f}" for share in shares] for shares in (sheet.real, sheet.synthetic)]
+    bars = [
+        {"name": name, "heights": pair, "shares": [f"{100 * share:.0f} %" for share in shares]}
+        for name, pair, shares in zip(
+            sheet.bins, zip(*heights, strict=True), zip(sheet.real, sheet.synthetic, strict=True), strict=True
+        )
+    ]
+    return {"name": sheet.name, "bars": bars, "height": height}
 
 
 def _typical_distance(result: StudyResult) -> str | None:

@@ -6,6 +6,7 @@ from torchaug.data.readers.coco import CocoDataset, read_coco
 from torchaug.data.readers.dicom import read_dicom
 from torchaug.data.readers.folder import ImageFolderDataset, read_folder
 from torchaug.data.readers.hub import read_hub
+from torchaug.data.readers.like import read_table_like
 from torchaug.data.readers.load import load
 from torchaug.data.readers.manifest import read_manifest
 from torchaug.data.readers.nifti import read_nifti
@@ -29,6 +30,7 @@ __all__ = [
     "read_manifest",
     "read_nifti",
     "read_table",
+    "read_table_like",
     "read_tar",
     "read_text",
     "read_tokens",

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchaug.data.errors import SampleError
 from torchaug.data.images import TensorImages
 from torchaug.data.items import Item
+from torchaug.data.waveforms import TensorWaveforms
 
 Progress = Callable[[int, int], None]  # (done, total)
 
@@ -91,12 +92,35 @@ class FileDataset(Dataset[Item], ABC):
         bad = {error.index for error in errors}
         return self.subset([index for index in range(len(self)) if index not in bad])
 
-    def in_memory(self, progress: Progress | None = None) -> TensorImages:
-        """Every image decoded into one tensor.
+    def in_memory(self, progress: Progress | None = None) -> TensorImages | TensorWaveforms:
+        """Every item decoded into one tensor: images, or sounds filled up to the longest.
 
         Raises:
-            ValueError: items that are no images of one size with labels.
+            ValueError: items that are neither sounds nor images of one size with labels.
         """
+        if self.sample_rate is not None:
+            return self._sounds(progress)
+        return self._images(progress)
+
+    def _sounds(self, progress: Progress | None) -> TensorWaveforms:
+        waveforms: list[Tensor] = []
+        for index in range(len(self)):
+            waveforms.append(self[index]["waveform"])
+            if len(waveforms[-1]) != len(waveforms[0]):
+                raise ValueError(
+                    f"{self.name}: sounds must have one number of channels, got {len(waveforms[-1])} in "
+                    f"{self.paths[index]} beside {len(waveforms[0])} in {self.paths[0]}; pass mono=True"
+                )
+            if progress is not None:
+                progress(index + 1, len(self))
+        lengths = torch.tensor([waveform.shape[1] for waveform in waveforms])
+        whole = torch.zeros(len(waveforms), len(waveforms[0]), int(lengths.max()))
+        for row, waveform in zip(whole, waveforms, strict=True):
+            row[:, : waveform.shape[1]] = waveform
+        assert self.sample_rate is not None
+        return TensorWaveforms(whole, self.labels, self.classes, sample_rate=self.sample_rate, lengths=lengths)
+
+    def _images(self, progress: Progress | None) -> TensorImages:
         if self.labels is None or self.classes is None:
             raise ValueError(f"{self.name}: expected labels to load images and labels into memory, got none")
         images: list[Tensor] = []

@@ -74,11 +74,11 @@ def read_table(
     columns = read_columns(path_or_frame, apart, missing, "read_table")
     _check_wanted(wanted, columns)
     features = {name: column for name, column in columns.items() if name not in apart}
-    features |= {name: _as_numbers(name, features[name]) for name in numeric}
+    features |= {name: as_numbers(name, features[name]) for name in numeric}
     numbers, codes, notes = _encode(features, numeric, categorical)
     kept = {name: column.type for name, column in (columns | features).items() if name not in drop}
-    labels, names = _classes(columns[label], label, classes) if label is not None else (None, None)
-    groups, group_names = _classes(columns[group], group, None) if group is not None else (None, None)
+    labels, names = read_classes(columns[label], label, classes) if label is not None else (None, None)
+    groups, group_names = read_classes(columns[group], group, None) if group is not None else (None, None)
     rows = len(next(iter(columns.values())))
     return TableDataset(
         torch.from_numpy(np.stack([values for values, _ in numbers], axis=1) if numbers else np.empty((rows, 0))),
@@ -193,7 +193,7 @@ def _codes(name: str, column: Any, where: str, guessed: bool) -> Encoded:
     return values, Column(name, "categorical", categories)
 
 
-def _as_numbers(name: str, column: Any) -> Any:
+def as_numbers(name: str, column: Any) -> Any:
     """A column of `numeric=`: text becomes numbers."""
     if library().types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -206,7 +206,8 @@ def _as_numbers(name: str, column: Any) -> Any:
     return column.cast(library().float64())
 
 
-def _classes(column: Any, name: str, classes: Sequence[str] | None) -> tuple[Tensor, list[str]]:
+def read_classes(column: Any, name: str, classes: Sequence[str] | None) -> tuple[Tensor, list[str]]:
+    """The class numbers of a column, and the names of the classes, see `class_numbers`."""
     pa = library()
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)

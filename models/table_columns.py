@@ -1,0 +1,278 @@
+"""Columns of a table as a model sees them, and back: numbers about 1 in size, and choices as one-hots.
+
+What is fitted lies in float64 buffers, which keep their precision whatever a model is converted to: a whole number of
+2**53 would not survive bfloat16. What the buffers' sizes follow from is in `config`, which JSON holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from torchaug.data import Column
+from torchaug.models.mixture import fit_mixture, peaks
+
+CLIP = 4.0
+"""Numbers of a quantile-normal column lie in [-4, 4]."""
+WIDEST = 50
+"""Categories up to which a column is one one-hot."""
+
+_TINY = torch.finfo(torch.float64).tiny
+_KNOTS = 1001  # of a quantile-normal column: a standard normal's range in steps of 0.008
+_ATOM = 0.05  # share of a column from which on one value may be an atom,
+_STANDS_OUT = 8  # and times that it then occurs as often as the column's other values do on average
+_FEW = 10  # different values, each ten times or more: a scale of steps, all of them atoms
+_MANY = 400  # values from which on peaks are looked for: fewer have peaks by chance
+
+
+class FittedColumn(nn.Module):
+    """What is fitted to a column; the sizes of its buffers follow from `config`.
+
+    Attributes:
+        name: of the column.
+        numbers: 1 where it becomes a number, before the choices; else 0.
+        sizes: of the one-hots that it becomes.
+    """
+
+    numbers: int
+    sizes: list[int]
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__()
+        self.config, self.name = dict(config), str(config["name"])
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FittedColumn:
+        """Moves the buffers, in float64: `.half()` and `.to(torch.bfloat16)` are meant for weights."""
+        before = dict(self.named_buffers())
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, moved in dict(self.named_buffers()).items():
+            setattr(self, name, before[name].to(moved.device))
+        return self
+
+
+class NumberColumn(FittedColumn):
+    """A column of numbers: a number about 1 in size, and a choice of a mode, an atom (one value that occurs often) or missing.
+
+    - "quantile": Phi^-1 of the share of values below, linear between up to 1001 knots, in [-4, 4];
+    - "modes": (x - mean_k) / deviation_k of the likeliest component k of a mixture of Gaussians, over the deviation of
+      all such numbers; the choice says which k;
+    - "standard": (x - mean) / deviation;
+    - "atoms": no number, only the choice.
+
+    Args:
+        config: name, encoding, decimals, and the numbers of knots, modes and atoms; whether values may be missing.
+    """
+
+    span: Tensor
+    atoms: Tensor
+    knots: Tensor
+    modes: Tensor
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(config)
+        self.register_buffer("span", torch.zeros(2, dtype=torch.float64))
+        self.register_buffer("atoms", torch.zeros(config["atoms"], dtype=torch.float64))
+        self.register_buffer("knots", torch.zeros(2, config["knots"], dtype=torch.float64))
+        self.register_buffer("modes", torch.zeros(4, config["modes"], dtype=torch.float64))
+        self.numbers = int(config["encoding"] != "atoms")
+        self._bodies = max(config["modes"], self.numbers)  # choices that a number belongs to
+        self.missing = bool(config["missing"])
+        ways = self._bodies + config["atoms"] + self.missing
+        self.sizes = [ways] if ways > 1 else []
+
+    @classmethod
+    def fit(cls, column: Column, values: Tensor, encoding: str) -> NumberColumn:
+        """The column of `values` (N,) float64, NaN where missing."""
+        there = values[~values.isnan()]
+        atoms, rest = _split_atoms(there)
+        encoding, knots, modes = (
+            _body(rest, encoding) if len(rest) else ("atoms", rest.new_zeros(2, 0), rest.new_zeros(4, 0))
+        )
+        sizes = {"knots": knots.shape[1], "modes": modes.shape[1], "atoms": len(atoms)}
+        about = {"name": column.name, "encoding": encoding, "decimals": column.decimals}
+        fitted = cls(about | sizes | {"missing": len(there) < len(values)})
+        fitted.atoms, fitted.knots, fitted.modes = atoms, knots, modes
+        if len(there):
+            fitted.span = torch.stack([there.min(), there.max()])
+        return fitted
+
+    def encode(self, values: Tensor) -> Tensor:
+        """(B,) float64 as (B, numbers + choices) float32."""
+        gone = values.isnan()
+        inside = torch.where(gone, self.span[0], values).clamp(self.span[0], self.span[1])
+        parts = []
+        choice = torch.zeros(len(values), dtype=torch.int64, device=values.device)
+        if self.numbers:
+            number, choice = self._number(inside)
+        if len(self.atoms):
+            distance = (inside[:, None] - self.atoms).abs()
+            nearest = distance.argmin(1)
+            is_atom = distance.amin(1) == 0 if self.numbers else torch.ones_like(gone)
+            choice = torch.where(is_atom, self._bodies + nearest, choice)
+        if self.missing:
+            choice = torch.where(gone, self._bodies + len(self.atoms), choice)
+        if self.numbers:
+            parts.append(torch.where(choice < self._bodies, number, 0.0).float()[:, None])
+        parts += [one_hot(choice, size).float() for size in self.sizes]
+        return torch.cat(parts, 1) if parts else values.new_zeros(len(values), 0, dtype=torch.float32)
+
+    def decode(self, encoded: Tensor) -> Tensor:
+        """(B, numbers + choices) as (B,) float64: the choice with the highest score, and its number."""
+        choice = torch.zeros(len(encoded), dtype=torch.int64, device=encoded.device)
+        if self.sizes:
+            choice = encoded[:, self.numbers :].argmax(1)
+        values = self.span[0].expand(len(encoded))
+        if self.numbers:
+            values = self._value(encoded[:, 0].double(), choice.clamp(max=self._bodies - 1))
+        if self.config["decimals"] is not None:
+            values = values.round(decimals=self.config["decimals"])
+        values = values.clamp(self.span[0], self.span[1])
+        if len(self.atoms):
+            place = choice - self._bodies
+            of_atom = self.atoms[place.clamp(0, len(self.atoms) - 1)]
+            values = torch.where((place >= 0) & (place < len(self.atoms)), of_atom, values)
+        if self.missing:
+            values = torch.where(choice == self._bodies + len(self.atoms), torch.nan, values)
+        return values
+
+    def _number(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """The numbers of values, and the modes that they belong to."""
+        if self.config["encoding"] == "quantile":
+            return _interpolate(values, *self.knots), torch.zeros_like(values, dtype=torch.int64)
+        return _offsets(values, self.modes)
+
+    def _value(self, numbers: Tensor, mode: Tensor) -> Tensor:
+        if self.config["encoding"] == "quantile":
+            return _interpolate(numbers, *self.knots.flip(0))
+        _, means, _, units = self.modes
+        values: Tensor = means[mode] + numbers * units[mode]
+        return values
+
+
+class ChoiceColumn(FittedColumn):
+    """A column of categories: a one-hot of up to 50 levels, else two or more one-hots, the digits of the level's rank.
+
+    Levels are ranked by how often they occur, so the first digit says how common a level is, and its value 0 is that of
+    nearly all rows where few levels are common. n levels need about 2 sqrt(n) numbers (1000 levels: 64), and every
+    level, rare ones too, keeps a spelling of its own.
+
+    Args:
+        config: name and the number of levels.
+    """
+
+    order: Tensor
+    rank: Tensor
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(config)
+        self.numbers, self.levels = 0, int(config["levels"])
+        digits, base = 1, self.levels
+        while base > WIDEST:
+            digits += 1
+            base = next(size for size in count(2) if size**digits >= self.levels)
+        self._units = [base**place for place in reversed(range(digits))]
+        self.sizes = [-(-self.levels // self._units[0]), *[base] * (digits - 1)]
+        self.register_buffer("order", torch.arange(self.levels))
+        self.register_buffer("rank", torch.arange(self.levels))
+
+    @classmethod
+    def fit(cls, column: Column, codes: Tensor) -> ChoiceColumn:
+        """The column of `codes` (N,) int64."""
+        fitted = cls({"name": column.name, "levels": len(column.categories)})
+        if len(fitted.sizes) > 1:
+            often = codes.bincount(minlength=fitted.levels)
+            fitted.order = often.argsort(descending=True, stable=True)
+            fitted.rank = fitted.order.argsort()
+        return fitted
+
+    def encode(self, codes: Tensor) -> Tensor:
+        """(B,) int64 as (B, sum of sizes) float32."""
+        left, digits = self.rank[codes], []
+        for unit, size in zip(self._units, self.sizes, strict=True):
+            digits.append(one_hot(left // unit, size).float())
+            left = left % unit
+        return torch.cat(digits, 1)
+
+    def decode(self, encoded: Tensor) -> Tensor:
+        """(B, sum of sizes) as (B,) int64: digit by digit the one with the highest score of those that a level has."""
+        rank = torch.zeros(len(encoded), dtype=torch.int64, device=encoded.device)
+        for unit, scores in zip(self._units, encoded.split(self.sizes, 1), strict=True):
+            first = rank[:, None] + unit * torch.arange(scores.shape[1], device=encoded.device)
+            digit = scores.masked_fill(first >= self.levels, -torch.inf).argmax(1)
+            rank = rank + unit * digit
+        codes: Tensor = self.order[rank]
+        return codes
+
+
+def _split_atoms(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The values that are choices of their own, and what is left of the column: at least two different values, or none."""
+    different, counts = values.unique(return_counts=True)
+    atoms = counts >= _ATOM * len(values)
+    if atoms.any() and not atoms.all():
+        atoms &= counts >= _STANDS_OUT * counts[~atoms].double().mean()
+    else:
+        atoms = torch.zeros_like(atoms)
+    if len(different) - int(atoms.sum()) < 2 or (len(different) <= _FEW and len(values) >= _FEW * len(different)):
+        return different, values[:0]
+    return different[atoms], values[~torch.isin(values, different[atoms])]
+
+
+def _body(values: Tensor, encoding: str) -> tuple[str, Tensor, Tensor]:
+    """The encoding of numbers, its knots (values and numbers) and its modes (weights, means, deviations, units)."""
+    modes = values.new_zeros(4, 0)
+    if encoding == "standard":
+        mean, deviation = values.mean(), values.std(correction=0)
+        return (
+            encoding,
+            values.new_zeros(2, 0),
+            torch.stack([torch.ones_like(mean), mean, deviation, deviation])[:, None],
+        )
+    if encoding == "modes" or (encoding == "auto" and len(values) >= _MANY):
+        mixture = fit_mixture(values)
+        if encoding == "modes" or peaks(mixture) >= 3:
+            modes = torch.cat([mixture, mixture[2:]])
+            modes = modes[:, _offsets(values, modes)[1].unique()]  # those that are some value's likeliest
+            modes[3] *= _offsets(values, modes)[0].std(correction=0)
+            return "modes", values.new_zeros(2, 0), modes
+    return "quantile", _knots(values), modes
+
+
+def _offsets(values: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
+    """How far values are from the mean of their likeliest mode, in its units, and which mode that is."""
+    weights, means, deviations, units = modes
+    off = values[:, None] - means
+    mode = (weights.log() - deviations.log() - (off / deviations).square() / 2).argmax(1)
+    return (off / units).gather(1, mode[:, None])[:, 0], mode
+
+
+def _knots(values: Tensor) -> Tensor:
+    """(2, n) float64: different values, and Phi^-1 of the share of values below each; both rise strictly.
+
+    The second row is of float32 numbers, so a value that is a knot comes back exactly.
+    """
+    different, counts = values.unique(return_counts=True)
+    share = (counts.cumsum(0) - counts / 2) / len(values)
+    normal = torch.special.ndtri(share.double()).clamp(-CLIP, CLIP).float().double()
+    if len(different) > _KNOTS:
+        wanted = torch.linspace(-CLIP, CLIP, _KNOTS, dtype=torch.float64)
+        kept = torch.searchsorted(normal, wanted).clamp(max=len(normal) - 1)
+        kept = torch.cat([kept.new_zeros(1), kept, kept.new_full((1,), len(normal) - 1)]).unique()
+        different, normal = different[kept], normal[kept]
+    rising = torch.cat([torch.ones(1, dtype=torch.bool), normal.diff() > 0])  # what is clipped has one number
+    top = different[-1]
+    different = different[rising]
+    different[-1] = top
+    return torch.stack([different, normal[rising]])
+
+
+def _interpolate(x: Tensor, known: Tensor, wanted: Tensor) -> Tensor:
+    """Linear between knots; halved, since the distance of two numbers may be beyond float64."""
+    right = torch.searchsorted(known, x.contiguous(), right=True).clamp(1, len(known) - 1)
+    low, high = known[right - 1] / 2, known[right] / 2
+    share = ((x / 2 - low) / (high - low).clamp(min=_TINY)).clamp(0, 1)
+    return wanted[right - 1] * (1 - share) + wanted[right] * share

@@ -1,0 +1,80 @@
+"""A table read with the columns, categories and classes of another: a test set's, or rows that somebody else made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from torchaug.data.arrow import library, to_codes, to_numbers
+from torchaug.data.readers.table import MISSING, as_numbers, read_classes
+from torchaug.data.readers.typed import read_columns
+from torchaug.data.tables import Column, TableDataset
+
+_WHO = "read_table_like"
+
+
+def read_table_like(path_or_frame: Any, like: TableDataset) -> TableDataset:
+    """The rows of a table as rows of another: same columns and kinds, same codes of categories and classes.
+
+    Args:
+        path_or_frame: as for `read_table`; columns in any order, those that `like` has not are left out. The label and
+            the group may be missing.
+        like: the table to follow, such as the training set.
+
+    Raises:
+        ValueError: a column that is missing, or a value that `like` has no code for; column, value and row are named.
+        FileNotFoundError, ImportError: as `read_table`.
+
+    >>> import pyarrow
+    >>> from torchaug.data import read_table
+    >>> train = read_table(pyarrow.table({"job": ["cook", "smith"], "age": [31.5, 47.0], "label": ["no", "yes"]}))
+    >>> test = read_table_like(pyarrow.table({"age": [20.0], "job": ["smith"], "label": ["no"]}), train)
+    >>> test[0]["table"], test[0]["label"]
+    (tensor([20.,  1.]), 0)
+    """
+    about = [name for name, known in ((like.label, like.labels), (like.group, like.groups)) if known is not None]
+    columns = read_columns(path_or_frame, about, MISSING, _WHO)
+    lacking = [column.name for column in like.columns if column.name not in columns]
+    if lacking:
+        raise ValueError(f"{_WHO}: expected the columns of {like.name}, got none called {', '.join(lacking)}")
+    values = [_values(columns[column.name], column) for column in like.columns]
+    rows, width = len(columns[like.columns[0].name]), like.numeric.shape[1]
+    numbers = np.stack(values[:width], 1) if width else np.zeros((rows, 0))
+    codes = np.stack(values[width:], 1) if len(values) > width else np.zeros((rows, 0), np.int64)
+    classes, groups = (
+        read_classes(columns[name], name, names)[0] if name in about and name in columns else None
+        for name, names in ((like.label, like.classes), (like.group, like.group_names))
+    )
+    return like.with_rows(torch.from_numpy(numbers), torch.from_numpy(codes), classes, groups)
+
+
+def _values(column: Any, wanted: Column) -> np.ndarray[Any, Any]:
+    """The numbers (N,) float64 or codes (N,) int64 of a column."""
+    pa = library()
+    if wanted.kind == "numeric":
+        values = to_numbers(as_numbers(wanted.name, column))
+        infinite = np.isinf(values).nonzero()[0]
+        if len(infinite):
+            raise ValueError(
+                f"{_WHO}: column {wanted.name!r}: expected finite numbers, got {values[infinite[0]]} in row "
+                f"{infinite[0] + 1}"
+            )
+        return values
+    if pa.types.is_floating(column.type):  # pandas turns whole numbers into such where one is missing
+        whole = column.drop_null().to_numpy()
+        column = column.cast(pa.int64()) if np.array_equal(whole, whole.round()) else column
+    if pa.types.is_null(column.type):
+        column = column.cast(pa.string())
+    codes, categories = to_codes(column)
+    places = {name: place for place, name in enumerate(wanted.categories)}
+    unknown = [place for place, name in enumerate(categories) if name not in places]
+    if unknown:
+        row = int(np.isin(codes, unknown).nonzero()[0][0])
+        raise ValueError(
+            f"{_WHO}: column {wanted.name!r}: expected a value that is known, got {categories[codes[row]]!r} in row "
+            f"{row + 1}"
+        )
+    found: np.ndarray[Any, Any] = np.array([places[name] for name in categories], dtype=np.int64)[codes]
+    return found
