@@ -172,7 +172,7 @@ class LitVAE(LitImageGenerator):
     def configure_optimizers(self) -> Any:
         """AdamW; the rate rises over the first 5 % of the steps and falls to 0 along a cosine."""
         rate = self.hparams["learning_rate"]
-        optimizer = torch.optim.AdamW(self.vae.parameters(), rate, weight_decay=1e-4, fused=True)
+        optimizer = torch.optim.AdamW(self.vae.parameters(), rate, weight_decay=1e-4, fused=self.fused)
         steps = int(self.hparams["steps"])
 
         def factor(step: int) -> float:
@@ -188,7 +188,7 @@ class LitVAE(LitImageGenerator):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """A step of the weights and then of their average: a checkpoint saved after the step has both."""
         super().optimizer_step(*args, **kwargs)
-        self.ema.update(self.vae, self._samples * self.trainer.world_size)
+        self.ema.update(self.vae, self.samples_of_step(self._samples))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Fits the aggregated posterior to the training images before it is saved."""
