@@ -55,7 +55,7 @@ def fit(
     steps: int | None = None,
     seconds: float | None = None,
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     balance: Balance = "sqrt",
     augment: KeyedAugment | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -73,13 +73,13 @@ def fit(
     and loses nothing. A second Ctrl-C does not wait. The same data, seed, steps and settings give the same generator on a CPU.
 
     Args:
-        kind: "vae" or "gan" for images.
+        kind: "vae" or "gan" for images; "table-diffusion", "table-vae" or "table-gan" for tables; "audio-vae" for sounds.
         dataset: what to learn from.
         out: folder of the checkpoint; made when it is missing.
-        steps: batches to train on; 1000 when `seconds` is None too.
+        steps: batches to train on; what suits the kind and the data when `seconds` is None too.
         seconds: about how long to train instead; the first steps are timed, and the steps planned by them.
         seed: of everything.
-        batch_size: samples of a step.
+        batch_size: samples of a step; None for what suits the kind.
         balance: how classes are weighted, see `class_weights`.
         augment: applied to the training samples; for a GAN before the discriminator, for real and generated ones.
         settings: of the kind's module (`LitVAE`, `LitGAN`, ...), where they should differ from its `default_settings`.
@@ -112,6 +112,7 @@ def fit(
     if file.exists() and not resume:
         raise FileExistsError(f"fit: {file} is already there; pass resume=True to go on from it, or remove it")
     options = _checked_options(trainer or {}, seconds, privacy)
+    batch_size = KINDS[kind].batch_size if batch_size is None else batch_size
     if privacy is None:
         data = SynthesisDataModule(dataset, batch_size, holdout=holdout, seed=seed, balance=balance)
     elif holdout:
@@ -125,7 +126,8 @@ def fit(
         steps = before["hyper_parameters"]["steps"]  # as it was planned at first
     elif seconds is not None:
         steps = max(1, int(seconds / _seconds_per_step(kind, data, settings, augment, options)))
-    steps = 1000 if steps is None else steps
+    elif steps is None:
+        steps = KINDS[kind].default_steps(data.train) if privacy is None else 1000
     if before is not None and before["global_step"] >= steps:
         return file
     out.mkdir(parents=True, exist_ok=True)
@@ -243,9 +245,9 @@ def _train(
         raise KeyboardInterrupt
 
 
-def seconds_per_step(kind: str, dataset: Loadable, batch_size: int = 64) -> float:
+def seconds_per_step(kind: str, dataset: Loadable, batch_size: int | None = None) -> float:
     """How long a step of training takes here, by a few that are thrown away."""
-    data = SynthesisDataModule(dataset, batch_size)
+    data = SynthesisDataModule(dataset, KINDS[kind].batch_size if batch_size is None else batch_size)
     return _seconds_per_step(kind, data, None, None, {})
 
 

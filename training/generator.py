@@ -39,6 +39,8 @@ class LitGenerator(L.LightningModule, Synthesizer):
 
     kind: ClassVar[str]
     """What the checkpoint says it is."""
+    batch_size: ClassVar[int] = 64
+    """Samples of a step, where nothing else is asked for."""
 
     def __init__(self, augment: KeyedAugment | None = None) -> None:
         super().__init__()
@@ -80,6 +82,11 @@ class LitGenerator(L.LightningModule, Synthesizer):
     @abstractmethod
     def default_settings(cls, data: InMemory) -> dict[str, Any]:
         """Settings that suit these samples, on this machine."""
+
+    @classmethod
+    def default_steps(cls, data: InMemory) -> int:
+        """How many steps suit these samples."""
+        return 1000
 
     @classmethod
     def described(cls, data: InMemory) -> dict[str, Any]:
