@@ -26,9 +26,8 @@ class PrivateVAE(LitVAE):
     measured on them is logged, but what the training has cost so far. Checkpoints load as `LitVAE`.
     """
 
-    def on_fit_start(self) -> None:
+    def on_train_start(self) -> None:
         """Refuses to train on what it could not account for."""
-        super().on_fit_start()
         self._data = private_data(self, self.vae)
         self._loss = (_LossOf(self.vae),)  # in a tuple, so that it is no submodule
 
@@ -87,9 +86,8 @@ class PrivateGAN(LitGAN):
     asked for come from the shares, not from the batch. Checkpoints load as `LitGAN`.
     """
 
-    def on_fit_start(self) -> None:
+    def on_train_start(self) -> None:
         """Refuses to train on what it could not account for."""
-        super().on_fit_start()
         self._data = private_data(self, self.gan.discriminator)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
