@@ -27,7 +27,7 @@ _KNOTS = 1001  # of a quantile-normal column: a standard normal's range in steps
 _ATOM = 0.05  # share of a column from which on one value may be an atom,
 _STANDS_OUT = 8  # and times that it then occurs as often as the column's other values do on average
 _FEW = 10  # different values, each ten times or more: a scale of steps, all of them atoms
-_MANY = 200  # values from which on peaks are looked for: fewer have peaks by chance
+_MANY = 400  # values from which on peaks are looked for: fewer have peaks by chance
 
 
 class FittedColumn(nn.Module):
@@ -236,6 +236,7 @@ def _body(values: Tensor, encoding: str) -> tuple[str, Tensor, Tensor]:
         mixture = fit_mixture(values)
         if encoding == "modes" or peaks(mixture) >= 3:
             modes = torch.cat([mixture, mixture[2:]])
+            modes = modes[:, _offsets(values, modes)[1].unique()]  # those that are some value's likeliest
             modes[3] *= _offsets(values, modes)[0].std(correction=0)
             return "modes", values.new_zeros(2, 0), modes
     return "quantile", _knots(values), modes

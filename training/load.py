@@ -10,11 +10,16 @@ from typing import Any
 
 import torch
 
+from torchaug.training.audio import LitAudioVAE
 from torchaug.training.gan import LitGAN
 from torchaug.training.generator import FORMAT, LitGenerator
+from torchaug.training.table import LitTableDiffusion, LitTableVAE
+from torchaug.training.table_gan import LitTableGAN
 from torchaug.training.vae import LitVAE
 
-KINDS: dict[str, type[LitGenerator]] = {module.kind: module for module in (LitVAE, LitGAN)}
+KINDS: dict[str, type[LitGenerator]] = {
+    module.kind: module for module in (LitVAE, LitGAN, LitTableDiffusion, LitTableVAE, LitTableGAN, LitAudioVAE)
+}
 
 
 def load_generator(path: str | Path) -> LitGenerator:
@@ -60,9 +65,9 @@ def check_checkpoint(checkpoint: Any, path: str | Path) -> str:
         first = [name.split(".")[0] for name in checkpoint["state_dict"]]
         found = repr(label.get("kind")) if isinstance(label, dict) else f"weights of {sorted(set(first))[:5]}"
         raise ValueError(f"load_generator: expected a checkpoint of a {kinds} in {path}, found {found}")
-    found = label.get("format")
-    if found != FORMAT:
-        newer = isinstance(found, int) and found > FORMAT
+    number = label.get("format")
+    if number != FORMAT:
+        newer = isinstance(number, int) and number > FORMAT
         advice = "update torchaug" if newer else "it is of an older torchaug: train it anew, or load it there"
-        raise ValueError(f"load_generator: expected format {FORMAT} in {path}, found {found}; {advice}")
+        raise ValueError(f"load_generator: expected format {FORMAT} in {path}, found {number}; {advice}")
     return str(label["kind"])
