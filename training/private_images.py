@@ -29,9 +29,8 @@ class PrivateVAE(LitVAE):
     measured on them is logged, but what the training has cost so far. Checkpoints load as `LitVAE`.
     """
 
-    def on_fit_start(self) -> None:
+    def on_train_start(self) -> None:
         """Refuses to train on what it could not account for."""
-        super().on_fit_start()
         if not isinstance(self.vae, ImageVAE) or self.hparams["objective"] != "elbo":
             raise ValueError(
                 f"PrivateVAE: expected the objective elbo, got {self.hparams['objective']}; the others are not private here"
@@ -94,9 +93,12 @@ class PrivateGAN(LitGAN):
     asked for come from the shares, not from the batch. Checkpoints load as `LitGAN`.
     """
 
-    def on_fit_start(self) -> None:
+    def on_train_start(self) -> None:
         """Refuses to train on what it could not account for."""
-        super().on_fit_start()
+        offered = {"loss": "relativistic", "condition": "class", "lazy": 1, "accumulate": 1, "adaptive": False}
+        other = {name: self.hparams[name] for name, value in offered.items() if self.hparams[name] != value}
+        if other:
+            raise ValueError(f"PrivateGAN: expected {offered}, got {other}; the others are not private here")
         self._data = private_data(self, self.gan.discriminator)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
