@@ -17,6 +17,7 @@ import lightning.pytorch as L
 from torchaug.models.networks import seeded_weights
 from torchaug.training.callbacks import Progress, ReportProgress, SampleGrid, SaveCheckpoint
 from torchaug.training.data import Balance, Loadable, SynthesisDataModule
+from torchaug.training.gamma import find_gamma
 from torchaug.training.generator import KeyedAugment, LitGenerator, LitImageGenerator
 from torchaug.training.load import KINDS, check_checkpoint, read_checkpoint
 
@@ -56,7 +57,8 @@ def fit(
         batch_size: samples of a step.
         balance: how classes are weighted, see `class_weights`.
         augment: applied to the training samples; for a GAN before the discriminator, for real and generated ones.
-        settings: of the kind's module (`LitVAE`, `LitGAN`, ...), where they should differ from its `default_settings`.
+        settings: of the kind's module (`LitVAE`, `LitGAN`, ...), where they should differ from its `default_settings`. A
+            GAN's "gamma" may be "auto": it is found by three short trainings, see `torchaug.training.gamma.find_gamma`.
         resume: go on from the checkpoint in `out`, if there is one.
         progress: called with (steps done, steps in all, metrics) now and then.
         every: steps between two savings of the checkpoint and two sample grids, `out/samples-0000500.png`; 0: the
@@ -75,6 +77,8 @@ def fit(
         raise FileExistsError(f"fit: {file} is already there; pass resume=True to go on from it, or remove it")
     data = SynthesisDataModule(dataset, batch_size, seed=seed, balance=balance)
     before = _checkpoint(file, kind, data) if file.exists() else None
+    if kind == "gan" and (settings or {}).get("gamma") == "auto":
+        settings = {**(settings or {}), "gamma": _gamma(dataset, before, seed, batch_size, balance, augment, settings)}
     if seconds is not None and before is not None:
         steps = before["hyper_parameters"]["steps"]  # as it was planned at first
     elif seconds is not None:
@@ -83,7 +87,7 @@ def fit(
     if before is not None and before["global_step"] >= steps:
         return file
     out.mkdir(parents=True, exist_ok=True)
-    module = _build(kind, data, steps, settings, augment, seed)
+    module = build(kind, data, steps, settings, augment, seed)
     callbacks: list[L.Callback] = []
     if progress is not None:
         callbacks.append(ReportProgress(progress))
@@ -91,11 +95,27 @@ def fit(
         callbacks += [SaveCheckpoint(file, every)]
         if isinstance(module, LitImageGenerator):
             callbacks.insert(0, SampleGrid(every))
-    _train(module, data, out, steps, callbacks, checkpoint=file if before is not None else None, save=file)
+    train(module, data, out, steps, callbacks, checkpoint=file if before is not None else None, save=file)
     return file
 
 
-def _build(
+def _gamma(
+    dataset: Loadable,
+    before: Mapping[str, Any] | None,
+    seed: int,
+    batch_size: int,
+    balance: Balance,
+    augment: KeyedAugment | None,
+    settings: Mapping[str, Any] | None,
+) -> float:
+    """The gamma that suits the data; a resumed training keeps its own."""
+    if before is not None:
+        return float(before["hyper_parameters"]["gamma"])
+    found = find_gamma(dataset, seed=seed, batch_size=batch_size, balance=balance, augment=augment, settings=settings)
+    return found.gamma
+
+
+def build(
     kind: str,
     data: SynthesisDataModule,
     steps: int,
@@ -103,11 +123,12 @@ def _build(
     augment: KeyedAugment | None,
     seed: int,
 ) -> LitGenerator:
+    """A generator to train on the data's training part, its first weights a function of the seed."""
     with seeded_weights(seed):
         return KINDS[kind].for_data(data.train, steps, augment=augment, seed=seed, settings=settings)
 
 
-def _train(
+def train(
     module: LitGenerator,
     data: SynthesisDataModule,
     out: Path,
@@ -116,6 +137,7 @@ def _train(
     checkpoint: Path | None = None,
     save: Path | None = None,
 ) -> None:
+    """Trains a generator, from a `checkpoint` if one is given, and saves it where `save` says."""
     interrupt = _SaveOnInterrupt(save)
     with quiet(), interrupt.listening():
         trainer = L.Trainer(
@@ -178,7 +200,7 @@ def _seconds_per_step(
 ) -> float:
     times: list[float] = []
     watch = ReportProgress(lambda *_: times.append(time.perf_counter()), every_n_steps=1)
-    _train(_build(kind, data, _PROBED, settings, augment, seed=0), data, Path(), _PROBED, [watch])
+    train(build(kind, data, _PROBED, settings, augment, seed=0), data, Path(), _PROBED, [watch])
     return (times[-1] - times[0]) / (len(times) - 1)
 
 
