@@ -242,6 +242,7 @@ def train(
     resume: bool = False,
     watch: _Watch | None = None,
 ) -> None:
+    """Trains a generator, watched by the callbacks and, where it is given, by `watch`, which also says where it is saved."""
     if int(options.get("accumulate_grad_batches", 1)) > 1 and not module.automatic_optimization:
         raise ValueError(
             f"fit: {module.kind} steps its optimisers itself and cannot accumulate gradients; take a larger batch_size "
