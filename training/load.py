@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from torchaug.training.audio import LitAudioVAE
 from torchaug.training.gan import LitGAN
 from torchaug.training.generator import FORMAT, LitGenerator
 from torchaug.training.table import LitTableDiffusion, LitTableVAE
@@ -17,7 +18,7 @@ from torchaug.training.table_gan import LitTableGAN
 from torchaug.training.vae import LitVAE
 
 KINDS: dict[str, type[LitGenerator]] = {
-    module.kind: module for module in (LitVAE, LitGAN, LitTableDiffusion, LitTableVAE, LitTableGAN)
+    module.kind: module for module in (LitVAE, LitGAN, LitTableDiffusion, LitTableVAE, LitTableGAN, LitAudioVAE)
 }
 
 
