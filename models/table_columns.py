@@ -6,6 +6,7 @@ What is fitted lies in float64 buffers, which keep their precision whatever a mo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from torchaug.data import Column
-from torchaug.models.mixture import fit_mixture, peaks
+from torchaug.models.mixture import SHALLOW, fit_mixture, kernels, peaks
 
 CLIP = 4.0
 """Numbers of a quantile-normal column lie in [-4, 4]."""
@@ -51,7 +52,8 @@ class FittedColumn(nn.Module):
         before = dict(self.named_buffers())
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, moved in dict(self.named_buffers()).items():
-            setattr(self, name, before[name].to(moved.device))
+            if moved.dtype != before[name].dtype:
+                setattr(self, name, before[name].to(moved.device))
         return self
 
 
@@ -90,6 +92,14 @@ class NumberColumn(FittedColumn):
         """The column of `values` (N,) float64, NaN where missing."""
         there = values[~values.isnan()]
         atoms, rest = _split_atoms(there)
+        deviation = float(rest.std(correction=0)) if len(rest) else 1.0
+        if not 0 < deviation < math.inf:  # the square of a difference is beyond float64
+            if encoding not in ("auto", "quantile"):
+                raise ValueError(
+                    f"TableCodec: column {column.name!r}: encoding {encoding!r} needs a deviation that float64 holds, got "
+                    f"{deviation} for numbers of {float(rest.min())} to {float(rest.max())}; use 'quantile'"
+                )
+            encoding = "quantile"
         encoding, knots, modes = (
             _body(rest, encoding) if len(rest) else ("atoms", rest.new_zeros(2, 0), rest.new_zeros(4, 0))
         )
@@ -232,7 +242,7 @@ def _body(values: Tensor, encoding: str) -> tuple[str, Tensor, Tensor]:
             values.new_zeros(2, 0),
             torch.stack([torch.ones_like(mean), mean, deviation, deviation])[:, None],
         )
-    if encoding == "modes" or (encoding == "auto" and len(values) >= _MANY):
+    if encoding == "modes" or (encoding == "auto" and len(values) >= _MANY and peaks(kernels(values), SHALLOW) >= 3):
         mixture = fit_mixture(values)
         if encoding == "modes" or peaks(mixture) >= 3:
             modes = torch.cat([mixture, mixture[2:]])
