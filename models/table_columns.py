@@ -6,6 +6,7 @@ What is fitted lies in float64 buffers, which keep their precision whatever a mo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from torchaug.data import Column
-from torchaug.models.mixture import fit_mixture, peaks
+from torchaug.models.mixture import SHALLOW, fit_mixture, kernels, peaks
 
 CLIP = 4.0
 """Numbers of a quantile-normal column lie in [-4, 4]."""
@@ -52,7 +53,8 @@ class FittedColumn(nn.Module):
         before = dict(self.named_buffers())
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, moved in dict(self.named_buffers()).items():
-            setattr(self, name, before[name].to(moved.device))
+            if moved.dtype != before[name].dtype:
+                setattr(self, name, before[name].to(moved.device))
         return self
 
 
@@ -92,6 +94,11 @@ class NumberColumn(FittedColumn):
         """The column of `values` (N,) float64, NaN where missing."""
         there = values[~values.isnan()]
         encoding, atoms, rest = _parted(there, encoding)
+        if encoding in ("modes", "standard") and not _has_deviation(rest):
+            raise ValueError(
+                f"TableCodec: column {column.name!r}: encoding {encoding!r} needs a deviation that float64 holds, got "
+                f"{float(rest.std(correction=0))} for numbers of {float(rest.min())} to {float(rest.max())}; use 'quantile'"
+            )
         knots = _knots(rest) if encoding == "quantile" else rest.new_zeros(2, 0)
         modes = _modes(rest, encoding) if encoding in ("modes", "standard") else rest.new_zeros(4, 0)
         sizes = {"knots": knots.shape[1], "modes": modes.shape[1], "atoms": len(atoms)}
@@ -225,7 +232,7 @@ def _parted(values: Tensor, encoding: str) -> tuple[str, Tensor, Tensor]:
     atoms = counts >= _ATOM * len(values)
     atoms &= counts >= _STANDS_OUT * counts[~atoms].double().mean()  # no: where all are as frequent
     rest = values[~torch.isin(values, different[atoms])]
-    if encoding == "auto" and not (len(rest) >= _MANY and _is_peaked(rest)):
+    if encoding == "auto" and not _is_peaked(rest):
         return "quantile", values[:0], values
     if int((~atoms).sum()) < _TWO:
         return "atoms", different, values[:0]
@@ -234,7 +241,14 @@ def _parted(values: Tensor, encoding: str) -> tuple[str, Tensor, Tensor]:
 
 def _is_peaked(values: Tensor) -> bool:
     """Whether three or more peaks are well apart, and are more than the steps of a scale."""
-    return len(values.unique()) > _SCALE and peaks(fit_mixture(values)) >= 3
+    if len(values) < _MANY or len(values.unique()) <= _SCALE or not _has_deviation(values):
+        return False
+    return peaks(kernels(values), SHALLOW) >= 3 and peaks(fit_mixture(values)) >= 3  # a fast first look saves the fit
+
+
+def _has_deviation(values: Tensor) -> bool:
+    """No: where the square of a difference is beyond float64."""
+    return len(values) > 1 and 0 < float(values.std(correction=0)) < math.inf
 
 
 def _modes(values: Tensor, encoding: str) -> Tensor:

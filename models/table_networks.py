@@ -98,4 +98,5 @@ def gumbel(noise: Tensor) -> Tensor:
     tensor([0.3665])
     """
     u = torch.special.ndtr(noise).clamp(2.0**-25, 1 - 2.0**-24)
-    return -(-u.log()).log()
+    out: Tensor = -(-u.log()).log()
+    return out
