@@ -99,7 +99,7 @@ def private_gradients(
 def clipped_sum(loss: RowLoss, parameters: Parameters, rows: Any, max_norm: float) -> Parameters:
     """The sum of the gradients of rows, at least one, each over all parameters at most `max_norm` long."""
     each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(parameters, rows)
-    squares = sum(gradient.flatten(1).square().sum(1) for gradient in each.values())
+    squares = sum(gradient.reshape(len(gradient), -1).square().sum(1) for gradient in each.values())
     assert isinstance(squares, Tensor)
     # a row without a number as gradient counts as none: else it would tell of itself
     factor = torch.nan_to_num((max_norm / squares.sqrt().clamp(min=1e-12)).clamp(max=1.0), nan=0.0)

@@ -106,6 +106,25 @@ class ImageVQVAE(nn.Module):
         return loss, {name: part.detach() for name, part in parts.items()}
 
     @torch.no_grad()
+    def fit_posterior(
+        self, images: Tensor, labels: Tensor, pooling: float | None = None, batch_size: int = 512
+    ) -> None:
+        """Fits the variance of a Gaussian likelihood to the training images; the prior over codes is trained already.
+
+        Args:
+            images: (N, C, H, W) in [0, 1].
+            labels: (N,).
+            pooling: there is nothing to pool.
+            batch_size: images encoded at once.
+        """
+        squares = []
+        for start in range(0, len(images), batch_size):
+            rows = slice(start, start + batch_size)
+            decoded = self.decode(self.encode(images[rows], labels[rows]), labels[rows])
+            squares.append((decoded - images[rows]).square().mean((1, 2, 3)))
+        self.pixels.fit_variance(torch.cat(squares))
+
+    @torch.no_grad()
     def generate(self, labels: Tensor, keys: Tensor, temperature: float = 1.0) -> Tensor:
         """An image for each label, a function of the label and the key alone; codes are drawn from the prior.
 

@@ -20,6 +20,7 @@ from torchaug.training.alarm import Alarm
 from torchaug.training.callbacks import Progress, ReportProgress, SampleGrid
 from torchaug.training.checkpoints import FiniteLoss, SaveCheckpoint, SaveOnInterrupt, save_whole
 from torchaug.training.data import Balance, Loadable, SynthesisDataModule
+from torchaug.training.gamma import find_gamma
 from torchaug.training.generator import KeyedAugment, LitGenerator
 from torchaug.training.load import KINDS, check_checkpoint, read_checkpoint
 from torchaug.training.monitor import Monitor
@@ -55,7 +56,7 @@ def fit(
     steps: int | None = None,
     seconds: float | None = None,
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     balance: Balance = "sqrt",
     augment: KeyedAugment | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -73,16 +74,17 @@ def fit(
     and loses nothing. A second Ctrl-C does not wait. The same data, seed, steps and settings give the same generator on a CPU.
 
     Args:
-        kind: "vae" or "gan" for images.
+        kind: "vae" or "gan" for images; "table-diffusion", "table-vae" or "table-gan" for tables; "audio-vae" for sounds.
         dataset: what to learn from.
         out: folder of the checkpoint; made when it is missing.
-        steps: batches to train on; 1000 when `seconds` is None too.
+        steps: batches to train on; what suits the kind and the data when `seconds` is None too.
         seconds: about how long to train instead; the first steps are timed, and the steps planned by them.
         seed: of everything.
-        batch_size: samples of a step.
+        batch_size: samples of a step; None for what suits the kind.
         balance: how classes are weighted, see `class_weights`.
         augment: applied to the training samples; for a GAN before the discriminator, for real and generated ones.
-        settings: of the kind's module (`LitVAE`, `LitGAN`, ...), where they should differ from its `default_settings`.
+        settings: of the kind's module (`LitVAE`, `LitGAN`, ...), where they should differ from its `default_settings`. A
+            GAN's "gamma" may be "auto": it is found by three short trainings, see `torchaug.training.gamma.find_gamma`.
         privacy: the differential privacy to keep to; `balance` is then none, and `batch_size` that of a step on average.
         resume: go on from the checkpoint in `out`, if there is one.
         progress: called with (steps done, steps in all, metrics) now and then.
@@ -112,6 +114,7 @@ def fit(
     if file.exists() and not resume:
         raise FileExistsError(f"fit: {file} is already there; pass resume=True to go on from it, or remove it")
     options = _checked_options(trainer or {}, seconds, privacy)
+    batch_size = KINDS[kind].batch_size if batch_size is None else batch_size
     if privacy is None:
         data = SynthesisDataModule(dataset, batch_size, holdout=holdout, seed=seed, balance=balance)
     elif holdout:
@@ -121,18 +124,23 @@ def fit(
     before = _checkpoint(file, kind, data) if file.exists() else None
     if before is not None:
         resume_private(before["torchaug"], data, file)
+    if kind == "gan" and (settings or {}).get("gamma") == "auto":
+        if privacy is not None:
+            raise ValueError("fit: with privacy expected a number for gamma, since 'auto' looks at training samples")
+        settings = {**(settings or {}), "gamma": _gamma(dataset, before, seed, batch_size, balance, augment, settings)}
     if seconds is not None and before is not None:
         steps = before["hyper_parameters"]["steps"]  # as it was planned at first
     elif seconds is not None:
         steps = max(1, int(seconds / _seconds_per_step(kind, data, settings, augment, options)))
-    steps = 1000 if steps is None else steps
+    elif steps is None:
+        steps = KINDS[kind].default_steps(data.train) if privacy is None else 1000
     if before is not None and before["global_step"] >= steps:
         return file
     out.mkdir(parents=True, exist_ok=True)
-    module = _build(kind, data, steps, settings, augment, seed)
+    module = build(kind, data, steps, settings, augment, seed)
     watch = _Watch(file, data, steps, every, alarm, progress)
     try:
-        _train(module, data, out, steps, watch.callbacks, options, before is not None, watch)
+        train(module, data, out, steps, watch.callbacks, options, before is not None, watch)
     except (FloatingPointError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]  # or nearly so
         kept = f"{file} is of a step before" if file.exists() else "nothing was saved yet"
         raise FloatingPointError(f"{error}; {kept}; a smaller learning_rate often helps") from error
@@ -194,7 +202,23 @@ def _checked_options(options: Mapping[str, Any], seconds: float | None, privacy:
     return dict(options)
 
 
-def _build(
+def _gamma(
+    dataset: Loadable,
+    before: Mapping[str, Any] | None,
+    seed: int,
+    batch_size: int,
+    balance: Balance,
+    augment: KeyedAugment | None,
+    settings: Mapping[str, Any] | None,
+) -> float:
+    """The gamma that suits the data; a resumed training keeps its own."""
+    if before is not None:
+        return float(before["hyper_parameters"]["gamma"])
+    found = find_gamma(dataset, seed=seed, batch_size=batch_size, balance=balance, augment=augment, settings=settings)
+    return found.gamma
+
+
+def build(
     kind: str,
     data: SynthesisDataModule,
     steps: int,
@@ -202,12 +226,13 @@ def _build(
     augment: KeyedAugment | None,
     seed: int,
 ) -> LitGenerator:
+    """A generator to train on the data's training part, its first weights a function of the seed."""
     kinds = PRIVATE if isinstance(data, PrivateData) else KINDS
     with seeded_weights(seed):
         return kinds[kind].for_data(data.train, steps, augment=augment, seed=seed, settings=settings)
 
 
-def _train(
+def train(
     module: LitGenerator,
     data: SynthesisDataModule,
     out: Path,
@@ -217,6 +242,7 @@ def _train(
     resume: bool = False,
     watch: _Watch | None = None,
 ) -> None:
+    """Trains a generator, watched by the callbacks and, where it is given, by `watch`, which also says where it is saved."""
     if int(options.get("accumulate_grad_batches", 1)) > 1 and not module.automatic_optimization:
         raise ValueError(
             f"fit: {module.kind} steps its optimisers itself, expected a larger batch_size, got accumulate_grad_batches; "
@@ -243,9 +269,9 @@ def _train(
         raise KeyboardInterrupt
 
 
-def seconds_per_step(kind: str, dataset: Loadable, batch_size: int = 64) -> float:
+def seconds_per_step(kind: str, dataset: Loadable, batch_size: int | None = None) -> float:
     """How long a step of training takes here, by a few that are thrown away."""
-    data = SynthesisDataModule(dataset, batch_size)
+    data = SynthesisDataModule(dataset, KINDS[kind].batch_size if batch_size is None else batch_size)
     return _seconds_per_step(kind, data, None, None, {})
 
 
@@ -259,7 +285,7 @@ def _seconds_per_step(
     times: list[float] = []
     watch = ReportProgress(lambda *_: times.append(time.perf_counter()), every_n_steps=1)
     silent = {**options, "logger": False}
-    _train(_build(kind, data, _PROBED, settings, augment, seed=0), data, Path(), _PROBED, [watch], silent)
+    train(build(kind, data, _PROBED, settings, augment, seed=0), data, Path(), _PROBED, [watch], silent)
     return (times[-1] - times[0]) / (len(times) - 1)
 
 

@@ -10,9 +10,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from torchaug.keys import choice, fold_in, uniforms
-from torchaug.models.gan import default_gamma, discriminator_loss
+from torchaug.models.gan import default_gamma
+from torchaug.models.gan_losses import discriminator_loss
 from torchaug.models.latents import latents
 from torchaug.models.privacy import Parameters
+from torchaug.models.vae import ImageVAE
+from torchaug.models.vae_objectives import elbo
 from torchaug.training.gan import LitGAN
 from torchaug.training.generator import LitGenerator
 from torchaug.training.private import private_data
@@ -26,25 +29,28 @@ class PrivateVAE(LitVAE):
     measured on them is logged, but what the training has cost so far. Checkpoints load as `LitVAE`.
     """
 
-    def on_fit_start(self) -> None:
+    def on_train_start(self) -> None:
         """Refuses to train on what it could not account for."""
-        super().on_fit_start()
+        if not isinstance(self.vae, ImageVAE) or self.hparams["objective"] != "elbo":
+            raise ValueError(
+                f"PrivateVAE: expected the objective elbo, got {self.hparams['objective']}; the others are not private here"
+            )
         self._data = private_data(self, self.vae)
-        self._loss = (_LossOf(self.vae),)  # in a tuple, so that it is no submodule
+        self._private = (_LossOf(self.vae),)  # in a tuple, so that it is no submodule
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Computes the noisy gradients; `backward` hands them to the optimiser."""
         images, labels = self.images_of(batch), batch["label"]
-        noise = latents(fold_in(self.step_keys(len(images)), 1), self.vae.latent, images.dtype)
+        noise = latents(fold_in(self.step_keys(len(images)), 1), self._private[0].vae.latent, images.dtype)
         beta = self.hparams["beta"] * min(1.0, 5 * self.progress)
         pixels = images[0].numel() if len(images) else math.prod(self.shape)
 
         def loss(parameters: Parameters, row: tuple[Tensor, Tensor, Tensor]) -> Tensor:
             one = tuple(tensor[None] for tensor in row)
-            nats: Tensor = functional_call(self._loss[0], parameters, (*one, beta))
+            nats: Tensor = functional_call(self._private[0], parameters, (*one, beta))
             return nats / pixels
 
-        parameters = {name: p.detach() for name, p in self._loss[0].named_parameters()}
+        parameters = {name: p.detach() for name, p in self._private[0].named_parameters()}
         self._gradients = self._data.gradients(loss, parameters, (images, labels, noise), self.global_step)
         self._samples = self._data.batch_size
         self.log("epsilon", self._data.epsilon(self.global_step + 1), batch_size=1)
@@ -52,7 +58,7 @@ class PrivateVAE(LitVAE):
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """The gradients are there already."""
-        for name, parameter in self._loss[0].named_parameters():
+        for name, parameter in self._private[0].named_parameters():
             parameter.grad = self._gradients[name]
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any) -> None:
@@ -70,13 +76,13 @@ class PrivateVAE(LitVAE):
 class _LossOf(nn.Module):
     """The loss of a VAE as a module's call, which `functional_call` wants."""
 
-    def __init__(self, vae: nn.Module) -> None:
+    def __init__(self, vae: ImageVAE) -> None:
         super().__init__()
         self.vae = vae
 
     def forward(self, *arguments: Any) -> Tensor:
-        loss: Tensor = self.vae.loss(*arguments)[0]  # type: ignore[operator]
-        return loss
+        images, labels, noise, beta = arguments
+        return elbo(self.vae, images, labels, noise, beta=beta)[0]
 
 
 class PrivateGAN(LitGAN):
@@ -87,9 +93,12 @@ class PrivateGAN(LitGAN):
     asked for come from the shares, not from the batch. Checkpoints load as `LitGAN`.
     """
 
-    def on_fit_start(self) -> None:
+    def on_train_start(self) -> None:
         """Refuses to train on what it could not account for."""
-        super().on_fit_start()
+        offered = {"loss": "relativistic", "condition": "class", "lazy": 1, "accumulate": 1, "adaptive": False}
+        other = {name: self.hparams[name] for name, value in offered.items() if self.hparams[name] != value}
+        if other:
+            raise ValueError(f"PrivateGAN: expected {offered}, got {other}; the others are not private here")
         self._data = private_data(self, self.gan.discriminator)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:

@@ -130,12 +130,19 @@ class LitVAE(LitImageGenerator):
         Raises:
             TypeError: codes have nothing between them ("vq").
         """
+        images = self._between(first, second, steps, labels, seed, settings)
+        return (images * 255).round().clamp(0, 255) / 255  # the ends are those samples, as `make` rounds them
+
+    def _between(
+        self, first: int, second: int, steps: int, label: int | str, seed: int, settings: dict[str, Any]
+    ) -> Tensor:
         vae = self.averaged
         if not isinstance(vae, ImageVAE):
             raise TypeError("LitVAE.interpolate: codes have nothing between them; train with another objective than vq")
-        numbers = torch.full((2,), self.class_of(labels))
+        numbers = torch.full((2,), self.class_of(label))
         keys = class_keys(numbers, torch.tensor([first, second]), seed)
-        images = vae.interpolate(numbers.to(self.device), keys.to(self.device), steps, **settings)
+        ends, wanted = keys.to(self.device), numbers[:1].to(self.device)
+        images = vae.interpolate(wanted, ends[:1], ends[1:], steps, **settings)[0]
         return (images * 255).round().clamp(0, 255) / 255  # the ends are those samples, as `make` rounds them
 
     @torch.no_grad()
@@ -199,9 +206,9 @@ class LitVAE(LitImageGenerator):
 
     def prepare_samples(self) -> None:
         """Fits the aggregated posterior of the averaged weights to the training images of the trainer, if there is one."""
-        data, vae = getattr(self._trainer, "datamodule", None), self.averaged  # `trainer` raises where there is none
-        if isinstance(data, SynthesisDataModule) and isinstance(vae, ImageVAE):
+        data = getattr(self._trainer, "datamodule", None)  # `trainer` raises where there is none
+        if isinstance(data, SynthesisDataModule):
             chosen = slice(None, None, -(-len(data.train) // FITTED))
-            images = self.images_of({"image": data.train.tensors()["image"][chosen].to(self.device)})
+            parts = {name: tensor[chosen].to(self.device) for name, tensor in data.train.tensors().items()}
             labels = torch.zeros(len(data.train), dtype=torch.int64) if data.train.labels is None else data.train.labels
-            vae.fit_posterior(images, labels[chosen].to(self.device), self.hparams["pooling"])
+            self.averaged.fit_posterior(self.images_of(parts), labels[chosen].to(self.device), self.hparams["pooling"])

@@ -51,7 +51,7 @@ def build_parser(words: Sequence[str] = ()) -> ArgumentParser:
         ("verify", _verify_arguments, "read everything in a data set or a bank, and list what is bad"),
         ("drop", _drop_arguments, "leave samples out of a bank from now on"),
         ("merge", _merge_arguments, "make one bank of several, without what was dropped"),
-        ("export", _export_arguments, "write a bank as image, sound or text files, Parquet or tars"),
+        ("export", _export_arguments, "write a bank as image, sound or text files, Parquet, CSV or tars"),
         ("bench-loader", _bench_loader_arguments, "where the time of a batch goes, and how to load faster"),
     ):
         command = command_parser(name, text)
@@ -79,7 +79,9 @@ def command_parser(name: str, text: str) -> ArgumentParser:
 
 def _demo_arguments(command: ArgumentParser) -> None:
     add = command.add_argument
-    add("--data", default="digits", metavar="SOURCE", help=f"{SOURCE} (default: digits, made imbalanced)")
+    add("--modality", choices=("image", "table"), default="image", help="what the data are (default: image)")
+    add("--data", metavar="SOURCE", help=f"{SOURCE} (default: digits, made imbalanced, or transactions)")
+    add("--label", metavar="COLUMN", help="of a table, with its classes (default: label)")
     add("--size", type=size, metavar="H[xW]", help="pixels that every image gets (default: at most 16x16)")
     add("--rare", type=names, metavar="CLASS,...", help="the rare classes (default: those with the fewest images)")
     add("--seeds", type=whole(1), default=5, metavar="N", help="paired runs, as far as the time allows (default: 5)")
@@ -143,7 +145,7 @@ def _merge_arguments(command: ArgumentParser) -> None:
 def _export_arguments(command: ArgumentParser) -> None:
     add = command.add_argument
     add("--bank", type=Path, required=True, metavar="FOLDER", help="without what was dropped from it")
-    add("--to", choices=("folder", "parquet", "webdataset"), default="folder", help="(default: folder)")
+    add("--to", choices=("folder", "parquet", "csv", "webdataset"), default="folder", help="(default: folder)")
     add("--out", type=Path, required=True, metavar="FOLDER", help="that is not there yet")
     add("--per-file", type=whole(1), default=1000, metavar="N", help="samples in a Parquet file or tar (default: 1000)")
 

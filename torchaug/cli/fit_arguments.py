@@ -6,7 +6,7 @@ import inspect
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from jsonargparse import ArgumentParser
 
@@ -37,6 +37,7 @@ TRAINER = (
     "detect_anomaly",
 )
 """What of Lightning's Trainer is a user's to choose; `fit` sets the rest."""
+Encoding = Literal["auto", "quantile", "modes", "standard"]
 _GIVEN = ("self", "classes", "steps", "augment", "seed")  # to a class by what it is trained on, or by options of all
 
 
@@ -73,9 +74,14 @@ def _add_settings(kind: ArgumentParser, name: str) -> None:
     """--model.latent and so on; null, as they are by default, lets the data decide."""
     from torchaug.training.load import KINDS as CLASSES
 
-    for setting, hint in settings_of(CLASSES[name]).items():
+    settings = settings_of(CLASSES[name])
+    if name.startswith("table-"):
+        settings["encoding"] = Encoding  # which its codec takes
+    if name == "gan":
+        settings["gamma"] = float | Literal["auto"]  # which `fit` takes
+    for setting, hint in settings.items():
         kind.add_argument(f"--model.{setting}", type=hint | None, default=None)
-    names = ", ".join(settings_of(CLASSES[name]))
+    names = ", ".join(settings)
     kind.epilog = textwrap.fill(
         f"--model.NAME V sets {names} (default: what suits the data). --trainer.NAME V sets Lightning's "
         f"{', '.join(TRAINER[:7])} or others.",

@@ -19,8 +19,6 @@ from rich.table import Table
 from torchaug.cli.fit_arguments import SHORT
 from torchaug.cli.terminal import Misuse, bar, described, misuse, on_interrupt, read_samples, say
 
-STEPS = 2000
-
 
 def fit(options: Namespace, console: Console) -> None:
     """torchaug fit."""
@@ -37,6 +35,12 @@ def fit(options: Namespace, console: Console) -> None:
         if file.exists() and not options.resume:
             raise Misuse(f"fit: {file} is already there; go on from it with --resume, or name another --out")
         say(console, f"{described(data)}; kind {kind}")
+        seen = [(0, 0)]
+
+        def watched(done: int, total: int, metrics: Mapping[str, float]) -> None:
+            seen[0] = (done, total)
+            report(done, total, _measured(metrics))
+
         with (
             bar(console, "training") as report,
             on_interrupt(lambda: _checkpoint_kept(file)),
@@ -46,17 +50,19 @@ def fit(options: Namespace, console: Console) -> None:
                 kind,
                 data,
                 out=options.out,
-                steps=options.steps or (None if options.minutes else STEPS),
+                steps=options.steps,
                 seconds=60 * options.minutes if options.minutes else None,
                 seed=options.seed,
                 augment=default_augment() if kind == "gan" else None,  # a GAN copies few images without it
                 resume=options.resume,
-                progress=lambda done, total, metrics: report(done, total, _measured(metrics)),
+                progress=watched,
                 holdout=options.holdout,
                 settings=_without_none(options.model),
                 trainer=_without_none(options.trainer),
-                **({} if options.batch_size is None else {"batch_size": options.batch_size}),
+                batch_size=options.batch_size,
             )
+    if seen[0][0] < seen[0][1]:
+        say(console, f"the training ended at step {seen[0][0]} of {seen[0][1]}, before samples became copies or alike")
     say(console, f"the generator is in {file}, samples beside it; next:")
     amount = "--per-class 100" if data.labels is not None else "--counts 1000"
     say(console, f"  torchaug synthesize --checkpoint {shlex.quote(str(file))} {amount} --out bank")

@@ -152,6 +152,17 @@ def read_images(options: Namespace, console: Console, largest: int | None = None
         return images
 
 
+def read_table_of(source: str, label: str | None) -> TableDataset:
+    """The table that --data names, with its classes in the column --label."""
+    with misuse():
+        from torchaug.data import TableDataset, load, read_table
+
+        data = load(source) if label is None else read_table(source, label=label)
+        if not isinstance(data, TableDataset):
+            raise Misuse(f"load: expected a table (.csv, .tsv, .parquet or a named one), got {source}")
+        return data
+
+
 def shape_of(data: TensorImages) -> str:
     """The size of the images, in words."""
     channels, height, width = data.images.shape[1:]
