@@ -110,13 +110,18 @@ class LitTable(LitGenerator):
 
     @classmethod
     def default_steps(cls, data: InMemory) -> int:
-        """As many steps as rows, so that each row is seen some 256 times, from 200 to 3000."""
-        return min(3000, max(200, len(data)))
+        """An eighth of the number of values in the table, from 150 to 3000: small tables are soon learnt by heart."""
+        return min(3000, max(150, len(data) * len(table_in(data, cls.__name__).columns) // 8))
 
     @classmethod
     def described(cls, data: InMemory) -> dict[str, Any]:
         columns = [column.name for column in table_in(data, cls.__name__).columns]
         return {"columns": columns, **super().described(data)}
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What the columns are, so that a bank can be read as a table."""
+        return dict(self.model.codec.config["table"])
 
     def make(self, labels: Tensor, keys: Tensor, **settings: Any) -> Columns:
         check_settings(f"{type(self).__name__}.make", settings, self.sampling)
