@@ -173,7 +173,8 @@ class LitVAE(LitImageGenerator):
     def configure_optimizers(self) -> Any:
         """AdamW; the rate rises over the first 5 % of the steps and falls to 0 along a cosine."""
         rate = self.hparams["learning_rate"]
-        optimizer = torch.optim.AdamW(self.vae.parameters(), rate, weight_decay=1e-4, fused=True)
+        fused = not str(self.trainer.precision).endswith("-mixed")  # Lightning cannot clip a fused one's gradients then
+        optimizer = torch.optim.AdamW(self.vae.parameters(), rate, weight_decay=1e-4, fused=fused)
         steps = int(self.hparams["steps"])
 
         def factor(step: int) -> float:
