@@ -93,7 +93,7 @@ def test_the_first_help_names_every_command(capsys: Capture) -> None:
         ("demo --rare 0,1,2,3,4,5,6,7,8,9", "got all of them"),
         (
             "demo --data nowhere",
-            "a named set (digits, breast_cancer, wine) or module:attribute of a data set, got 'nowhere'",
+            "a named set (digits, breast_cancer, wine, transactions) or module:attribute of a data set, got 'nowhere'",
         ),
         ("bench-loader", "required: --data"),
         ("bench-loader --data nowhere", "expected an existing folder"),

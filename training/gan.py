@@ -15,7 +15,7 @@ from torchaug.models.ema import EMA
 from torchaug.models.gan import ImageGAN, default_gamma, generate, interpolate
 from torchaug.models.gan_augment import DiscriminatorAugment
 from torchaug.models.gan_condition import ConditionKind
-from torchaug.models.gan_losses import Augment, Loss, discriminator_loss, generator_loss
+from torchaug.models.gan_losses import Augment, Loss, check_loss, discriminator_loss, generator_loss
 from torchaug.training.data import InMemory
 from torchaug.training.gan_holdout import HeldOut
 from torchaug.training.generator import KeyedAugment, LitImageGenerator, cosine, images_in
@@ -88,6 +88,7 @@ class LitGAN(LitImageGenerator):
         self.save_hyperparameters(ignore=["augment"])
         if min(lazy, accumulate) < 1:
             raise ValueError(f"LitGAN: lazy and accumulate must be at least 1, got {lazy} and {accumulate}")
+        check_loss(loss)
         self.automatic_optimization = False
         sizes: dict[str, Any] = {"latent": latent, "preset": preset, "levels": levels, "condition": condition}
         self.gan = ImageGAN(*shape, num_classes=len(classes), **sizes)

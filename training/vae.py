@@ -130,10 +130,16 @@ class LitVAE(LitImageGenerator):
         Raises:
             TypeError: codes have nothing between them ("vq").
         """
+        images = self._between(first, second, steps, labels, seed, settings)
+        return (images * 255).round().clamp(0, 255) / 255  # the ends are those samples, as `make` rounds them
+
+    def _between(
+        self, first: int, second: int, steps: int, label: int | str, seed: int, settings: dict[str, Any]
+    ) -> Tensor:
         vae = self.averaged
         if not isinstance(vae, ImageVAE):
             raise TypeError("LitVAE.interpolate: codes have nothing between them; train with another objective than vq")
-        numbers = torch.full((2,), self.class_of(labels))
+        numbers = torch.full((2,), self.class_of(label))
         keys = class_keys(numbers, torch.tensor([first, second]), seed)
         ends, wanted = keys.to(self.device), numbers[:1].to(self.device)
         images = vae.interpolate(wanted, ends[:1], ends[1:], steps, **settings)[0]
@@ -173,8 +179,7 @@ class LitVAE(LitImageGenerator):
     def configure_optimizers(self) -> Any:
         """AdamW; the rate rises over the first 5 % of the steps and falls to 0 along a cosine."""
         rate = self.hparams["learning_rate"]
-        fused = not str(self.trainer.precision).endswith("-mixed")  # Lightning cannot clip a fused one's gradients then
-        optimizer = torch.optim.AdamW(self.vae.parameters(), rate, weight_decay=1e-4, fused=fused)
+        optimizer = torch.optim.AdamW(self.vae.parameters(), rate, weight_decay=1e-4, fused=self.fused)
         steps = int(self.hparams["steps"])
 
         def factor(step: int) -> float:
@@ -190,7 +195,7 @@ class LitVAE(LitImageGenerator):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """A step of the weights and then of their average: a checkpoint saved after the step has both."""
         super().optimizer_step(*args, **kwargs)
-        self.ema.update(self.vae, self._samples * self.trainer.world_size)
+        self.ema.update(self.vae, self.samples_of_step(self._samples))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Fits the aggregated posterior to the training images before it is saved."""
@@ -204,6 +209,6 @@ class LitVAE(LitImageGenerator):
         data = getattr(self._trainer, "datamodule", None)  # `trainer` raises where there is none
         if isinstance(data, SynthesisDataModule):
             chosen = slice(None, None, -(-len(data.train) // FITTED))
-            images = self.images_of({"image": data.train.tensors()["image"][chosen].to(self.device)})
+            parts = {name: tensor[chosen].to(self.device) for name, tensor in data.train.tensors().items()}
             labels = torch.zeros(len(data.train), dtype=torch.int64) if data.train.labels is None else data.train.labels
-            self.averaged.fit_posterior(images, labels[chosen].to(self.device), self.hparams["pooling"])
+            self.averaged.fit_posterior(self.images_of(parts), labels[chosen].to(self.device), self.hparams["pooling"])

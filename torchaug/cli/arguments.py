@@ -63,7 +63,9 @@ def build_parser() -> ArgumentParser:
 
 def _demo_arguments(command: ArgumentParser) -> None:
     add = command.add_argument
-    add("--data", default="digits", metavar="SOURCE", help=f"{SOURCE} (default: digits, made imbalanced)")
+    add("--modality", choices=("image", "table"), default="image", help="what the data are (default: image)")
+    add("--data", metavar="SOURCE", help=f"{SOURCE} (default: digits, made imbalanced, or transactions)")
+    add("--label", metavar="COLUMN", help="of a table, with its classes (default: label)")
     add("--size", type=_size, metavar="H[xW]", help="pixels that every image gets (default: at most 16x16)")
     add("--rare", type=_names, metavar="CLASS,...", help="the rare classes (default: those with the fewest images)")
     add("--seeds", type=_whole(1), default=5, metavar="N", help="paired runs, as far as the time allows (default: 5)")

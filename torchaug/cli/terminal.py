@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 if TYPE_CHECKING:
-    from torchaug.data import TensorImages
+    from torchaug.data import TableDataset, TensorImages
 
 
 class Misuse(Exception):
@@ -108,6 +108,17 @@ def read_images(options: Namespace, console: Console, largest: int | None = None
         if not isinstance(images, TensorImages):
             raise Misuse(f"load: expected images, got the sounds {options.data}")
         return images
+
+
+def read_table_of(source: str, label: str | None) -> TableDataset:
+    """The table that --data names, with its classes in the column --label."""
+    with misuse():
+        from torchaug.data import TableDataset, load, read_table
+
+        data = load(source) if label is None else read_table(source, label=label)
+        if not isinstance(data, TableDataset):
+            raise Misuse(f"load: expected a table (.csv, .tsv, .parquet or a named one), got {source}")
+        return data
 
 
 def shape_of(data: TensorImages) -> str:
