@@ -14,6 +14,7 @@ from torchaug.compose import Compose
 from torchaug.image import ADA, RandomHorizontalFlip, RandomPosterize
 from torchaug.keys import sample_keys
 from torchaug.models.networks import seeded_weights
+from torchaug.training import gamma
 from torchaug.training.data import SynthesisDataModule
 from torchaug.training.fit import fit, quiet
 from torchaug.training.gan import LitGAN
@@ -93,6 +94,16 @@ def test_penalties_are_computed_in_every_kth_step(tmp_path: Path) -> None:
     train(module(lazy=3), tmp_path, 7, callbacks=[log])
     assert ["r1" in step for step in log.steps] == [True, False, False, True, False, False, True]
     assert all("advantage" in step and "generator_loss" in step for step in log.steps)
+
+
+def test_lazy_penalties_weigh_as_much_in_all(tmp_path: Path) -> None:
+    lit = module(lazy=4, gamma=0.5)
+    train(lit, tmp_path, 1)
+    lit.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.reset()  # at step 0 again
+    batch = torch.rand(4, 1, 8, 8), torch.tensor([0, 1, 0, 1]), sample_keys(torch.arange(4))
+    loss, parts = lit._judge(*batch)
+    bare = torch.nn.functional.softplus(-parts["advantage"])
+    assert loss.item() - bare.item() == pytest.approx(4 * 0.25 * (parts["r1"] + parts["r2"]).item(), rel=0.1)
 
 
 def test_the_chance_of_the_augmentation_rises_from_nothing(tmp_path: Path) -> None:
@@ -240,3 +251,60 @@ def test_bfloat16_trains(tmp_path: Path) -> None:
     lit = module(3, augment=COLOR)
     train(lit, tmp_path, 3, precision="bf16-mixed")
     assert all(weight.isfinite().all() and weight.dtype == torch.float32 for weight in lit.parameters())
+
+
+# Gamma
+
+
+def test_the_gamma_is_taken_whose_samples_look_most_real(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[float] = []
+
+    def distance(real: Any, generator: LitGAN, seed: int) -> float:
+        told.append(generator.gamma)
+        return abs(generator.gamma - 1.4)
+
+    monkeypatch.setattr(gamma, "distance", distance)
+    found = gamma.find_gamma(shapes(), steps=1, batch_size=4, settings={"latent": 4})
+    assert told == pytest.approx([0.15, 0.5, 1.5])
+    assert found.gamma == 1.5
+    assert list(found.scores) == told
+
+
+def test_what_nearest_neighbours_tell_apart_is_far_from_real() -> None:
+    real = shapes(120)
+    images = real.images.float() / 255
+
+    class Fixed:
+        device_of_samples = torch.device("cpu")
+
+        def __init__(self, images: Tensor) -> None:
+            self.images = images
+
+        def generate(self, labels: Tensor, keys: Tensor) -> Tensor:
+            return self.images
+
+    other = shapes(120, seed=1).images.float() / 255
+    swapped = other[torch.arange(120).roll(1)]  # good images with the labels of others
+    scores = [gamma.distance(real, Fixed(x)) for x in (other, swapped, images.mean() + 0 * images)]  # type: ignore[arg-type]
+    assert scores[0] < 0.1 < scores[1] < scores[2]
+    assert gamma.distance(real, Fixed(images / 0)) == 0.5  # type: ignore[arg-type]
+
+
+def test_fit_finds_gamma_once_and_keeps_it_when_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def find_gamma(*_: Any, **options: Any) -> gamma.GammaSearch:
+        calls.append(options["batch_size"])
+        return gamma.GammaSearch(0.25, {})
+
+    monkeypatch.setattr("torchaug.training.fit.find_gamma", find_gamma)
+    auto = {"gamma": "auto", "latent": 4}
+    for steps in (2, 3):
+        path = fit("gan", shapes(), out=tmp_path, steps=steps, batch_size=8, settings=auto, every=0, resume=True)
+    loaded = load_generator(path)
+    assert isinstance(loaded, LitGAN)
+    assert (loaded.gamma, calls) == (0.25, [8])
+    with pytest.raises(TypeError, match=r"gamma must be a number or None, got 'auto'; find_gamma"):
+        module(gamma="auto")
+    with pytest.raises(ValueError, match="expected a class of at least 5 images, got 4 in all"):
+        gamma.find_gamma(shapes(4))

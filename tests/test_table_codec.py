@@ -218,7 +218,7 @@ def test_atoms_constants_and_missing_values() -> None:
         ("spiked", "number", 1), ("spiked", "choice", 2), ("gone", "number", 1), ("gone", "choice", 3),
         ("dose", "choice", 3), ("rest", "choice", 2), ("few", "choice", 2),
     ]  # fmt: skip
-    assert codec.numeric[0].atoms.tolist() == [0.0]
+    assert codec.state_dict()["numeric.0.atoms"].tolist() == [0.0]
     assert of["gone"]["missing"]
     assert not of["spiked"]["missing"]
     encoded = codec.encode(data.numeric, data.categorical)

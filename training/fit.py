@@ -20,6 +20,7 @@ from torchaug.training.alarm import Alarm
 from torchaug.training.callbacks import Progress, ReportProgress, SampleGrid
 from torchaug.training.checkpoints import FiniteLoss, SaveCheckpoint, SaveOnInterrupt, save_whole
 from torchaug.training.data import Balance, Loadable, SynthesisDataModule
+from torchaug.training.gamma import find_gamma
 from torchaug.training.generator import KeyedAugment, LitGenerator
 from torchaug.training.load import KINDS, check_checkpoint, read_checkpoint
 from torchaug.training.monitor import Monitor
@@ -82,7 +83,8 @@ def fit(
         batch_size: samples of a step; None for what suits the kind.
         balance: how classes are weighted, see `class_weights`.
         augment: applied to the training samples; for a GAN before the discriminator, for real and generated ones.
-        settings: of the kind's module (`LitVAE`, `LitGAN`, ...), where they should differ from its `default_settings`.
+        settings: of the kind's module (`LitVAE`, `LitGAN`, ...), where they should differ from its `default_settings`. A
+            GAN's "gamma" may be "auto": it is found by three short trainings, see `torchaug.training.gamma.find_gamma`.
         privacy: the differential privacy to keep to; `balance` is then none, and `batch_size` that of a step on average.
         resume: go on from the checkpoint in `out`, if there is one.
         progress: called with (steps done, steps in all, metrics) now and then.
@@ -122,6 +124,10 @@ def fit(
     before = _checkpoint(file, kind, data) if file.exists() else None
     if before is not None:
         resume_private(before["torchaug"], data, file)
+    if kind == "gan" and (settings or {}).get("gamma") == "auto":
+        if privacy is not None:
+            raise ValueError("fit: with privacy expected a number for gamma, since 'auto' looks at training samples")
+        settings = {**(settings or {}), "gamma": _gamma(dataset, before, seed, batch_size, balance, augment, settings)}
     if seconds is not None and before is not None:
         steps = before["hyper_parameters"]["steps"]  # as it was planned at first
     elif seconds is not None:
@@ -131,10 +137,10 @@ def fit(
     if before is not None and before["global_step"] >= steps:
         return file
     out.mkdir(parents=True, exist_ok=True)
-    module = _build(kind, data, steps, settings, augment, seed)
+    module = build(kind, data, steps, settings, augment, seed)
     watch = _Watch(file, data, steps, every, alarm, progress)
     try:
-        _train(module, data, out, steps, watch.callbacks, options, before is not None, watch)
+        train(module, data, out, steps, watch.callbacks, options, before is not None, watch)
     except (FloatingPointError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]  # or nearly so
         kept = f"{file} is of a step before" if file.exists() else "nothing was saved yet"
         raise FloatingPointError(f"{error}; {kept}; a smaller learning_rate often helps") from error
@@ -196,7 +202,23 @@ def _checked_options(options: Mapping[str, Any], seconds: float | None, privacy:
     return dict(options)
 
 
-def _build(
+def _gamma(
+    dataset: Loadable,
+    before: Mapping[str, Any] | None,
+    seed: int,
+    batch_size: int,
+    balance: Balance,
+    augment: KeyedAugment | None,
+    settings: Mapping[str, Any] | None,
+) -> float:
+    """The gamma that suits the data; a resumed training keeps its own."""
+    if before is not None:
+        return float(before["hyper_parameters"]["gamma"])
+    found = find_gamma(dataset, seed=seed, batch_size=batch_size, balance=balance, augment=augment, settings=settings)
+    return found.gamma
+
+
+def build(
     kind: str,
     data: SynthesisDataModule,
     steps: int,
@@ -204,12 +226,13 @@ def _build(
     augment: KeyedAugment | None,
     seed: int,
 ) -> LitGenerator:
+    """A generator to train on the data's training part, its first weights a function of the seed."""
     kinds = PRIVATE if isinstance(data, PrivateData) else KINDS
     with seeded_weights(seed):
         return kinds[kind].for_data(data.train, steps, augment=augment, seed=seed, settings=settings)
 
 
-def _train(
+def train(
     module: LitGenerator,
     data: SynthesisDataModule,
     out: Path,
@@ -219,6 +242,7 @@ def _train(
     resume: bool = False,
     watch: _Watch | None = None,
 ) -> None:
+    """Trains a generator, watched by the callbacks and, where it is given, by `watch`, which also says where it is saved."""
     if int(options.get("accumulate_grad_batches", 1)) > 1 and not module.automatic_optimization:
         raise ValueError(
             f"fit: {module.kind} steps its optimisers itself and cannot accumulate gradients; take a larger batch_size "
@@ -261,7 +285,7 @@ def _seconds_per_step(
     times: list[float] = []
     watch = ReportProgress(lambda *_: times.append(time.perf_counter()), every_n_steps=1)
     silent = {**options, "logger": False}
-    _train(_build(kind, data, _PROBED, settings, augment, seed=0), data, Path(), _PROBED, [watch], silent)
+    train(build(kind, data, _PROBED, settings, augment, seed=0), data, Path(), _PROBED, [watch], silent)
     return (times[-1] - times[0]) / (len(times) - 1)
 
 

@@ -89,6 +89,10 @@ class LitGAN(LitImageGenerator):
         if min(lazy, accumulate) < 1:
             raise ValueError(f"LitGAN: lazy and accumulate must be at least 1, got {lazy} and {accumulate}")
         check_loss(loss)
+        if isinstance(gamma, str):
+            raise TypeError(
+                f"LitGAN: gamma must be a number or None, got {gamma!r}; find_gamma(data).gamma is one, and fit takes auto"
+            )
         self.automatic_optimization = False
         sizes: dict[str, Any] = {"latent": latent, "preset": preset, "levels": levels, "condition": condition}
         self.gan = ImageGAN(*shape, num_classes=len(classes), **sizes)

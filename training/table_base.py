@@ -125,7 +125,7 @@ class LitTable(LitGenerator):
     def natural(self, columns: Columns, labels: Tensor) -> TableDataset:
         """The rows as a table with the original headers, categories, classes and types."""
         codec = self.model.codec
-        numeric, codes = columns["table"].split([len(codec.numbers), len(codec.categories)], 1)
+        numeric, codes = columns["table"].split([len(codec.numeric), len(codec.categorical)], 1)
         return codec.table(numeric.contiguous(), codes.long(), labels if self.classes else None)
 
     def interpolate(
@@ -146,7 +146,7 @@ class LitTable(LitGenerator):
     def score(self, content: Tensor, labels: Tensor) -> Tensor:
         """How well rows (B, F + K) float64, numbers and then codes, fit what was learnt, (B,), more is better."""
         codec = self.model.codec
-        numeric, codes = content.double().split([len(codec.numbers), len(codec.categories)], 1)
+        numeric, codes = content.double().split([len(codec.numeric), len(codec.categorical)], 1)
         return self.sampled.score(codec.encode(numeric.contiguous(), codes.long()), labels)
 
     def on_fit_start(self) -> None:

@@ -46,7 +46,7 @@ def build_parser() -> ArgumentParser:
         ("verify", _verify_arguments, "read everything in a data set or a bank, and list what is bad"),
         ("drop", _drop_arguments, "leave samples out of a bank from now on"),
         ("merge", _merge_arguments, "make one bank of several, without what was dropped"),
-        ("export", _export_arguments, "write a bank as image, sound or text files, Parquet or tars"),
+        ("export", _export_arguments, "write a bank as image, sound or text files, Parquet, CSV or tars"),
         ("bench-loader", _bench_loader_arguments, "where the time of a batch goes, and how to load faster"),
     ):
         command = ArgumentParser(
@@ -145,7 +145,7 @@ def _merge_arguments(command: ArgumentParser) -> None:
 def _export_arguments(command: ArgumentParser) -> None:
     add = command.add_argument
     add("--bank", type=Path, required=True, metavar="FOLDER", help="without what was dropped from it")
-    add("--to", choices=("folder", "parquet", "webdataset"), default="folder", help="(default: folder)")
+    add("--to", choices=("folder", "parquet", "csv", "webdataset"), default="folder", help="(default: folder)")
     add("--out", type=Path, required=True, metavar="FOLDER", help="that is not there yet")
     add(
         "--per-file", type=_whole(1), default=1000, metavar="N", help="samples in a Parquet file or tar (default: 1000)"
