@@ -11,6 +11,7 @@ from torchaug.keys import fold_in
 from torchaug.models.gan_condition import ConditionKind
 from torchaug.models.gan_losses import Critic, Loss
 from torchaug.models.gan_networks import Discriminator, Generator
+from torchaug.models.latents import on_circle
 from torchaug.models.networks import check_sizes
 
 
@@ -138,23 +139,6 @@ def interpolate(generator: Generator, labels: Tensor, first: Tensor, second: Ten
     a, b = generator.latents(first), generator.latents(second)
     rows = [generator.draw(on_circle(a, b, step / (steps - 1)), labels) for step in range(steps)]
     return torch.stack(rows, 1)
-
-
-def on_circle(a: Tensor, b: Tensor, share: float) -> Tensor:
-    """The vectors (B, D) at `share` of the way from a to b, turned at an even pace (spherical interpolation).
-
-    Between vectors of one length it keeps the length, as a straight line would not. Parallel vectors are joined by a
-    straight line.
-
-    >>> on_circle(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), 0.5)
-    tensor([[0.7071, 0.7071]])
-    """
-    cosine = torch.cosine_similarity(a, b, dim=1).clamp(-1, 1)[:, None]
-    angle = cosine.acos()
-    straight = angle.sin().abs() < 1e-4
-    safe = torch.where(straight, torch.ones_like(angle), angle)
-    turned = (((1 - share) * safe).sin() * a + (share * safe).sin() * b) / safe.sin()
-    return torch.where(straight, torch.lerp(a, b, share), turned)
 
 
 def default_gamma(height: int, width: int, loss: Loss = "relativistic") -> float:

@@ -14,11 +14,12 @@ from torchaug.foreign import Lambda
 from torchaug.image import ADA, ColorJitter, RandomAffine, RandomHorizontalFlip, RandomPosterize, RandomResizedCrop
 from torchaug.image.adaptive import AdaptiveP, HoldoutP
 from torchaug.keys import fold_in, sample_keys
-from torchaug.models.gan import ImageGAN, default_gamma, generate, interpolate, on_circle
+from torchaug.models.gan import ImageGAN, default_gamma, generate, interpolate
 from torchaug.models.gan_augment import DiscriminatorAugment
 from torchaug.models.gan_condition import Condition
 from torchaug.models.gan_losses import PENALTIES, Loss, discriminator_loss, generator_loss
 from torchaug.models.gan_networks import GAN_PRESETS, Discriminator, Generator
+from torchaug.models.latents import on_circle
 from torchaug.models.networks import seeded_weights
 
 LABELS, KEYS = torch.tensor([0, 1, 2, 1, 0]), sample_keys(torch.arange(5))

@@ -86,7 +86,7 @@ def _trained(
     from torchaug.training.fit import build, train  # which calls this module
 
     module = cast(LitGAN, build("gan", data, steps, settings, augment, seed))
-    train(module, data, Path(), steps, [])
+    train(module, data, Path(), steps, [], {})
     return module
 
 
