@@ -18,28 +18,21 @@ def latents(keys: Tensor, size: int, dtype: torch.dtype = torch.float32) -> Tens
     return normal(uniforms(keys, size).to(dtype))
 
 
-def spherical(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
-    """Latents on the arc from `first` (share 0) to `second` (share 1), whose length changes evenly: (steps, size).
+def on_circle(a: Tensor, b: Tensor, share: float | Tensor) -> Tensor:
+    """The vectors (B, D) at `share`, a number or (B, 1), of the way from a to b, turned at an even pace (spherical interpolation).
 
-    A straight line between two normal latents passes nearer to 0 than such latents are.
+    Between vectors of one length it keeps the length, as a straight line would not. Parallel vectors are joined by a
+    straight line.
 
-    Args:
-        first, second: (size,).
-        share: (steps, 1) in [0, 1].
-
-    >>> share = torch.tensor([[0.0], [0.5], [1.0]])
-    >>> arc = spherical(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), share)
-    >>> [[round(x, 4) for x in point] for point in arc.tolist()]
-    [[1.0, 0.0], [0.7071, 0.7071], [0.0, 1.0]]
+    >>> on_circle(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), 0.5)
+    tensor([[0.7071, 0.7071]])
     """
-    lengths = torch.lerp(first.norm(), second.norm(), share)
-    a, b = first / first.norm(), second / second.norm()
-    angle = torch.acos((a * b).sum().clamp(-1, 1))
-    if angle.sin() < 1e-4:  # one direction: the arc is the line
-        return torch.lerp(first, second, share)
-    arc = (torch.sin((1 - share) * angle) * a + torch.sin(share * angle) * b) / torch.sin(angle)
-    found: Tensor = lengths * arc
-    return found
+    cosine = torch.cosine_similarity(a, b, dim=1).clamp(-1, 1)[:, None]
+    angle = cosine.acos()
+    straight = angle.sin().abs() < 1e-4
+    safe = torch.where(straight, torch.ones_like(angle), angle)
+    turned = (((1 - share) * safe).sin() * a + (share * safe).sin() * b) / safe.sin()
+    return torch.where(straight, torch.lerp(a, b, share), turned)
 
 
 def check_request(who: str, labels: Tensor, keys: Tensor, num_classes: int) -> None:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 MOST_MODES = 10
-_POINTS = 256  # a column is fitted through the means of so many equal parts of its sorted values
+_POINTS = 256  # a column is fitted through the middles of so many equal parts of its sorted values
+_JUDGES = 4096  # and judged by so many, lest a component fits the choice of the first
 _ROUNDS = 100
 _NARROWEST = 0.03  # a component's deviation beside the column's, and the step of whole numbers: one value is no mode
 _VALLEY = 0.7  # two peaks are apart where the density between them falls below this share of the lower one
@@ -36,12 +37,13 @@ def fit_mixture(values: Tensor) -> Tensor:
     """
     center, spread = values.mean(), values.std(correction=0)
     narrowest = max(_NARROWEST, float(values.unique().diff().median() / spread))
-    points, share = _points((values - center) / spread)
+    scaled = ((values - center) / spread).sort().values
+    points, judges = _even(scaled, _POINTS), _even(scaled, _JUDGES)
     started = [_start(points, count, even) for count in range(1, MOST_MODES + 1) for even in (False, True)]
     weights, means, deviations = (torch.stack(parts) for parts in zip(*started, strict=True))  # (S, K)
     for _ in range(_ROUNDS):
-        weights, means, deviations = _step(points, share, weights, means, deviations, narrowest)
-    likelihood = _log_density(points, weights, means, deviations).logsumexp(1) @ share * len(values)
+        weights, means, deviations = _step(points, weights, means, deviations, narrowest)
+    likelihood = _log_density(judges, weights, means, deviations).logsumexp(1).mean(1) * len(values)
     used = (weights > 0).sum(1)
     best = int(((3 * used - 1) * math.log(len(values)) - 2 * likelihood).argmin())
     kept = weights[best] > 0
@@ -72,14 +74,11 @@ def peaks(mixture: Tensor) -> int:
     return sum(right - left >= _LEAST for left, right in pairwise([*edges, 1.0]))
 
 
-def _points(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Points of a column and the share of its values that each stands for."""
-    values = values.sort().values
-    if len(values) <= _POINTS:
-        return values, values.new_full((len(values),), 1 / len(values))
-    part = torch.arange(len(values)) * _POINTS // len(values)
-    count = part.bincount(minlength=_POINTS).to(values.dtype)
-    return values.new_zeros(_POINTS).index_add(0, part, values) / count, count / len(values)
+def _even(values: Tensor, count: int) -> Tensor:
+    """The middle ones of `count` equal parts of sorted values."""
+    if len(values) <= count:
+        return values
+    return values[(2 * torch.arange(count) + 1) * len(values) // (2 * count)]
 
 
 def _start(points: Tensor, count: int, even: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -97,9 +96,9 @@ def _log_density(points: Tensor, weights: Tensor, means: Tensor, deviations: Ten
 
 
 def _step(
-    points: Tensor, share: Tensor, weights: Tensor, means: Tensor, deviations: Tensor, narrowest: float
+    points: Tensor, weights: Tensor, means: Tensor, deviations: Tensor, narrowest: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    belong = _log_density(points, weights, means, deviations).softmax(1) * share
+    belong = _log_density(points, weights, means, deviations).softmax(1) / len(points)
     mass = belong.sum(2)
     held = mass.clamp(min=1e-12)
     means = belong @ points / held

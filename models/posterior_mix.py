@@ -55,7 +55,7 @@ class PosteriorMix(Transform):
         whole = image.dtype == torch.uint8
         dtype = self.vae.dtype
         z = normal(u.to(image.device, dtype))
-        varied = self.vae.posterior_mix(image.to(dtype) / 255 if whole else image.to(dtype), label, z, self.amount)
+        varied = self.vae.blended(image.to(dtype) / 255 if whole else image.to(dtype), label, z, self.amount)
         varied = (varied * 255).round().to(torch.uint8) if whole else varied.to(image.dtype)
         return batch.replace(image=torch.where(chosen[:, None, None, None], varied, image))
 

@@ -92,7 +92,7 @@ class TableCodec(nn.Module):
         Args:
             data: the training set.
             encoding: of the numeric columns, or {name: encoding} of some of them, the others being "auto": "quantile",
-                "modes", "standard" (`NumberColumn`), or "auto": "modes" where a column of 200 values or more has three
+                "modes", "standard" (`NumberColumn`), or "auto": "modes" where a column of 400 values or more has three
                 or more peaks well apart, else "quantile".
 
         Raises:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from torchaug.keys import fold_in, sample_keys, uniforms
 from torchaug.models.aggregated import AggregatedPosterior
-from torchaug.models.latents import check_request, latents, spherical
+from torchaug.models.gan_condition import Condition, ConditionKind
+from torchaug.models.latents import latents, on_circle
 from torchaug.models.likelihoods import Likelihood, PixelLikelihood
 from torchaug.models.networks import Decoder, Encoder, check_sizes, preset_named
 from torchaug.models.vae_objectives import divergence, elbo, log_weights
@@ -27,12 +28,15 @@ class ImageVAE(nn.Module):
 
     Args:
         channels, height, width: of the images.
-        num_classes: labels are 0 to num_classes - 1; 1 for images without labels, which are all of class 0.
+        num_classes: labels are 0 to num_classes - 1; 1 for images without labels, which are all of class 0. For other
+            conditions: how many labels or numbers an image has.
         latent: size of the latent vector.
         preset: size of the networks, "tiny", "small" or "base".
         likelihood: of a pixel given the latent, "binomial", "bernoulli", "gaussian" or "logistic": see `PixelLikelihood`.
         levels: how many values a channel can take; samples are rounded to them.
         components: Gaussians of a class in the aggregated posterior, at most; see `AggregatedPosterior`.
+        condition: "class"; "multi-label": labels are (B, num_classes) of 0 and 1; "continuous": (B, num_classes) numbers
+            of about unit variance. For these two, all images share one aggregated posterior.
 
     Shape: images (B, channels, height, width), float in [0, 1]; labels (B,) int64; latents (B, latent).
 
@@ -55,22 +59,23 @@ class ImageVAE(nn.Module):
         likelihood: Likelihood = "binomial",
         levels: int = 256,
         components: int = 1,
+        condition: ConditionKind = "class",
     ) -> None:
         super().__init__()
         check_sizes("ImageVAE", (channels, height, width), num_classes, latent, levels)
         self.shape, self.num_classes, self.latent, self.levels = (channels, height, width), num_classes, latent, levels
         size = preset_named(preset)
-        self.embedding = nn.Embedding(num_classes, size.width)
+        self.condition = Condition(condition, num_classes, size.width)
         self.encoder = Encoder(channels, height, width, size.width, size)
         self.posterior = nn.Linear(self.encoder.features, 2 * latent)
         self.decoder = Decoder(latent, channels, height, width, size.width, size)
         self.pixels = PixelLikelihood(likelihood, channels, levels)
-        self.aggregated = AggregatedPosterior(num_classes, latent, components)
+        self.aggregated = AggregatedPosterior(num_classes if condition == "class" else 1, latent, components)
 
     def encode(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the latent, (B, latent) each."""
-        features = self.encoder(2 * images - 1, self.embedding(labels))
-        mean, log_variance = self.posterior(features).chunk(2, dim=1)
+        features = self.encoder(2 * images - 1, self.condition(labels))
+        mean, log_variance = self.posterior(features).to(images.dtype).chunk(2, dim=1)  # not in half precision
         return mean, log_variance.clamp(-8, 4)
 
     def decode(self, z: Tensor, labels: Tensor) -> Tensor:
@@ -78,12 +83,13 @@ class ImageVAE(nn.Module):
         return self._logits(z, labels).sigmoid()
 
     def _logits(self, z: Tensor, labels: Tensor) -> Tensor:
-        logits: Tensor = self.decoder(z, self.embedding(labels))
+        logits: Tensor = self.decoder(z, self.condition(labels)).to(z.dtype)
         return logits
 
     def log_likelihood(self, z: Tensor, labels: Tensor, images: Tensor) -> Tensor:
         """log p(image | z, label) in nats: (..., B) of z (..., B, latent), labels (B,) and images (B, C, H, W)."""
-        logits = self._logits(z.reshape(-1, self.latent), labels.expand(z.shape[:-1]).flatten())
+        wanted = labels.expand(*z.shape[:-2], *labels.shape).flatten(0, z.ndim - 2)
+        logits = self._logits(z.reshape(-1, self.latent), wanted)
         found: Tensor = self.pixels(logits.view(*z.shape[:-1], *self.shape), images)
         return found
 
@@ -114,7 +120,7 @@ class ImageVAE(nn.Module):
             keys = sample_keys(torch.arange(start, start + len(mean), device=mean.device))
             z = mean + latents(keys, self.latent, mean.dtype) * (log_variance / 2).exp()
             squares.append((self.decode(z, labels[rows]) - images[rows]).square().mean((1, 2, 3)))
-        self.aggregated.fit(torch.cat(means), torch.cat(variances), labels, pooling)
+        self.aggregated.fit(torch.cat(means), torch.cat(variances), self._group(labels), pooling)
         self.pixels.fit_variance(torch.cat(squares))
 
     @torch.no_grad()
@@ -133,44 +139,64 @@ class ImageVAE(nn.Module):
 
     @torch.no_grad()
     def interpolate(
-        self, labels: Tensor, keys: Tensor, steps: int = 8, prior: Prior = "aggregated", truncation: float = 1.0
+        self,
+        labels: Tensor,
+        first: Tensor,
+        second: Tensor,
+        steps: int = 8,
+        prior: Prior = "aggregated",
+        truncation: float = 1.0,
     ) -> Tensor:
-        """Images from that of the first key to that of the second, evenly spaced on an arc: (steps, C, H, W).
+        """Images on the way between the samples of two keys, along the arc of their latents: (B, steps, C, H, W).
 
         Args:
-            labels, keys: (2,) int64, of the two ends.
-            steps: images, both ends included, at least 2.
+            labels: (B,) int64, of a whole row of images.
+            first, second: (B,) int64 keys; the ends are the samples of these keys.
+            steps: images of a row, at least 2.
             prior, truncation: see `generate`.
         """
-        self._check("interpolate", labels, keys, prior, truncation)
-        if len(keys) != 2 or steps < 2 or labels[0] != labels[1]:
-            raise ValueError(
-                f"ImageVAE.interpolate: expected two keys, one label and at least 2 steps, got {len(keys)} keys, labels "
-                f"{labels.tolist()} and {steps} steps"
-            )
-        first, second = latents(keys, self.latent, self.dtype)
-        center, _ = self._drawn(labels, keys, torch.stack([first, second]), prior)
-        share = torch.linspace(0, 1, steps, dtype=center.dtype, device=center.device)[:, None]
-        z = truncation * spherical(first, second, share)
-        labels = labels[:1].expand(steps)
-        off = self.aggregated.spread(z, labels) if prior == "aggregated" else z
-        return self._rounded(torch.lerp(center[0], center[1], share) + off, labels)
+        ends = []
+        for keys in (first, second):
+            self._check("interpolate", labels, keys, prior, truncation)
+            z = latents(keys, self.latent, self.dtype)
+            ends.append((z, self._drawn(labels, keys, z, prior)[0]))
+        if steps < 2:
+            raise ValueError(f"ImageVAE.interpolate: steps must be at least 2, got {steps}")
+        (z_first, from_center), (z_second, to_center) = ends
+        rows = []
+        for share in (step / (steps - 1) for step in range(steps)):
+            z = truncation * on_circle(z_first, z_second, share)
+            off = z if prior == "normal" else self.aggregated.spread(z, self._group(labels))
+            rows.append(self._rounded(torch.lerp(from_center, to_center, share) + off, labels))
+        return torch.stack(rows, 1)
+
+    def posterior_mix(self, images: Tensor, labels: Tensor, keys: Tensor, amount: float = 0.5) -> Tensor:
+        """Variations of real images (`blended`), functions of their keys (B,).
+
+        Args:
+            images, labels, amount: see `blended`.
+            keys: (B,) int64.
+        """
+        self.condition.check("ImageVAE.posterior_mix", labels, keys)
+        if not 0 <= amount <= 1:
+            raise ValueError(f"ImageVAE.posterior_mix: amount must be in [0, 1], got {amount}")
+        return self.blended(images, labels, latents(keys, self.latent, self.dtype), amount)
 
     @torch.no_grad()
-    def posterior_mix(self, images: Tensor, labels: Tensor, z: Tensor, amount: float | Tensor = 0.5) -> Tensor:
+    def blended(self, images: Tensor, labels: Tensor, z: Tensor, amount: float = 0.5) -> Tensor:
         """Variations of real images: their latents, blended with draws from the aggregated posterior, decoded.
 
         Args:
             images: (B, C, H, W) in [0, 1].
             labels: (B,) int64.
-            z: (B, latent) standard normal, what is drawn: such as `torchaug.models.latents.latents(keys, latent)`.
-            amount: in [0, 1], or one of each image, (B, 1); 0 gives reconstructions, 1 samples about the class's center
-                that is nearest to the image; the spread is kept between.
+            z: (B, latent) standard normal: what is drawn.
+            amount: in [0, 1]; 0 gives reconstructions, 1 samples about the class's center that is nearest to the image;
+                the spread is kept between.
         """
         mean, _ = self.encode(images, labels)
-        center = self.aggregated.nearest(mean, labels)
-        kept = (1 - torch.as_tensor(amount) ** 2).sqrt().to(mean)
-        mixed = center + kept * (mean - center) + amount * self.aggregated.spread(z.to(mean.dtype), labels)
+        group = self._group(labels)
+        center = self.aggregated.nearest(mean, group)
+        mixed = center + math.sqrt(1 - amount**2) * (mean - center) + amount * self.aggregated.spread(z, group)
         return self._rounded(mixed, labels)
 
     @torch.no_grad()
@@ -226,10 +252,15 @@ class ImageVAE(nn.Module):
         if prior == "normal":
             return torch.zeros_like(z), z
         u = uniforms(fold_in(keys, 1), 1)[:, 0]
-        return self.aggregated.center(labels, u), self.aggregated.spread(z, labels)
+        group = self._group(labels)
+        return self.aggregated.center(group, u), self.aggregated.spread(z, group)
+
+    def _group(self, labels: Tensor) -> Tensor:
+        """Whose aggregated posterior: the class's, or that of all."""
+        return labels if self.condition.kind == "class" else labels.new_zeros(len(labels), dtype=torch.int64)
 
     def _check(self, who: str, labels: Tensor, keys: Tensor, prior: str, truncation: float) -> None:
-        check_request(f"ImageVAE.{who}", labels, keys, self.num_classes)
+        self.condition.check(f"ImageVAE.{who}", labels, keys)
         if prior not in get_args(Prior):
             raise ValueError(f"ImageVAE.{who}: prior must be one of {', '.join(get_args(Prior))}, got {prior!r}")
         if not truncation >= 0:

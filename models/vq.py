@@ -64,7 +64,7 @@ class ImageVQVAE(nn.Module):
         """The vector of each place before it is replaced by that of a code, (B, places, code_size)."""
         features = self.encoder(2 * images - 1, self.embedding(labels))
         found: Tensor = self.to_code(features.unflatten(1, (-1, self.prior.places)).transpose(1, 2))
-        return found
+        return found.to(images.dtype)  # not in half precision
 
     def encode(self, images: Tensor, labels: Tensor) -> Tensor:
         """Codes of each image, (B, places)."""
@@ -75,7 +75,7 @@ class ImageVQVAE(nn.Module):
         return self._logits(self.quantizer.vectors(codes), labels).sigmoid()
 
     def _logits(self, vectors: Tensor, labels: Tensor) -> Tensor:
-        logits: Tensor = self.decoder(vectors.flatten(1), self.embedding(labels))
+        logits: Tensor = self.decoder(vectors.flatten(1), self.embedding(labels)).to(vectors.dtype)
         return logits
 
     def loss(self, images: Tensor, labels: Tensor, keys: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -104,6 +104,25 @@ class ImageVQVAE(nn.Module):
         parts = {"reconstruction": reconstruction, "commitment": commitment, "prior": prior, "used": used}
         loss = reconstruction + COMMITMENT * commitment + prior
         return loss, {name: part.detach() for name, part in parts.items()}
+
+    @torch.no_grad()
+    def fit_posterior(
+        self, images: Tensor, labels: Tensor, pooling: float | None = None, batch_size: int = 512
+    ) -> None:
+        """Fits the variance of a Gaussian likelihood to the training images; the prior over codes is trained already.
+
+        Args:
+            images: (N, C, H, W) in [0, 1].
+            labels: (N,).
+            pooling: there is nothing to pool.
+            batch_size: images encoded at once.
+        """
+        squares = []
+        for start in range(0, len(images), batch_size):
+            rows = slice(start, start + batch_size)
+            decoded = self.decode(self.encode(images[rows], labels[rows]), labels[rows])
+            squares.append((decoded - images[rows]).square().mean((1, 2, 3)))
+        self.pixels.fit_variance(torch.cat(squares))
 
     @torch.no_grad()
     def generate(self, labels: Tensor, keys: Tensor, temperature: float = 1.0) -> Tensor:

@@ -476,7 +476,7 @@ def test_sample_grids_go_to_the_log_folder_and_to_a_logger_that_takes_images(tmp
     with Image.open(next(tmp_path.rglob("*4.png"))) as picture:
         assert picture.size == (3 * 9 + 1, 2 * 9 + 1)
     assert [(name, step) for name, _, step in logger.board.images] == [("samples", 2), ("samples", 4)]
-    with pytest.raises(ValueError, match="must be at least 1, got 0 and 8"):
+    with pytest.raises(ValueError, match="SampleGrid: every_n_steps must be at least 1, got 0"):
         SampleGrid(0)
 
 

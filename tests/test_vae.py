@@ -15,7 +15,7 @@ from torchaug.compose import Compose
 from torchaug.image import RandomHorizontalFlip
 from torchaug.keys import sample_keys
 from torchaug.models.aggregated import AggregatedPosterior, best_mixture
-from torchaug.models.latents import latents, spherical
+from torchaug.models.latents import latents, on_circle
 from torchaug.models.likelihoods import PixelLikelihood, logistic_log_probability
 from torchaug.models.networks import seeded_weights
 from torchaug.models.posterior_mix import PosteriorMix
@@ -416,23 +416,44 @@ def test_truncation_draws_samples_to_the_center() -> None:
 def test_an_interpolation_starts_and_ends_at_the_samples(prior: Any) -> None:
     vae, labels = tiny_vae(components=3, levels=256).double(), torch.tensor([1, 1])
     vae.fit_posterior(images(30).double(), torch.arange(30) % 3)
-    way = vae.interpolate(labels, KEYS[:2], steps=9, prior=prior)
+    way = vae.interpolate(labels[:1], KEYS[:1], KEYS[1:2], steps=9, prior=prior)
     ends = vae.generate(labels, KEYS[:2], prior=prior)
-    assert way.shape == (9, 1, 8, 8)
-    torch.testing.assert_close(way[[0, -1]], ends, atol=1 / 255, rtol=0)
-    with pytest.raises(ValueError, match="two keys, one label and at least 2 steps, got 2 keys"):
-        vae.interpolate(torch.tensor([0, 1]), KEYS[:2])
+    assert way.shape == (1, 9, 1, 8, 8)
+    torch.testing.assert_close(way[0, [0, -1]], ends, atol=1 / 255, rtol=0)
+    with pytest.raises(ValueError, match="steps must be at least 2, got 1"):
+        vae.interpolate(labels, KEYS[:2], KEYS[:2], steps=1)
 
 
 def test_the_arc_between_latents_keeps_their_length() -> None:
-    a, b = normals(16), normals(16, seed=1)
-    a, b = a / a.norm(), 2 * b / b.norm()
-    arc = spherical(a, b, torch.linspace(0, 1, 5, dtype=F64)[:, None])
-    torch.testing.assert_close(arc.norm(dim=1), torch.linspace(1, 2, 5, dtype=F64))
-    torch.testing.assert_close(arc[[0, -1]], torch.stack([a, b]))
-    angles = [torch.acos(torch.nn.functional.cosine_similarity(arc[i], arc[i + 1], dim=0)) for i in range(4)]
-    torch.testing.assert_close(torch.stack(angles), angles[0].expand(4))
-    torch.testing.assert_close(spherical(a, 3 * a, torch.tensor([[0.5]], dtype=F64))[0], 2 * a)
+    a, b = normals(1, 16), normals(1, 16, seed=1)
+    a, b = a / a.norm(), b / b.norm()
+    arc = torch.cat([on_circle(a, b, share) for share in (0.0, 0.25, 0.5, 0.75, 1.0)])
+    torch.testing.assert_close(arc.norm(dim=1), torch.ones(5, dtype=F64))
+    torch.testing.assert_close(arc[[0, -1]], torch.cat([a, b]))
+    angles = torch.cosine_similarity(arc[:-1], arc[1:], dim=1).acos()
+    torch.testing.assert_close(angles, angles[:1].expand(4))
+
+
+@pytest.mark.parametrize("condition", ["multi-label", "continuous"])
+def test_other_conditions_than_classes_train_and_sample(condition: Any) -> None:
+    vae = tiny_vae(condition=condition)
+    wanted = torch.tensor([[1.0, 0, 1], [0, 0, 0], [0, 1, 0], [1, 1, 1], [0, 0, 1]])
+    pixels = images(levels=17)
+    loss, _ = vae.loss(pixels, wanted, torch.zeros(5, 4))
+    loss.backward()
+    assert all(weight.grad is not None for weight in vae.condition.parameters())
+    vae.fit_posterior(pixels, wanted)
+    assert vae.aggregated.means.shape == (1, 1, 4)
+    vae = vae.double()
+    with torch.no_grad():
+        for weight in vae.parameters():  # first weights of the condition's way in are 0: make it count
+            weight.add_(0.1 * normals(*weight.shape))
+    made = vae.generate(wanted, KEYS)
+    assert torch.equal(vae.generate(wanted[3:4], KEYS[3:4])[0], made[3])
+    assert not torch.equal(vae.generate(wanted.flip(0), KEYS), made)
+    assert vae.log_prob(pixels.double(), wanted, n=3).shape == vae.score(pixels.double(), wanted).shape == (5,)
+    with pytest.raises(ValueError, match=r"labels must be \(B, 3\) for a"):
+        vae.generate(LABELS, KEYS)
 
 
 def test_one_class_is_an_unconditional_vae() -> None:
@@ -450,8 +471,11 @@ def test_posterior_mix_goes_from_the_reconstruction_to_the_sample() -> None:
     vae.fit_posterior(images(30).double(), torch.arange(30) % 3)
     top = vae.levels - 1
     same = (vae.decode(vae.encode(pixels, LABELS)[0], LABELS) * top).round() / top
-    assert torch.equal(vae.posterior_mix(pixels, LABELS, z, amount=0.0), same)
-    assert torch.equal(vae.posterior_mix(pixels, LABELS, z, amount=1.0), vae.generate(LABELS, KEYS))
+    assert torch.equal(vae.posterior_mix(pixels, LABELS, KEYS, amount=0.0), same)
+    assert torch.equal(vae.posterior_mix(pixels, LABELS, KEYS, amount=1.0), vae.generate(LABELS, KEYS))
+    assert torch.equal(vae.posterior_mix(pixels, LABELS, KEYS, 0.3), vae.blended(pixels, LABELS, z, 0.3))
+    with pytest.raises(ValueError, match=r"amount must be in \[0, 1\], got 2"):
+        vae.posterior_mix(pixels, LABELS, KEYS, amount=2.0)
 
 
 def test_posterior_mix_keeps_the_spread_of_a_class() -> None:
@@ -460,7 +484,7 @@ def test_posterior_mix_keeps_the_spread_of_a_class() -> None:
     vae.fit_posterior(pixels, labels, pooling=0.0)
     mixed: list[Tensor] = []
     vae.decode = lambda z, labels: mixed.append(z) or z  # type: ignore[method-assign,func-returns-value]
-    vae.posterior_mix(pixels, labels, latents(sample_keys(torch.arange(400)), 4, F64), amount=0.6)
+    vae.posterior_mix(pixels, labels, sample_keys(torch.arange(400)), amount=0.6)
     mean, _ = vae.encode(pixels, labels)
     covariance = vae.aggregated.factors[0] @ vae.aggregated.factors[0].T
     expected = 0.64 * torch.cov(mean.detach().T) + 0.36 * covariance

@@ -13,9 +13,13 @@ import torch
 from torchaug.training.audio import LitAudioVAE
 from torchaug.training.gan import LitGAN
 from torchaug.training.generator import FORMAT, LitGenerator
+from torchaug.training.table import LitTableDiffusion, LitTableVAE
+from torchaug.training.table_gan import LitTableGAN
 from torchaug.training.vae import LitVAE
 
-KINDS: dict[str, type[LitGenerator]] = {module.kind: module for module in (LitVAE, LitGAN, LitAudioVAE)}
+KINDS: dict[str, type[LitGenerator]] = {
+    module.kind: module for module in (LitVAE, LitGAN, LitTableDiffusion, LitTableVAE, LitTableGAN, LitAudioVAE)
+}
 
 
 def load_generator(path: str | Path) -> LitGenerator:

@@ -141,7 +141,9 @@ class LitVAE(LitImageGenerator):
             raise TypeError("LitVAE.interpolate: codes have nothing between them; train with another objective than vq")
         numbers = torch.full((2,), self.class_of(label))
         keys = class_keys(numbers, torch.tensor([first, second]), seed)
-        return vae.interpolate(numbers.to(self.device), keys.to(self.device), steps, **settings)
+        ends, wanted = keys.to(self.device), numbers[:1].to(self.device)
+        images = vae.interpolate(wanted, ends[:1], ends[1:], steps, **settings)[0]
+        return (images * 255).round().clamp(0, 255) / 255  # the ends are those samples, as `make` rounds them
 
     @torch.no_grad()
     def score(self, content: Tensor, labels: Tensor) -> Tensor:
@@ -177,7 +179,7 @@ class LitVAE(LitImageGenerator):
     def configure_optimizers(self) -> Any:
         """AdamW; the rate rises over the first 5 % of the steps and falls to 0 along a cosine."""
         rate = self.hparams["learning_rate"]
-        optimizer = torch.optim.AdamW(self.vae.parameters(), rate, weight_decay=1e-4, fused=True)
+        optimizer = torch.optim.AdamW(self.vae.parameters(), rate, weight_decay=1e-4, fused=self.fused)
         steps = int(self.hparams["steps"])
 
         def factor(step: int) -> float:
@@ -193,7 +195,7 @@ class LitVAE(LitImageGenerator):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """A step of the weights and then of their average: a checkpoint saved after the step has both."""
         super().optimizer_step(*args, **kwargs)
-        self.ema.update(self.vae, self._samples * self.trainer.world_size)
+        self.ema.update(self.vae, self.samples_of_step(self._samples))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Fits the aggregated posterior to the training images before it is saved."""
@@ -204,9 +206,9 @@ class LitVAE(LitImageGenerator):
 
     def prepare_samples(self) -> None:
         """Fits the aggregated posterior of the averaged weights to the training images of the trainer, if there is one."""
-        data, vae = getattr(self._trainer, "datamodule", None), self.averaged  # `trainer` raises where there is none
-        if isinstance(data, SynthesisDataModule) and isinstance(vae, ImageVAE):
+        data = getattr(self._trainer, "datamodule", None)  # `trainer` raises where there is none
+        if isinstance(data, SynthesisDataModule):
             chosen = slice(None, None, -(-len(data.train) // FITTED))
             parts = {name: tensor[chosen].to(self.device) for name, tensor in data.train.tensors().items()}
             labels = torch.zeros(len(data.train), dtype=torch.int64) if data.train.labels is None else data.train.labels
-            vae.fit_posterior(self.images_of(parts), labels[chosen].to(self.device), self.hparams["pooling"])
+            self.averaged.fit_posterior(self.images_of(parts), labels[chosen].to(self.device), self.hparams["pooling"])

@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from torchaug.data.bank import Bank
+from torchaug.data.bank.tables import is_table, table_columns
 from torchaug.data.items import Item
+from torchaug.data.tables import Column, TableDataset
 
 KINDS = ("real", "bank", "live")
 WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
@@ -181,6 +183,7 @@ def check_sources(sources: Sequence[Source], max_generation: int = 0) -> None:
             )
     _check_names(sources, "labels", "classes")
     _check_names(sources, "groups", "group_names")
+    _check_tables(sources)
 
 
 def _check_names(sources: Sequence[Source], numbers: str, names: str) -> None:
@@ -199,6 +202,28 @@ def _check_names(sources: Sequence[Source], numbers: str, names: str) -> None:
                 f"MixedDataset: {numbers} of source {source.name!r} must be below {len(known)}, the number of {names} of "
                 f"source {first.name!r}, got {int(found.max())} at index {int(found.argmax())}; number them alike"
             )
+
+
+def _check_tables(sources: Sequence[Source]) -> None:
+    """A code of a table's column must mean the same in all sources, as a label must."""
+    tables = [(source.name, [(c.name, c.categories) for c in _columns(source.data)]) for source in sources]
+    (first, known), *others = [table for table in tables if table[1]] or [("", [])]
+    for name, own in others:
+        if own != known:
+            place = next(
+                (i for i, (a, b) in enumerate(zip(known, own, strict=False)) if a != b), min(len(known), len(own))
+            )
+            there, here = (each[place][0] if place < len(each) else "none" for each in (known, own))
+            raise ValueError(
+                f"MixedDataset: columns of source {name!r} must be those of source {first!r}, with the same categories, got "
+                f"another at {place}: {here!r} beside {there!r}; read tables alike with read_table_like"
+            )
+
+
+def _columns(data: Dataset[Item] | int) -> tuple[Column, ...]:
+    if isinstance(data, TableDataset):
+        return data.columns
+    return table_columns(data.attributes) if isinstance(data, Bank) and is_table(data) else ()
 
 
 def _differ(first: Source, known: list[str], source: Source, own: list[str], names: str) -> str:

@@ -11,6 +11,7 @@ A column of n samples becomes tensors of a safetensors file:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -133,3 +134,19 @@ def select(name: str, spec: Spec, shards: Sequence[tuple[Tensor, Fetch]]) -> Col
         else:
             torch.index_select(stored, 0, rows, out=part)
     return column
+
+
+def renumber(labels: Tensor, names: Sequence[str], classes: Sequence[str], path: Path) -> Tensor:
+    """Labels of the classes `names` as places among `classes`.
+
+    Raises:
+        ValueError: a class that is wanted there and is not here.
+    """
+    used = labels.unique().tolist()
+    lacking = [names[label] for label in used if names[label] not in classes]
+    if lacking:
+        raise ValueError(
+            f"Bank: expected samples of the classes {', '.join(classes)} in {path}, got {', '.join(lacking)} too"
+        )
+    places = torch.tensor([classes.index(name) if name in classes else -1 for name in names])
+    return places[labels]

@@ -6,19 +6,21 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from torchaug.data.bank.format import Json
-from torchaug.data.bank.media import parts, provenance, samples
+from torchaug.data.bank.media import facts, parts, provenance, samples
 from torchaug.data.bank.parquet import write_parquet
 from torchaug.data.bank.reader import Bank
+from torchaug.data.bank.tables import bank_table, is_table
 from torchaug.data.bank.webdataset import write_webdataset
 from torchaug.data.files import locked
+from torchaug.data.table_files import write_table
 
 Progress = Callable[[int, int], None]
-KINDS = ("folder", "parquet", "webdataset")
+KINDS = ("folder", "parquet", "csv", "webdataset")
 SAMPLES, ABOUT = "samples.csv", "bank.json"
 FIELDS = ("file", "label", "id", "row", "generator", "quality")
 
@@ -34,7 +36,10 @@ def export(
     - "parquet": `part-00000.parquet`, ... with a column for each column of the bank: images and sounds as Hugging Face's
       `{"bytes", "path"}` of PNG and WAV, texts as strings, a table as a column for each of its own, named by
       `bank.attributes["columns"]`, others as bytes of a NumPy file. Then label and group (their names), id, row, generator, quality.
-      What made the bank is in the file's metadata, "torchaug".
+      What made the bank is in the file's metadata, "torchaug". The bank of a `TableDataset` becomes the original columns
+      and nothing else: numbers with their decimals, categories as text, missing values as null, the label under its own
+      header; what is known of each row is in `_samples.csv`, which readers of a folder of Parquet files leave out.
+    - "csv": such a table as `table.csv`, beside `samples.csv` and `bank.json`.
     - "webdataset": `bank-00000.tar`, ... of files as in a folder, called by row, with a `.cls` (number of the class) and a
       `.json` (label, group, id, row, generator, seed, quality) each. The same bank gives the same bytes. `bank.json` is
       beside them.
@@ -44,7 +49,7 @@ def export(
     Args:
         bank: to export.
         path: of the new folder.
-        to: "folder", "parquet" or "webdataset".
+        to: "folder", "parquet", "csv" or "webdataset".
         per_file: samples in a Parquet file or a tar, the last one excepted.
         progress: called with (samples done, samples in all).
 
@@ -54,7 +59,7 @@ def export(
     Raises:
         FileExistsError: there is something already.
         ValueError: a bank with something that cannot be exported so.
-        ImportError: Parquet without pyarrow.
+        ImportError: Parquet, or the CSV of a table, without pyarrow.
 
     >>> import tempfile, torch
     >>> from torchaug.data import BankWriter
@@ -81,11 +86,17 @@ def export(
     with _whole(path) as folder:
         if to == "parquet":
             write_parquet(bank, folder, per_file, report)
+            if is_table(bank):
+                _write_samples(bank, folder / f"_{SAMPLES}")
         else:
             about = json.dumps(provenance(bank), indent=1) + "\n"
             (folder / ABOUT).write_text(about, encoding="utf-8")
             if to == "webdataset":
                 write_webdataset(bank, folder, per_file, report)
+            elif to == "csv":
+                write_table(bank_table(bank), folder / "table.csv")
+                _write_samples(bank, folder / SAMPLES)
+                report(len(bank))
             else:
                 _write_folder(bank, folder, report)
     return path
@@ -95,7 +106,7 @@ def _write_folder(bank: Bank, folder: Path, report: Callable[[int], None]) -> No
     if not {"image", "waveform", "text"} & bank.columns.keys():
         raise ValueError(
             f"export: expected images, waveforms or texts to make files of, got the columns {', '.join(bank.columns)} in "
-            f"{bank.path}; export tables with to='parquet'"
+            f"{bank.path}; export tables with to='parquet' or 'csv'"
         )
     for name in bank.classes:
         if not name or name in (".", "..", SAMPLES, ABOUT) or any(sign in name for sign in '/\\:*?"<>|\0'):
@@ -104,15 +115,26 @@ def _write_folder(bank: Bank, folder: Path, report: Callable[[int], None]) -> No
                 "'webdataset'"
             )
         (folder / name).mkdir()
-    with open(folder / SAMPLES, "w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(
-            file, FIELDS if bank.groups is None else (*FIELDS, "group"), extrasaction="ignore", lineterminator="\n"
-        )
-        table.writeheader()
+    with _samples(bank, folder / SAMPLES, FIELDS) as table:
         for _, indices in parts(bank, len(bank)):
             for about, files in samples(bank, indices):
                 table.writerow(about | {"file": _write_sample(folder, about, files)})
             report(len(indices))
+
+
+def _write_samples(bank: Bank, path: Path) -> None:
+    """What is known of each row of a table, in their order."""
+    with _samples(bank, path, FIELDS[1:]) as table:
+        table.writerows(facts(bank, index) for index in range(len(bank)))
+
+
+@contextmanager
+def _samples(bank: Bank, path: Path, fields: Sequence[str]) -> Iterator[csv.DictWriter[str]]:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        there = fields if bank.groups is None else (*fields, "group")
+        table = csv.DictWriter(file, there, extrasaction="ignore", lineterminator="\n")
+        table.writeheader()
+        yield table
 
 
 def _write_sample(folder: Path, about: Json, files: dict[str, bytes]) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from torchaug.data.bank.columns import encode
+from torchaug.data.bank.columns import encode, renumber
 from torchaug.data.bank.format import Json, ShardStore
-from torchaug.data.bank.reader import Bank, renumber
+from torchaug.data.bank.reader import Bank
 from torchaug.data.bank.writer import make_manifest, make_note
 
 

@@ -8,10 +8,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from torchaug.data.bank.media import as_file, content_columns, facts, parts, provenance, sample_rate
 from torchaug.data.bank.reader import Bank
+from torchaug.data.bank.tables import is_table, table_of
 
 ABOUT = ("label", "group", "id", "row", "generator", "quality")
 _SAME = {"float": "float32", "double": "float64", "halffloat": "float16"}  # pyarrow's names, and Hugging Face's
@@ -31,14 +33,27 @@ def write_parquet(bank: Bank, folder: Path, per_file: int, report: Callable[[int
         import pyarrow.parquet as pq
     except ImportError as error:
         raise ImportError("export: needs pyarrow; pip install 'torchaug-synth[tabular]'") from error
-    types, features = _schema(bank, pa)
-    about = {"huggingface": json.dumps({"info": {"features": features}}), "torchaug": json.dumps(provenance(bank))}
-    schema = pa.schema(types, metadata=about)
+    if not len(bank):
+        return
+    about = {"torchaug": json.dumps(provenance(bank))}
+    if is_table(bank):
+        schema = _rows(bank, torch.arange(1)).schema.with_metadata(about)
+    else:
+        types, features = _schema(bank, pa)
+        schema = pa.schema(types, metadata=about | {"huggingface": json.dumps({"info": {"features": features}})})
     for number, group in groupby(parts(bank, per_file), key=lambda part: part[0]):
         with pq.ParquetWriter(folder / f"part-{number:05d}.parquet", schema) as file:
             for _, indices in group:
-                file.write_table(pa.table(_columns(bank, indices), schema=schema))
+                rows = _rows(bank, indices) if is_table(bank) else pa.table(_columns(bank, indices), schema=schema)
+                file.write_table(rows.replace_schema_metadata(schema.metadata))
                 report(len(indices))
+
+
+def _rows(bank: Bank, indices: Tensor) -> Any:
+    """The original values of rows of a table, as an Arrow table."""
+    rows = bank.take(indices, ["table"])["table"]
+    assert isinstance(rows, Tensor)
+    return table_of(bank, rows, indices).to_arrow()
 
 
 def _schema(bank: Bank, pa: Any) -> tuple[list[tuple[str, Any]], dict[str, Any]]:

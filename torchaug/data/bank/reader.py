@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from torchaug.data.bank.columns import Column, Fetch, Spec, decode, gather, select, stored_names
+from torchaug.data.bank.columns import Column, Fetch, Spec, decode, gather, renumber, select, stored_names
 from torchaug.data.bank.format import (
     DROPPED,
     TRAINED,
@@ -27,6 +27,7 @@ from torchaug.data.bank.format import (
     sealed,
 )
 from torchaug.data.bank.review import read_decisions
+from torchaug.data.bank.tables import bank_table, is_table
 from torchaug.data.bank.verify import check_whole, damaged, lacking
 from torchaug.data.errors import SampleError
 from torchaug.data.files import append_line
@@ -40,7 +41,8 @@ MAPPED = 16_384
 class Bank(Dataset[Item]):
     """A bank on disk as a map-style data set: items are its columns, "label" where it has classes, and "index".
 
-    Shards are memory-mapped: nothing is loaded but labels and ids, and a bank may be larger than the memory.
+    Shards are memory-mapped: nothing is loaded but labels and ids, and a bank may be larger than the memory. Rows of a
+    table are float32 in items, as those of a `TableDataset` are; `in_memory` gives them exactly.
 
     Args:
         path: the bank's folder.
@@ -93,6 +95,7 @@ class Bank(Dataset[Item]):
         shard, place = self._place(int(self.rows[index]))
         try:
             item: Item = {name: decode(name, spec, place, self._fetch(shard)) for name, spec in self.columns.items()}
+            item |= {"table": item["table"].float()} if is_table(self) else {}
         except Exception as error:  # what a changed byte leads to is of many kinds
             raise SampleError.of(error, index=index, source=self.path.name, path=self._file(shard)) from error
         for name, numbers in (("label", self.labels), ("group", self.groups)):
@@ -109,6 +112,7 @@ class Bank(Dataset[Item]):
         found = [row for _, row in places], [shards[shard] for shard, _ in places]
         try:
             columns: dict[str, Any] = {name: gather(name, spec, *found) for name, spec in self.columns.items()}
+            columns |= {"table": torch.stack(columns["table"]).float().unbind()} if is_table(self) else {}
         except Exception:  # noqa: BLE001 (the one at fault raises it again, and is named)
             return [self[index] for index in indices]
         for name, numbers in (("label", self.labels), ("group", self.groups)):
@@ -181,13 +185,21 @@ class Bank(Dataset[Item]):
             raise KeyError(f"Bank: {self.path} has the columns {', '.join(self.columns)}, got {name!r}")
         return self._columns([indices for indices in self.by_shard() if len(indices)], [name])[name]
 
-    def in_memory(self, progress: Callable[[int, int], None] | None = None) -> TensorImages:
-        """All images and labels in memory; `progress` is called with (images done, images in all)."""
+    def in_memory(self, progress: Callable[[int, int], None] | None = None) -> Any:
+        """All samples in memory: `TensorImages`, or the `TableDataset` of a bank of a table.
+
+        Args:
+            progress: called with (samples done, samples in all).
+        """
+        data = bank_table(self) if is_table(self) else self._images()
+        if progress is not None:
+            progress(len(self), len(self))
+        return data
+
+    def _images(self) -> TensorImages:
         images = self.column("image")
         if not isinstance(images, Tensor) or self.labels is None:
             raise ValueError(f"Bank: expected images of one size with labels in {self.path}, got others")
-        if progress is not None:
-            progress(len(self), len(self))
         return TensorImages(images, self.labels, self.classes)
 
     def verify(self, progress: Callable[[int, int], None] | None = None, *, workers: int = 0) -> None:
@@ -282,19 +294,3 @@ class Bank(Dataset[Item]):
         """What is stored of each sample besides its content."""
         shards = [read_small(self.path / note["file"], names, note["count"]) for note in self._shards]
         return {name: torch.cat([shard[name] for shard in shards])[self.rows] for name in names}
-
-
-def renumber(labels: Tensor, names: Sequence[str], classes: Sequence[str], path: Path) -> Tensor:
-    """Labels of the classes `names` as places among `classes`.
-
-    Raises:
-        ValueError: a class that is wanted there and is not here.
-    """
-    used = labels.unique().tolist()
-    lacking = [names[label] for label in used if names[label] not in classes]
-    if lacking:
-        raise ValueError(
-            f"Bank: expected samples of the classes {', '.join(classes)} in {path}, got {', '.join(lacking)} too"
-        )
-    places = torch.tensor([classes.index(name) if name in classes else -1 for name in names])
-    return places[labels]

@@ -87,20 +87,33 @@ def _schema(text: str | None) -> Any:
     return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
 
 
+def is_table(bank: Bank) -> bool:
+    """Whether a bank holds rows of a table and knows its columns."""
+    spec, about = bank.columns.get("table", {}), bank.attributes.get("table")
+    return about is not None and spec.get("shape") == [len(about["columns"])]
+
+
 def bank_table(bank: Bank) -> TableDataset:
     """The table in a bank, exactly as its generator made it.
 
     Raises:
         ValueError: a bank of something else, or one that does not say what its columns are.
     """
-    rows = bank.column("table") if "table" in bank.columns else None
-    about = bank.attributes.get("table")
-    if not isinstance(rows, Tensor) or rows.ndim != 2 or about is None or len(about["columns"]) != rows.shape[1]:
+    if not is_table(bank):
         raise ValueError(
-            f"Bank: expected rows of a table and attributes of table_attributes in {bank.path}, got the columns "
+            f"Bank: expected rows of a table, and attributes of table_attributes, in {bank.path}, got the columns "
             f"{', '.join(bank.columns)} and the attributes {', '.join(bank.attributes) or 'none'}"
         )
+    rows = bank.column("table")
+    assert isinstance(rows, Tensor)
+    return table_of(bank, rows, torch.arange(len(bank)))
+
+
+def table_of(bank: Bank, rows: Tensor, indices: Tensor) -> TableDataset:
+    """The rows (N, F + K) of a bank at `indices` (N,), with their labels and groups, as a table."""
+    about = bank.attributes["table"]
     count = sum(column["kind"] == "numeric" for column in about["columns"])
     attributes = {**bank.attributes, "table": {**about, "classes": bank.classes or None}}
+    labels, groups = (None if numbers is None else numbers[indices] for numbers in (bank.labels, bank.groups))
     numeric, codes = rows[:, :count].to(torch.float64), rows[:, count:].to(torch.int64)
-    return make_table(attributes, numeric, codes, bank.labels, bank.groups)
+    return make_table(attributes, numeric, codes, labels, groups)

@@ -39,7 +39,8 @@ def read_table_like(path_or_frame: Any, like: TableDataset) -> TableDataset:
     lacking = [column.name for column in like.columns if column.name not in columns]
     if lacking:
         raise ValueError(f"{_WHO}: expected the columns of {like.name}, got none called {', '.join(lacking)}")
-    values = [_values(columns[column.name], column) for column in like.columns]
+    types = {} if like.schema is None else {field.name: field.type for field in like.schema}
+    values = [_values(columns[column.name], column, types.get(column.name)) for column in like.columns]
     rows, width = len(columns[like.columns[0].name]), like.numeric.shape[1]
     numbers = np.stack(values[:width], 1) if width else np.zeros((rows, 0))
     codes = np.stack(values[width:], 1) if len(values) > width else np.zeros((rows, 0), np.int64)
@@ -50,10 +51,12 @@ def read_table_like(path_or_frame: Any, like: TableDataset) -> TableDataset:
     return like.with_rows(torch.from_numpy(numbers), torch.from_numpy(codes), classes, groups)
 
 
-def _values(column: Any, wanted: Column) -> np.ndarray[Any, Any]:
-    """The numbers (N,) float64 or codes (N,) int64 of a column."""
+def _values(column: Any, wanted: Column, kind: Any) -> np.ndarray[Any, Any]:
+    """The numbers (N,) float64 or codes (N,) int64 of a column, of which `kind` is the type that the other table had."""
     pa = library()
     if wanted.kind == "numeric":
+        if kind is not None and pa.types.is_temporal(kind) and pa.types.is_temporal(column.type):
+            column = column.cast(kind)  # of CSV times are in seconds where that will do, and numbers count them
         values = to_numbers(as_numbers(wanted.name, column))
         infinite = np.isinf(values).nonzero()[0]
         if len(infinite):
