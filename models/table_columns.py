@@ -93,12 +93,7 @@ class NumberColumn(FittedColumn):
     def fit(cls, column: Column, values: Tensor, encoding: str) -> NumberColumn:
         """The column of `values` (N,) float64, NaN where missing."""
         there = values[~values.isnan()]
-        encoding, atoms, rest = _parted(there, encoding)
-        if encoding in ("modes", "standard") and not _has_deviation(rest):
-            raise ValueError(
-                f"TableCodec: column {column.name!r}: encoding {encoding!r} needs a deviation that float64 holds, got "
-                f"{float(rest.std(correction=0))} for numbers of {float(rest.min())} to {float(rest.max())}; use 'quantile'"
-            )
+        encoding, atoms, rest = _parted(there, _tractable(column.name, there, encoding))
         knots = _knots(rest) if encoding == "quantile" else rest.new_zeros(2, 0)
         modes = _modes(rest, encoding) if encoding in ("modes", "standard") else rest.new_zeros(4, 0)
         sizes = {"knots": knots.shape[1], "modes": modes.shape[1], "atoms": len(atoms)}
@@ -232,7 +227,7 @@ def _parted(values: Tensor, encoding: str) -> tuple[str, Tensor, Tensor]:
     atoms = counts >= _ATOM * len(values)
     atoms &= counts >= _STANDS_OUT * counts[~atoms].double().mean()  # no: where all are as frequent
     rest = values[~torch.isin(values, different[atoms])]
-    if encoding == "auto" and not _is_peaked(rest):
+    if encoding == "auto" and not (len(rest) >= _MANY and _is_peaked(rest)):
         return "quantile", values[:0], values
     if int((~atoms).sum()) < _TWO:
         return "atoms", different, values[:0]
@@ -241,14 +236,22 @@ def _parted(values: Tensor, encoding: str) -> tuple[str, Tensor, Tensor]:
 
 def _is_peaked(values: Tensor) -> bool:
     """Whether three or more peaks are well apart, and are more than the steps of a scale."""
-    if len(values) < _MANY or len(values.unique()) <= _SCALE or not _has_deviation(values):
+    if len(values.unique()) <= _SCALE or peaks(kernels(values), SHALLOW) < 3:  # a mixture takes seconds to fit
         return False
-    return peaks(kernels(values), SHALLOW) >= 3 and peaks(fit_mixture(values)) >= 3  # a fast first look saves the fit
+    return peaks(fit_mixture(values)) >= 3
 
 
-def _has_deviation(values: Tensor) -> bool:
-    """No: where the square of a difference is beyond float64."""
-    return len(values) > 1 and 0 < float(values.std(correction=0)) < math.inf
+def _tractable(name: str, values: Tensor, encoding: str) -> str:
+    """The encoding, where numbers have a deviation; else the one that needs none."""
+    deviation = float(values.std(correction=0)) if len(values.unique()) > 1 else 1.0
+    if 0 < deviation < math.inf or encoding == "quantile":  # else the square of a difference is beyond float64
+        return encoding
+    if encoding != "auto":
+        raise ValueError(
+            f"TableCodec: column {name!r}: encoding {encoding!r} needs a deviation that float64 holds, got {deviation} for "
+            f"numbers of {float(values.min())} to {float(values.max())}; use 'quantile'"
+        )
+    return "quantile"
 
 
 def _modes(values: Tensor, encoding: str) -> Tensor:

@@ -362,7 +362,7 @@ def test_watchers_come_once_a_step_where_gradients_are_accumulated(tmp_path: Pat
 
 
 def test_the_gan_refuses_accumulation_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"gan steps its optimisers itself .* take a larger batch_size"):
+    with pytest.raises(ValueError, match="gan steps its optimisers itself, expected a larger batch_size"):
         fit("gan", shapes(), out=tmp_path, steps=2, trainer={"accumulate_grad_batches": 2})
 
 

@@ -19,7 +19,8 @@ from torchaug.data import MixedSampler, Source, TensorImages, digits
 from torchaug.data.bank.media import facts
 from torchaug.image import RandomHorizontalFlip
 from torchaug.models.accountant import noise_for
-from torchaug.models.gan import ImageGAN, discriminator_loss
+from torchaug.models.gan import ImageGAN
+from torchaug.models.gan_losses import discriminator_loss
 from torchaug.models.privacy import (
     Parameters,
     Privacy,
@@ -109,9 +110,10 @@ def test_gradients_with_r1_and_r2_are_those_of_single_rows() -> None:
 
     def loss(parameters: Parameters, row: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         one = [tensor[None] for tensor in row]
-        return discriminator_loss(
+        total: Tensor = discriminator_loss(
             lambda images, labels: functional_call(gan.discriminator, parameters, (images, labels)), *one, gamma=0.5
         )[0]
+        return total
 
     parameters = {name: p.detach() for name, p in gan.discriminator.named_parameters()}
     found = clipped_sum(loss, parameters, (real, fake, labels), 0.3)

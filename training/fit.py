@@ -245,8 +245,8 @@ def train(
     """Trains a generator, watched by the callbacks and, where it is given, by `watch`, which also says where it is saved."""
     if int(options.get("accumulate_grad_batches", 1)) > 1 and not module.automatic_optimization:
         raise ValueError(
-            f"fit: {module.kind} steps its optimisers itself and cannot accumulate gradients; take a larger batch_size "
-            "and no accumulate_grad_batches"
+            f"fit: {module.kind} steps its optimisers itself, expected a larger batch_size, got accumulate_grad_batches; "
+            "where memory is short, its setting accumulate has a batch computed in parts"
         )
     file = None if watch is None else watch.file
     interrupt = SaveOnInterrupt(file)

@@ -116,13 +116,28 @@ class LitGenerator(L.LightningModule, Synthesizer):
         """Whatever must be done before samples are made while training goes on: nothing, for most generators."""
 
     def step_keys(self, count: int) -> Tensor:
-        """Keys of this batch's samples on this process, (count,) int64: others in each batch of a step."""
+        """Keys of this batch's samples on this process, (count,) int64: of all samples of a step each has its own."""
+        first, _ = self.places(count)
+        ids = torch.arange(first, first + count, device=self.device)
+        return sample_keys(ids, seed=self.hparams["seed"], epoch=self.global_step)
+
+    @property
+    def step_key(self) -> Tensor:
+        """The key of what all samples of a step share, on all processes, (1,) int64: that of the first of them."""
+        return sample_keys(
+            torch.zeros(1, dtype=torch.int64, device=self.device), seed=self.hparams["seed"], epoch=self.global_step
+        )
+
+    def places(self, count: int) -> tuple[int, int]:
+        """The place of this batch's first sample among those of the optimiser step, and how many these are.
+
+        A step has one batch on each process, or several where gradients are accumulated; `count` is that of each.
+        """
         trainer = self.trainer
         ready = trainer.fit_loop.epoch_loop.batch_progress.current.ready  # this batch is counted
         batch = (ready - 1) % trainer.accumulate_grad_batches
         first = (batch * trainer.world_size + self.global_rank) * count
-        ids = torch.arange(first, first + count, device=self.device)
-        return sample_keys(ids, seed=self.hparams["seed"], epoch=self.global_step)
+        return first, self.samples_of_step(count)
 
     def samples_of_step(self, count: int) -> int:
         """Samples that an optimiser step sees, where a batch of a process has so many."""

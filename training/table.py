@@ -39,7 +39,7 @@ class _OneLoss(LitTable):
     def configure_optimizers(self) -> Any:
         """AdamW; the rate rises over the first 5 % of the steps and falls to 0 along a cosine."""
         rate = self.hparams["learning_rate"]
-        optimizer = torch.optim.AdamW(self.model.parameters(), rate, weight_decay=1e-4, fused=True)
+        optimizer = torch.optim.AdamW(self.model.parameters(), rate, weight_decay=1e-4, fused=self.fused)
         steps = int(self.hparams["steps"])
 
         def factor(step: int) -> float:
@@ -100,8 +100,9 @@ class LitTableDiffusion(_OneLoss):
     def loss(self, asked: Asked, keys: Tensor) -> Tensor:
         """The mean loss at times spread evenly over [0, 1), the first at random."""
         assert isinstance(self.model, TabularDiffusion)
-        place = torch.arange(len(keys), device=keys.device) / len(keys)
-        t = (uniforms(fold_in(keys[:1], 2), 1)[:, 0] + place) % 1
+        first, total = self.places(len(keys))
+        place = (first + torch.arange(len(keys), device=keys.device)) / total
+        t = (uniforms(fold_in(self.step_key, 2), 1)[:, 0] + place) % 1
         noise = latents(fold_in(keys, 3), self.model.codec.width, asked.rows.dtype)
         return self.model.loss(asked.rows, asked.labels, asked.values, t.to(noise), noise).mean()
 

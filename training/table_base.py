@@ -100,7 +100,8 @@ class LitTable(LitGenerator):
         chosen = {**cls.default_settings(data), **(settings or {}), "seed": seed}
         codec = TableCodec.fit(table, encoding=chosen.pop("encoding", "auto"))
         names = [column.name for column in table.columns]
-        module = cls(codec=codec.config, columns=names, classes=list(table.classes or []), steps=steps, **chosen)
+        given: dict[str, Any] = {"codec": codec.config, "columns": names, "classes": list(table.classes or [])}
+        module = cls(**given, **{"steps": steps, **chosen})
         module.model.codec.load_state_dict(codec.state_dict())
         return module
 
@@ -139,13 +140,13 @@ class LitTable(LitGenerator):
         """Rows on the way between two of a class, as their noise turns from that of the one to that of the other."""
         check_settings(f"{type(self).__name__}.interpolate", settings, self.sampling)
         number = torch.full((steps,), self.class_of(labels))
-        keys = [
+        start, end = (
             class_keys(number, torch.full((steps,), place), seed).to(self.device_of_samples)
             for place in (first, second)
-        ]
+        )
         shares = torch.linspace(0, 1, steps, device=self.device_of_samples)
         return self.natural(
-            _as_columns(self.sampled.between(number.to(shares.device), *keys, shares, **settings)), number
+            _as_columns(self.sampled.between(number.to(shares.device), start, end, shares, **settings)), number
         )
 
     def score(self, content: Tensor, labels: Tensor) -> Tensor:
@@ -192,7 +193,7 @@ class LitTable(LitGenerator):
 
     def averaged(self, count: int, done: int) -> None:
         """After a step on `count` samples: the averaged weights follow, and now and then copying is looked for."""
-        self.ema.update(self.model, count * self.trainer.world_size)
+        self.ema.update(self.model, self.samples_of_step(count))
         steps = int(self.hparams["steps"])
         every = max(APART, steps // CHECKS)
         if done % every and (done != steps or steps < APART):
