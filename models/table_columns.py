@@ -267,7 +267,9 @@ def _knots(values: Tensor) -> Tensor:
     """
     different, counts = values.unique(return_counts=True)
     share = (counts.cumsum(0) - counts / 2) / len(values)
-    normal = torch.special.ndtri(share.double()).clamp(-CLIP, CLIP).float().double()
+    normal = torch.special.ndtri(share.double())
+    clipped = normal.abs() > CLIP - 0.01  # a knot close to the end would leave no room between
+    normal = torch.where(clipped, CLIP * normal.sign(), normal).float().double()
     if len(different) > _KNOTS:
         wanted = torch.linspace(-CLIP, CLIP, _KNOTS, dtype=torch.float64)
         kept = torch.searchsorted(normal, wanted).clamp(max=len(normal) - 1)
