@@ -41,6 +41,7 @@ GAN_PRESETS = {
     "base": GANPreset(128, 256, 2, 2.0, 16),  # 64 pixels; grouped convolutions are for GPUs
     "large": GANPreset(64, 512, 2, 2.0, 16),  # 128 to 256 pixels
     "wide": GANPreset(768, 768, 2, 2.0, 16),  # 32 pixels and 50 000 images, the paper's
+    "narrow": GANPreset(16, 64, 1),  # more than 16 pixels on a CPU: a step of the others takes seconds there
 }
 
 

@@ -50,7 +50,8 @@ class Quantizer(nn.Module):
 
     def nearest(self, vectors: Tensor) -> Tensor:
         """The code of each vector."""
-        return torch.cdist(vectors.flatten(0, -2), self.codebook).argmin(1).view(vectors.shape[:-1])
+        with torch.autocast(vectors.device.type, enabled=False):
+            return torch.cdist(vectors.flatten(0, -2), self.codebook).argmin(1).view(vectors.shape[:-1])
 
     def vectors(self, codes: Tensor) -> Tensor:
         """The vector of each code."""
@@ -60,7 +61,8 @@ class Quantizer(nn.Module):
     def update(self, vectors: Tensor, codes: Tensor, keys: Tensor) -> None:
         """Moves the codes towards the vectors that chose them: vectors (N, size), codes (N,), keys (at least 1,)."""
         chosen = F.one_hot(codes, len(self.codebook)).to(vectors.dtype)
-        counts, sums = chosen.sum(0), chosen.T @ vectors
+        with torch.autocast(vectors.device.type, enabled=False):
+            counts, sums = chosen.sum(0), chosen.T @ vectors
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(counts)
             dist.all_reduce(sums)
@@ -103,7 +105,7 @@ class CodePrior(nn.Module):
         """Nats of codes (B, places): (B,)."""
         start = codes.new_full((len(codes), 1), self.codes)
         seen = self.before(torch.cat([start, codes[:, :-1]], 1)) + self.place + self.label(labels)[:, None]
-        logits = self.out(self.network(seen)[0])
+        logits = self.out(self.network(seen)[0]).to(self.place.dtype)  # not in half precision
         return -F.cross_entropy(logits.flatten(0, 1), codes.flatten(), reduction="none").view(codes.shape).sum(1)
 
     @torch.no_grad()

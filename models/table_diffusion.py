@@ -55,7 +55,8 @@ class TabularDiffusion(TableModel):
         clean = self.centred(encoded)
         share, rest = torch.cos(math.pi / 2 * t)[:, None], torch.sin(math.pi / 2 * t)[:, None]
         v = self.network(share * clean + rest * noise, self.time(t) + self.condition(labels, values))
-        return (v - (share * noise - rest * clean)).square().mean(1)
+        loss: Tensor = (v - (share * noise - rest * clean)).square().mean(1)
+        return loss
 
     def rows(self, labels: Tensor, values: Tensor, draw: Draw, **settings: Any) -> Tensor:
         """Rows by ancestral sampling (arXiv 2006.11239), with a draw for each step.

@@ -97,5 +97,5 @@ def gumbel(noise: Tensor) -> Tensor:
     >>> gumbel(torch.tensor([0.0]))
     tensor([0.3665])
     """
-    u = torch.special.ndtr(noise).clamp(2.0**-25, 1 - 2.0**-24)
+    u: Tensor = torch.special.ndtr(noise).clamp(2.0**-25, 1 - 2.0**-24)
     return -(-u.log()).log()

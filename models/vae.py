@@ -75,7 +75,7 @@ class ImageVAE(nn.Module):
     def encode(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the latent, (B, latent) each."""
         features = self.encoder(2 * images - 1, self.condition(labels))
-        mean, log_variance = self.posterior(features).chunk(2, dim=1)
+        mean, log_variance = self.posterior(features).to(images.dtype).chunk(2, dim=1)  # not in half precision
         return mean, log_variance.clamp(-8, 4)
 
     def decode(self, z: Tensor, labels: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ class ImageVAE(nn.Module):
         return self._logits(z, labels).sigmoid()
 
     def _logits(self, z: Tensor, labels: Tensor) -> Tensor:
-        logits: Tensor = self.decoder(z, self.condition(labels))
+        logits: Tensor = self.decoder(z, self.condition(labels)).to(z.dtype)
         return logits
 
     def log_likelihood(self, z: Tensor, labels: Tensor, images: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ class ImageVQVAE(nn.Module):
         """The vector of each place before it is replaced by that of a code, (B, places, code_size)."""
         features = self.encoder(2 * images - 1, self.embedding(labels))
         found: Tensor = self.to_code(features.unflatten(1, (-1, self.prior.places)).transpose(1, 2))
-        return found
+        return found.to(images.dtype)  # not in half precision
 
     def encode(self, images: Tensor, labels: Tensor) -> Tensor:
         """Codes of each image, (B, places)."""
@@ -75,7 +75,7 @@ class ImageVQVAE(nn.Module):
         return self._logits(self.quantizer.vectors(codes), labels).sigmoid()
 
     def _logits(self, vectors: Tensor, labels: Tensor) -> Tensor:
-        logits: Tensor = self.decoder(vectors.flatten(1), self.embedding(labels))
+        logits: Tensor = self.decoder(vectors.flatten(1), self.embedding(labels)).to(vectors.dtype)
         return logits
 
     def loss(self, images: Tensor, labels: Tensor, keys: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

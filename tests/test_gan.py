@@ -271,7 +271,9 @@ def step_of(preset: str, size: int, width: int) -> None:
         assert weight.grad.isfinite().all()
 
 
-@pytest.mark.parametrize(("preset", "size", "width"), [("tiny", 16, 9), ("small", 32, 20), ("base", 24, 24)])
+@pytest.mark.parametrize(
+    ("preset", "size", "width"), [("tiny", 16, 9), ("narrow", 33, 5), ("small", 32, 20), ("base", 24, 24)]
+)
 def test_every_preset_makes_a_step(preset: str, size: int, width: int) -> None:
     step_of(preset, size, width)
 
@@ -286,7 +288,7 @@ def test_grouped_convolutions_mix_sixteen_channels() -> None:
     model = Discriminator((3, 32, 32), 2, preset="base")
     mixing = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
     assert {m.in_channels // m.groups for m in mixing} == {16}
-    assert set(GAN_PRESETS) == {"tiny", "small", "base", "large", "wide"}
+    assert set(GAN_PRESETS) == {"tiny", "narrow", "small", "base", "large", "wide"}
 
 
 def test_a_new_block_is_the_identity() -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from torchaug.compose import Compose
+from torchaug.data import TensorImages
 from torchaug.image import ADA, RandomHorizontalFlip, RandomPosterize
 from torchaug.keys import sample_keys
 from torchaug.models.networks import seeded_weights
@@ -143,6 +144,19 @@ def test_an_augmentation_without_derivatives_is_refused_before_training() -> Non
 def test_settings_that_cannot_be_are_refused(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         module(**options)
+
+
+@pytest.mark.parametrize(
+    ("side", "gpu", "preset"),
+    [(8, False, "tiny"), (28, False, "narrow"), (28, True, "small"), (64, True, "base"), (128, True, "large")],
+)
+def test_the_preset_suits_the_images_and_the_machine(
+    side: int, gpu: bool, preset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    images = torch.zeros(2, 1, side, 3, dtype=torch.uint8)
+    found = LitGAN.default_settings(TensorImages(images, torch.tensor([0, 1]), ["a", "b"]))
+    assert found["preset"] == preset
 
 
 # Images held out

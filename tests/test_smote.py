@@ -79,9 +79,9 @@ def test_neighbours_are_the_nearest_by_the_formula(data: TableDataset, standardi
     for label in (0, 1):
         own = np.flatnonzero(data.labels.numpy() == label)
         expected = own[distances(data, label, standardize).argsort(1, kind="stable")[:, :5]]
-        start, count = int(smote.starts[label]), int(smote.counts[label])
-        assert smote.base[start : start + count].tolist() == own.tolist()
-        assert smote.neighbours[start : start + count].tolist() == expected.tolist()
+        found = smote.neighbourhood(label)
+        assert found.rows.tolist() == own.tolist()
+        assert found.neighbours.tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("label", [0, 1])
@@ -113,8 +113,7 @@ def test_neighbours_are_those_of_imbalanced_learn() -> None:
         expected = theirs.nn_k_.kneighbors(return_distance=False, n_neighbors=5)  # places in the class, without itself
         smote = T.SMOTE(data, standardize=False)
         own = np.flatnonzero(data.labels.numpy() == 1)
-        start = int(smote.starts[1])
-        ours = smote.neighbours[start : start + len(own)].numpy()
+        ours = smote.neighbourhood(1).neighbours.numpy()
         if data.categorical.shape[1]:  # ties between categories may come in any order
             exact = distances(data, 1, standardize=False)
             ranked = (np.take_along_axis(exact, np.searchsorted(own, ours), 1), np.take_along_axis(exact, expected, 1))
@@ -182,9 +181,9 @@ def test_the_rows_in_danger_are_those_of_imbalanced_learn(data: TableDataset, m_
     theirs.fit_resample(data.numeric.numpy(), labels)
     ours = T.BorderlineSMOTE(data, m_neighbors=m_neighbors, standardize=False)
     for c, most in more.items():
-        start, count = int(ours.starts[c]), int(ours.counts[c])
-        assert 0 < count < most
-        assert ours.base[start : start + count].tolist() == theirs.in_danger_indices[c].tolist()
+        rows = ours.neighbourhood(c).rows.tolist()
+        assert 0 < len(rows) < most
+        assert rows == theirs.in_danger_indices[c].tolist()
 
 
 def test_the_rows_in_danger_are_those_of_the_formula_with_categories() -> None:
@@ -194,16 +193,14 @@ def test_the_rows_in_danger_are_those_of_the_formula_with_categories() -> None:
         near = distances(data, label, standardize=True, everywhere=True).argsort(1, kind="stable")[:, :8]
         others = (data.labels.numpy()[near] != label).sum(1)
         danger = np.flatnonzero(data.labels.numpy() == label)[(others >= 4) & (others < 8)]
-        start, count = int(smote.starts[label]), int(smote.counts[label])
-        assert smote.base[start : start + count].tolist() == danger.tolist()
+        assert smote.neighbourhood(label).rows.tolist() == danger.tolist()
 
 
 def test_borderline_2_goes_half_the_way_to_another_class_at_most() -> None:
     data = numbers_alone(200)
     smote = T.BorderlineSMOTE(data, kind="borderline-2")
     made, x, labels = make(smote, 1, 3000).numpy(), data.numeric.numpy(), data.labels.numpy()
-    rows = slice(int(smote.starts[1]), int(smote.starts[1] + smote.counts[1]))
-    around = zip(smote.base[rows].tolist(), smote.neighbours[rows].tolist(), strict=True)
+    around = zip(*(places.tolist() for places in smote.neighbourhood(1)), strict=True)
     pairs = np.array([(i, j) for i, near in around for j in near])
     steps = steps_between(made, *x[pairs.T])
     to_others = labels[pairs[:, 1]] != 1
@@ -226,10 +223,10 @@ def test_a_row_depends_on_its_label_and_key_alone() -> None:
 
 
 def test_distances_in_pieces_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = T.BorderlineSMOTE(mixed())
+    whole = T.BorderlineSMOTE(mixed()).neighbourhood(0)
     monkeypatch.setattr(neighbours, "CHUNK_BYTES", 5000)
-    for name, value in T.BorderlineSMOTE(mixed()).state_dict().items():
-        assert torch.equal(value, whole.state_dict()[name]), name
+    for places, expected in zip(T.BorderlineSMOTE(mixed()).neighbourhood(0), whole, strict=True):
+        assert torch.equal(places, expected)
 
 
 def test_a_missing_number_is_the_other_rows_or_missing() -> None:
@@ -255,7 +252,7 @@ def test_numbers_keep_the_decimals_of_their_columns() -> None:
 def test_small_classes() -> None:
     data = numbers_alone(9).subset([0, 1, 2, 3, 4])  # two of class 1, three of class 0
     smote = T.SMOTE(data)
-    assert smote.reach.tolist() == [2, 1]
+    assert [smote.neighbourhood(label).neighbours.shape[1] for label in (0, 1)] == [2, 1]
     for label, rows in ((0, [1, 2, 3]), (1, [0, 4])):
         made, own = make(smote, label, 200), data.numeric[rows]
         assert (made >= own.min(0).values - 1e-12).all()
@@ -269,9 +266,9 @@ def test_small_classes() -> None:
 def test_rows_that_occur_twice_have_each_other_for_neighbours() -> None:
     data = numbers_alone(20)
     twice = data.subset([*range(20), *range(20)])
-    smote = T.SMOTE(twice, k_neighbors=1)
-    assert torch.equal(smote.neighbours[:, 0] % 20, smote.base % 20)
-    assert (smote.neighbours[:, 0] != smote.base).all()
+    rows, near = T.SMOTE(twice, k_neighbors=1).neighbourhood(0)
+    assert torch.equal(near[:, 0] % 20, rows % 20)
+    assert (near[:, 0] != rows).all()
 
 
 def test_categories_alone_and_a_table_without_labels() -> None:
@@ -317,6 +314,11 @@ def test_a_resampler_makes_tables_and_banks(tmp_path: Path) -> None:
         assert bank.trained_on == (fingerprint(data),)
         torch.testing.assert_close(bank[3]["table"].double(), _row(made, 0), rtol=0, atol=0, equal_nan=True)
     assert banks[0].fingerprint == banks[1].fingerprint
+    assert (
+        Resampler(T.SMOTE(data, k_neighbors=4), data).digest()
+        != resampler.digest()
+        == Resampler(T.SMOTE(data), data).digest()
+    )
     with pytest.raises(TypeError, match="no settings"):
         resampler.sample(3, "fraud", truncation=0.5)
     with pytest.raises(ValueError, match="must be the one that smote was made for"):
@@ -331,7 +333,7 @@ def _row(data: TableDataset, row: int) -> Tensor:
 def test_a_gpu_finds_the_same_neighbours() -> None:
     for kind in (T.SMOTE, T.BorderlineSMOTE):
         here, there = kind(mixed(400)), kind(mixed(400), device="cuda")
-        assert torch.equal(here.base, there.base.cpu())
+        assert torch.equal(here.neighbourhood(1).rows, there.neighbourhood(1).rows.cpu())
         labels, keys = torch.arange(40) % 2, sample_keys(torch.arange(40))
         made = there.make(labels.cuda(), keys.cuda())["table"].cpu()
         torch.testing.assert_close(made, here.make(labels, keys)["table"], rtol=0, atol=1e-9)

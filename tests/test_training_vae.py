@@ -43,11 +43,11 @@ def module(objective: Any, steps: int, **settings: Any) -> LitVAE:
         )
 
 
-def train(lit: LitVAE, folder: Path, steps: int, after: Path | None = None) -> L.Trainer:
+def train(lit: LitVAE, folder: Path, steps: int, after: Path | None = None, precision: Any = "32-true") -> L.Trainer:
     with quiet():
         done = L.Trainer(
             max_steps=steps, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
-            enable_model_summary=False, default_root_dir=folder,
+            enable_model_summary=False, default_root_dir=folder, precision=precision,
         )  # fmt: skip
         done.fit(lit, SynthesisDataModule(shapes(), batch_size=8), ckpt_path=after, weights_only=True)
     return done
@@ -72,6 +72,19 @@ def test_k_steps_and_k_more_end_in_the_bits_of_2k_steps(objective: str, tmp_path
     half = torch.load(tmp_path / "half.ckpt", weights_only=True)["state_dict"]
     assert sum(not torch.equal(a[name], half[name]) for name in a) > 20
     assert any("quantizer.codebook" in name for name in a) == (objective == "vq")
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("likelihood", ["gaussian", "logistic"])
+def test_losses_and_codes_are_computed_in_float32_under_bfloat16(
+    objective: str, likelihood: str, tmp_path: Path
+) -> None:
+    plain, mixed = (module(objective, 3, likelihood=likelihood) for _ in range(2))
+    first, second = train(plain, tmp_path, 1), train(mixed, tmp_path, 1, precision="bf16-mixed")
+    assert second.callback_metrics["loss"].dtype == torch.float32
+    torch.testing.assert_close(second.callback_metrics["loss"], first.callback_metrics["loss"], rtol=0.02, atol=0.5)
+    assert all(value.isfinite().all() for value in mixed.state_dict().values())
+    assert all(value.dtype in (torch.float32, torch.int64, torch.bool) for value in mixed.state_dict().values())
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

@@ -114,8 +114,9 @@ class LitGAN(LitImageGenerator):
         >>> LitGAN.default_settings(digits())
         {'preset': 'tiny', 'levels': 17, 'learning_rate': 0.003}
         """
-        preset, levels, _ = suited(images_in(data, "LitGAN"))
-        rate = {"tiny": 3e-3, "small": 2e-3, "base": 5e-4}[preset]
+        preset, levels, side = suited(images_in(data, "LitGAN"))
+        preset = "narrow" if preset == "tiny" and side > 16 else "large" if preset == "base" and side > 64 else preset
+        rate = {"tiny": 3e-3, "narrow": 3e-3, "small": 2e-3, "base": 5e-4, "large": 2e-4}[preset]
         return {"preset": preset, "levels": levels, "learning_rate": rate}
 
     # samples

@@ -100,7 +100,8 @@ class LitTable(LitGenerator):
         chosen = {**cls.default_settings(data), **(settings or {}), "seed": seed}
         codec = TableCodec.fit(table, encoding=chosen.pop("encoding", "auto"))
         names = [column.name for column in table.columns]
-        module = cls(codec=codec.config, columns=names, classes=list(table.classes or []), steps=steps, **chosen)
+        given: dict[str, Any] = {"codec": codec.config, "columns": names, "classes": list(table.classes or [])}
+        module = cls(**given, **{"steps": steps, **chosen})
         module.model.codec.load_state_dict(codec.state_dict())
         return module
 
@@ -110,13 +111,18 @@ class LitTable(LitGenerator):
 
     @classmethod
     def default_steps(cls, data: InMemory) -> int:
-        """As many steps as rows, so that each row is seen some 256 times, from 200 to 3000."""
-        return min(3000, max(200, len(data)))
+        """An eighth of the number of values in the table, from 150 to 3000: small tables are soon learnt by heart."""
+        return min(3000, max(150, len(data) * len(table_in(data, cls.__name__).columns) // 8))
 
     @classmethod
     def described(cls, data: InMemory) -> dict[str, Any]:
         columns = [column.name for column in table_in(data, cls.__name__).columns]
         return {"columns": columns, **super().described(data)}
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What the columns are, so that a bank can be read as a table."""
+        return dict(self.model.codec.config["table"])
 
     def make(self, labels: Tensor, keys: Tensor, **settings: Any) -> Columns:
         check_settings(f"{type(self).__name__}.make", settings, self.sampling)
@@ -134,13 +140,13 @@ class LitTable(LitGenerator):
         """Rows on the way between two of a class, as their noise turns from that of the one to that of the other."""
         check_settings(f"{type(self).__name__}.interpolate", settings, self.sampling)
         number = torch.full((steps,), self.class_of(labels))
-        keys = [
+        start, end = (
             class_keys(number, torch.full((steps,), place), seed).to(self.device_of_samples)
             for place in (first, second)
-        ]
+        )
         shares = torch.linspace(0, 1, steps, device=self.device_of_samples)
         return self.natural(
-            _as_columns(self.sampled.between(number.to(shares.device), *keys, shares, **settings)), number
+            _as_columns(self.sampled.between(number.to(shares.device), start, end, shares, **settings)), number
         )
 
     def score(self, content: Tensor, labels: Tensor) -> Tensor:

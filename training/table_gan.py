@@ -36,7 +36,7 @@ class LitTableGAN(LitTable):
     """
 
     kind = "table-gan"
-    model: TabularGAN  # type: ignore[assignment]
+    model: TabularGAN
 
     def __init__(
         self,
