@@ -56,7 +56,7 @@ def error_of(capsys: Capture) -> str:
 @pytest.fixture
 def generator(capsys: Capture) -> Path:
     pictures("photos", {"cat": 6, "dog": 3})
-    assert main(["fit", "--data", "photos", "--steps", "2"]) == 0
+    assert main(["fit", "vae", "--data", "photos", "--steps", "2"]) == 0
     capsys.readouterr()
     return Path("generator/generator.ckpt")
 
@@ -105,14 +105,15 @@ def test_the_first_help_names_every_command(capsys: Capture) -> None:
         ("bench-loader --data digits --step resnet19", "--step must be a classifier of torchvision"),
         ("bench-loader --data digits --step os:nothing", "bench-loader: module 'os' has no attribute 'nothing'"),
         ("demo extra", "unrecognized arguments: extra"),
-        ("fit", "required: --data"),
-        ("fit --data digits --kind cat", "--kind: invalid choice: 'cat' (choose from"),
-        ("fit --data empty", "got no folder in empty"),
-        ("fit --data single", "at least 2 classes, got 1 (cat)"),
-        ("fit --data hollow", "got no image"),
-        ("fit --data mixed", "images must have one size"),
-        ("fit --data broken_labels:data", "got 7 at index 1"),
-        ("fit --data broken_labels:nothing", "no attribute 'nothing'"),
+        ("fit", "expected a kind (vae, gan, table-diffusion,"),
+        ("fit vae", "required: --data"),
+        ("fit cat --data digits", "KIND: invalid choice: 'cat' (choose from"),
+        ("fit vae --data empty", "got no folder in empty"),
+        ("fit vae --data single", "at least 2 classes, got 1 (cat)"),
+        ("fit vae --data hollow", "got no image"),
+        ("fit vae --data mixed", "images must have one size"),
+        ("fit vae --data broken_labels:data", "got 7 at index 1"),
+        ("fit vae --data broken_labels:nothing", "no attribute 'nothing'"),
         ("demo --data lone", "got 1 of class 'dog'"),
         ("synthesize --checkpoint c", "either --counts or --per-class"),
         ("synthesize --checkpoint c --per-class 3 --counts a=1", "either --counts or --per-class"),
@@ -161,33 +162,33 @@ def test_misuse_is_one_clear_line_and_exit_code_2(command: str, words: str, caps
 def test_an_unreadable_image_is_named_and_is_a_failure(capsys: Capture) -> None:
     pictures("photos", {"cat": 2, "dog": 2})
     Path("photos/dog/torn.png").write_bytes(Path("photos/dog/00.png").read_bytes()[:40])
-    assert main(["fit", "--data", "photos"]) == 1
+    assert main(["fit", "vae", "--data", "photos"]) == 1
     assert str(Path("photos/dog/torn.png")) in error_of(capsys)
 
 
 def test_images_of_mixed_sizes_are_accepted_with_a_size(capsys: Capture) -> None:
     pictures("photos", {"cat": 3, "dog": 3})
     Image.new("RGB", (9, 12)).save("photos/cat/odd.png")
-    assert main(["fit", "--data", "photos", "--size", "8x10", "--steps", "1"]) == 0
+    assert main(["fit", "vae", "--data", "photos", "--size", "8x10", "--steps", "1"]) == 0
     assert "8 x 10 pixels, 3 channels" in capsys.readouterr().out
 
 
 def test_a_gan_is_trained_and_sampled_too(capsys: Capture) -> None:
     pictures("photos", {"cat": 6, "dog": 3})
-    assert main(["fit", "--data", "photos", "--kind", "gan", "--steps", "2"]) == 0
+    assert main(["fit", "gan", "--data", "photos", "--steps", "2"]) == 0
     assert main(["synthesize", "--checkpoint", "generator/generator.ckpt", "--per-class", "2"]) == 0
     assert Bank("bank").in_memory().labels.tolist() == [0, 0, 1, 1]
 
 
 def test_the_printed_next_command_runs(capsys: Capture) -> None:
     pictures("photos", {"cat": 6, "dog": 3})
-    assert main(["fit", "--data", "photos", "--steps", "2", "--out", "my [generator]"]) == 0
+    assert main(["fit", "vae", "--data", "photos", "--steps", "2", "--out", "my [generator]"]) == 0
     line = capsys.readouterr().out.splitlines()[-1]
     words = shlex.split(line)
     assert words[:2] == ["torchaug", "synthesize"]
     assert main(words[1:]) == 0
     assert len(Bank("bank")) == 200
-    assert "200 images in bank" in capsys.readouterr().out
+    assert "200 samples in bank" in capsys.readouterr().out
 
 
 def test_a_bank_gets_the_counts_that_were_asked_for(generator: Path, capsys: Capture) -> None:
@@ -236,10 +237,10 @@ def test_a_rerun_keeps_the_bank_and_another_plan_leaves_it_alone(generator: Path
 
 def test_a_trained_generator_is_not_overwritten_unasked(generator: Path, capsys: Capture) -> None:
     before = generator.read_bytes()
-    assert main(["fit", "--data", "photos", "--steps", "2"]) == 2
+    assert main(["fit", "vae", "--data", "photos", "--steps", "2"]) == 2
     assert "--resume" in error_of(capsys)
     assert generator.read_bytes() == before
-    assert main(["fit", "--data", "photos", "--steps", "3", "--resume"]) == 0
+    assert main(["fit", "vae", "--data", "photos", "--steps", "3", "--resume"]) == 0
     assert generator.read_bytes() != before
 
 
@@ -273,9 +274,9 @@ def test_ctrl_c_says_what_is_kept(generator: Path, capsys: Capture, monkeypatch:
     assert main(["synthesize", "--checkpoint", str(generator), "--per-class", "3"]) == 130
     assert "finished shards in bank are kept" in error_of(capsys)
     interrupting(monkeypatch, "torchaug.training.fit.fit", KeyboardInterrupt())
-    assert main(["fit", "--data", "photos", "--resume"]) == 130
+    assert main(["fit", "vae", "--data", "photos", "--resume"]) == 130
     assert "generator.ckpt is kept, go on from it with --resume" in error_of(capsys)
-    assert main(["fit", "--data", "photos", "--out", "new"]) == 130
+    assert main(["fit", "vae", "--data", "photos", "--out", "new"]) == 130
     assert "too early for a checkpoint" in error_of(capsys)
 
 
@@ -283,7 +284,7 @@ def test_ctrl_c_in_a_training_keeps_a_checkpoint_to_go_on_from(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures("photos", {"cat": 6, "dog": 3})
-    command = ["fit", "--data", "photos", "--steps", "12"]
+    command = ["fit", "vae", "--data", "photos", "--steps", "12"]
 
     def pressing(_: Any, text: str) -> Callable[..., None]:
         return lambda *_: signal.raise_signal(signal.SIGINT) if text == at else None
@@ -292,7 +293,7 @@ def test_ctrl_c_in_a_training_keeps_a_checkpoint_to_go_on_from(
     try:
         with monkeypatch.context() as patch:
             patch.setattr("torchaug.cli.terminal._lines", pressing)
-            at = "reading images"
+            at = "reading"
             assert main(command) == 130
             assert error_of(capsys) == "torchaug: interrupted; nothing was written\n"
             at = "training"
@@ -355,7 +356,7 @@ def test_the_demo_studies_a_folder_and_finds_its_rare_classes(fast_study: dict[s
     assert results["rare"] == ["[owl]"]
     assert sum(results["train_counts"]) + sum(results["test_counts"]) == 22
     assert "rare classes: [owl]" in text
-    assert "torchaug fit --data 'my photos'" in text
+    assert "torchaug fit vae --data 'my photos'" in text
     assert main([*command, "--rare", "bee"]) == 0
     assert json.loads(Path("found/results.json").read_text())["rare"] == ["bee"]
 
@@ -379,7 +380,7 @@ def test_an_interrupted_demo_leaves_the_last_one_alone(capsys: Capture, monkeypa
 def test_the_installed_command_exits_without_a_traceback() -> None:
     command = str(Path(sys.executable).parent / "torchaug")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    argv = [command, "fit", "--data", "nowhere"]
+    argv = [command, "fit", "vae", "--data", "nowhere"]
     answer = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
     assert answer.returncode == 2
     assert answer.stderr.startswith("torchaug: load: expected an existing folder")

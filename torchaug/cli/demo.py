@@ -77,7 +77,7 @@ def demo(options: Namespace, console: Console) -> None:
         say(console, "next, the same with your own images:\n  torchaug demo --data FOLDER")
     else:
         say(console, "next, a generator to keep:")
-        say(console, f"  torchaug fit --data {shlex.quote(options.data)} --out generator")
+        say(console, f"  torchaug fit vae --data {shlex.quote(options.data)} --out generator")
 
 
 def show_study(console: Console, result: StudyResult, out: Path) -> None:

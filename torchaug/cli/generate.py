@@ -27,7 +27,7 @@ def fit(options: Namespace, console: Console) -> None:
         raise Misuse("fit: expected --steps or --minutes, got both; pass one of them")
     data = read_samples(options, console)
     kind = SHORT.get(options.kind, options.kind)
-    with misuse():
+    with misuse(), _of_lightning():
         from torchaug.training.arms import default_augment
         from torchaug.training.fit import FILE, fit
 
@@ -66,6 +66,17 @@ def fit(options: Namespace, console: Console) -> None:
     say(console, f"the generator is in {file}, samples beside it; next:")
     amount = "--per-class 100" if data.labels is not None else "--counts 1000"
     say(console, f"  torchaug synthesize --checkpoint {shlex.quote(str(file))} {amount} --out bank")
+
+
+@contextmanager
+def _of_lightning() -> Iterator[None]:
+    """What Lightning finds wrong with --trainer."""
+    from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+    try:
+        yield
+    except MisconfigurationException as error:
+        raise Misuse(f"fit: --trainer: {error}") from error
 
 
 def _without_none(options: Namespace) -> dict[str, Any]:

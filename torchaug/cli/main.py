@@ -49,9 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         options = parser.parse_args(argv)
+        if options.subcommand == "fit":
+            options = parser.instantiate_classes(options)  # a logger, say
     except SystemExit as leaving:  # --help and --version
         return int(leaving.code or 0)
-    except argparse.ArgumentError as error:
+    except (argparse.ArgumentError, argparse.ArgumentTypeError) as error:  # the latter: of a value in a YAML
         return _fail(2, f"{_line(error)}; see torchaug --help")
     chosen: Namespace = options[options.subcommand]
     if options.subcommand == "fit":  # whose options are those of a kind
@@ -76,8 +78,11 @@ def _fail(code: int, text: str) -> int:
 def _line(error: Exception) -> str:
     """An error in one line; one that no check of ours foresaw also says its type and how to see more."""
     text = " ".join(str(error).split())
+    if isinstance(error, argparse.ArgumentTypeError):
+        return f"--config: {text}"
     if isinstance(error, argparse.ArgumentError):
-        return _misread(text)
+        lost = getattr(error.__cause__, "__context__", None)  # jsonargparse trips over the kind in its own message
+        return _misread(str(lost) if isinstance(error.__cause__, KeyError) and lost else text)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"{text}; what was made is kept: make room and run the same command again"
     if isinstance(error, (Misuse, ValueError, OSError, ImportError, FloatingPointError)) and text:
@@ -90,6 +95,9 @@ def _misread(text: str) -> str:
     text = re.sub(rf"\b(?:fit\.[\w-]+|{'|'.join(COMMANDS)})\.(\w+)", r"--\1", text)
     if text.startswith('expected "--kind" to be one of'):
         return f"fit: expected a kind ({', '.join(KINDS)}), got none"
+    unknown = re.search(r"Key '(?:fit\.[\w-]+\.)?([\w.]+)' is not expected", text)
+    if unknown is not None:
+        return f"--config: expected options, got {unknown[1]}"
     key, given = re.search(r'Parser key "([\w.]+)"', text), re.search(r"Given value: (.*)", text)
     if key is None or given is None:
         return text

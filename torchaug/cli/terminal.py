@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from torchaug.cli.fit_arguments import SHORT
 
 if TYPE_CHECKING:
     from torchaug.data import TableDataset, TensorImages
@@ -106,11 +109,20 @@ def read_samples(options: Namespace, console: Console) -> TensorImages | TensorW
     """The images, table or sounds that --data names, in memory; a table's classes are in the column --label."""
     with misuse():
         from torchaug.data import FileDataset, load, read_table
+        from torchaug.data.readers.columns import column_names
 
-        if options.label is None:
+        path, label = Path(options.data), options.label
+        if label is None and SHORT.get(options.kind, options.kind).startswith("table-") and path.is_file():
+            label = "label"  # also where it has a column "path" or "text"
+            names = column_names(path, "fit")
+            if label not in names:
+                raise Misuse(
+                    f"fit: expected --label COLUMN of {path} ({', '.join(names)}), or --label none, got neither"
+                )
+        if label is None:
             data = load(options.data, size=options.size)
         else:
-            data = read_table(options.data, label=None if options.label == "none" else options.label)
+            data = read_table(options.data, label=None if label == "none" else label)
         if isinstance(data, FileDataset):
             with bar(console, "reading") as report:
                 return data.in_memory(report)

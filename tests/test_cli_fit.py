@@ -1,0 +1,300 @@
+"""torchaug fit KIND: its options, its YAML, tables and sounds, and several processes."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+import wave
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from torchaug.cli import main
+from torchaug.cli.fit_arguments import KINDS, SHORT, TRAINER, settings_of
+from torchaug.data import Bank
+from torchaug.training.load import KINDS as CLASSES
+from torchaug.training.load import load_generator
+
+Capture = pytest.CaptureFixture[str]
+FILE = Path("generator/generator.ckpt")
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+def error_of(capsys: Capture) -> str:
+    """What went to stderr: one line that says who speaks."""
+    text = capsys.readouterr().err
+    assert text.startswith("torchaug: ")
+    assert text.count("\n") == 1
+    return text
+
+
+def people(path: str, count: int = 60, label: str = "label") -> None:
+    """A table of an age, a job and, in one of four rows, fraud."""
+    with open(path, "w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["age", "pay", "job", label])
+        for row in range(count):
+            table.writerow(
+                [
+                    20 + row % 37,
+                    1000.5 + 13 * (row % 23),
+                    ("cook", "smith")[row % 3 == 0],
+                    "fraud" if row % 4 == 3 else "ok",
+                ]
+            )
+
+
+def hyper(path: Path = FILE) -> dict[str, Any]:
+    found: dict[str, Any] = torch.load(path, weights_only=True)["hyper_parameters"]
+    return found
+
+
+def test_the_kinds_of_the_command_line_are_all_there_are() -> None:
+    assert list(KINDS) == list(CLASSES)
+    assert set(SHORT.values()) <= set(KINDS)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *SHORT])
+def test_the_help_of_every_kind_fits_the_screen(kind: str, capsys: Capture) -> None:
+    assert main(["fit", kind, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 100
+    assert len(text.splitlines()) <= 50
+    assert "learning_rate" in text
+    assert "accumulate_grad_batches" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--model.latent six", "--model.latent: expected a whole number or null, got six"),
+        ("--model.likelihood cauchy", "--model.likelihood: expected 'binomial', 'bernoulli'"),
+        ("--model.wings 2", "unrecognized arguments: --model.wings 2"),
+        ("--trainer.max_steps 2", "unrecognized arguments: --trainer.max_steps 2"),
+        ("--trainer.precision 12", "--trainer.precision: expected"),
+        ("--trainer.devices two", "should be an int > 0"),
+        ("--steps 0", "--steps: expected a whole number of at least 1"),
+        ("--holdout 1", "--holdout: expected a share from 0 to below 1, got '1'"),
+        ("--steps 3 --minutes 1", "expected --steps or --minutes, got both"),
+        ("--config nowhere.yaml", "nowhere.yaml"),
+        ("--config broken.yaml", "--config: expected a whole number of at least 1, got 'many'"),
+        ("--config unknown.yaml", "wings"),
+        ("--label fraud", "digits"),
+        ("--trainer.accumulate_grad_batches 2 --data digits", None),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(options: str, words: str | None, capsys: Capture) -> None:
+    Path("broken.yaml").write_text("steps: many\n")
+    Path("unknown.yaml").write_text("model:\n  wings: 2\n")
+    code = main(["fit", "vae", "--data", "digits", *options.split(), *(["--steps", "1"] if words is None else [])])
+    if words is None:
+        assert code == 0
+        return
+    assert code == 2
+    assert words in error_of(capsys)
+    assert not Path("generator").exists()
+
+
+def test_a_kind_that_does_not_fit_the_data_is_refused(capsys: Capture) -> None:
+    people("people.csv")
+    assert main(["fit", "vae", "--data", "people.csv"]) == 2
+    assert "expected labelled images, got a TableDataset" in error_of(capsys)
+    assert main(["fit", "table", "--data", "digits"]) == 2
+    assert "expected a TableDataset, got a TensorImages" in error_of(capsys)
+    assert main(["fit", "gan", "--data", "digits", "--trainer.accumulate_grad_batches", "2"]) == 2
+    assert "expected a larger batch_size" in error_of(capsys)
+
+
+def test_options_reach_the_model_and_the_trainer(capsys: Capture) -> None:
+    options = ["--model.latent", "5", "--model.beta", "0.5", "--trainer.precision", "bf16-mixed", "--batch-size", "16"]
+    command = ["fit", "vae", "--data", "digits", "--steps", "3", *options]
+    assert main([*command, "--trainer.accumulate_grad_batches", "2"]) == 0
+    found = hyper()
+    assert (found["latent"], found["beta"], found["steps"], found["levels"]) == (5, 0.5, 3, 17)
+    assert "training: 3 of 3, loss" in capsys.readouterr().out
+    assert load_generator(FILE).ema.seen == 3 * 2 * 16
+
+
+def test_a_printed_configuration_trains_the_same_generator(capsys: Capture) -> None:
+    command = ["fit", "vae", "--data", "digits", "--steps", "2", "--model.latent", "5", "--seed", "3"]
+    assert main([*command, "--print_config"]) == 0
+    text = capsys.readouterr().out
+    printed = yaml.safe_load(text)
+    assert (printed["steps"], printed["model"]["latent"], printed["trainer"]["precision"]) == (2, 5, None)
+    assert set(printed["trainer"]) == set(TRAINER)
+    assert not Path("generator").exists()
+    Path("x.yaml").write_text(text)
+    assert main(command) == 0
+    assert main(["fit", "vae", "--config", "x.yaml", "--out", "other"]) == 0
+    one, other = (torch.load(path, weights_only=True)["state_dict"] for path in (FILE, Path("other/generator.ckpt")))
+    assert all(torch.equal(one[name], value) for name, value in other.items())
+    assert main(["fit", "vae", "--config", "x.yaml", "--out", "third", "--model.latent", "6"]) == 0
+    assert hyper(Path("third/generator.ckpt"))["latent"] == 6
+
+
+def test_a_logger_is_one_of_lightnings(capsys: Capture) -> None:
+    logger = ["--trainer.logger", "lightning.pytorch.loggers.CSVLogger", "--trainer.logger.save_dir", "logs"]
+    steps = ["--steps", "4", "--trainer.log_every_n_steps", "1"]
+    assert main(["fit", "vae", "--data", "digits", *steps, *logger]) == 0
+    (found,) = Path("logs").rglob("metrics.csv")
+    with found.open() as file:
+        rows = list(csv.DictReader(file))
+    assert {"loss", "monitor/c2st", "monitor/nearest_neighbour_ratio"} <= set(rows[0])
+
+
+def test_settings_are_those_of_the_class_and_of_what_it_hands_them_to() -> None:
+    class Base:
+        def __init__(self, classes: list[str], latent: int = 3, rate: float | None = None, seed: int = 0) -> None: ...
+
+    class Kind(Base):
+        def __init__(self, codec: dict[str, Any], mels: int = 4, latent: str = "a", **settings: Any) -> None: ...
+
+    assert settings_of(Kind) == {"mels": int, "latent": str, "rate": float | None}
+
+
+# Tables
+
+
+@pytest.mark.parametrize("kind", ["table", "table-vae", "table-gan"])
+def test_a_table_goes_from_a_csv_to_a_bank_with_the_asked_counts(kind: str, capsys: Capture) -> None:
+    people("people.csv", label="verdict")
+    assert main(["fit", kind, "--data", "people.csv"]) == 2
+    assert "--label" in error_of(capsys)
+    command = ["fit", kind, "--data", "people.csv", "--label", "verdict", "--steps", "4", "--holdout", "0.2"]
+    assert main([*command, "--model.width", "16"]) == 0
+    text = capsys.readouterr().out
+    assert "60 rows of 2 classes, 3 columns; kind table-" in text
+    assert hyper()["width"] == 16
+    with next(Path("generator").glob("samples-*.csv")).open() as file:
+        assert {row["verdict"] for row in csv.DictReader(file)} == {"fraud", "ok"}
+    make = ["synthesize", "--checkpoint", str(FILE), "--counts", "fraud=7,ok=2", "--given", "job=cook"]
+    assert main(make) == 0
+    bank = Bank("bank")
+    assert bank.counts() == {"fraud": 7, "ok": 2}
+    assert main(["export", "--bank", "bank", "--to", "csv", "--out", "made.csv"]) == 0
+    (found,) = Path().rglob("made*.csv") if Path("made.csv").is_file() else Path("made.csv").rglob("*.csv")
+    with found.open() as file:
+        assert {row["job"] for row in csv.DictReader(file)} == {"cook"}
+    assert main([*make[:-1], "job=judge", "--out", "other"]) == 2
+    assert "judge" in error_of(capsys)
+
+
+def test_a_table_without_labels_and_a_parquet(capsys: Capture) -> None:
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    people("people.csv")
+    pyarrow.parquet.write_table(pyarrow.csv.read_csv("people.csv").drop(["label"]), "people.parquet")
+    assert main(["fit", "table-vae", "--data", "people.parquet", "--label", "none", "--steps", "3"]) == 0
+    assert "60 rows without classes, 3 columns" in capsys.readouterr().out
+    assert main(["synthesize", "--checkpoint", str(FILE), "--per-class", "3"]) == 2
+    assert "knows no classes; pass --counts N" in error_of(capsys)
+    assert main(["synthesize", "--checkpoint", str(FILE), "--counts", "11"]) == 0
+    assert len(Bank("bank")) == 11
+
+
+def test_a_named_table_and_the_other_ways_to_ask(capsys: Capture) -> None:
+    assert main(["fit", "table-vae", "--data", "breast_cancer", "--steps", "3"]) == 0
+    assert main(["synthesize", "--checkpoint", str(FILE), "--counts", "11"]) == 2
+    assert "expected --counts of classes (malignant, benign), got 11" in error_of(capsys)
+    assert main(["synthesize", "--checkpoint", str(FILE), "--per-class", "3", "--set", "wings=2"]) == 2
+    assert "wings" in error_of(capsys)
+
+
+def test_ten_rows_of_one_class_are_trained_on(capsys: Capture) -> None:
+    with open("few.csv", "w") as file:
+        file.write("size,label\n" + "".join(f"{n * 1.5},ok\n" for n in range(10)))
+    assert main(["fit", "table", "--data", "few.csv", "--steps", "3"]) == 0
+    assert main(["synthesize", "--checkpoint", str(FILE), "--counts", "ok=4"]) == 0
+    assert len(Bank("bank")) == 4
+
+
+# Sounds
+
+
+def test_sounds_go_from_a_folder_to_a_bank(capsys: Capture) -> None:
+    for name, hertz in (("high", 900), ("low", 200)):
+        Path("sounds", name).mkdir(parents=True)
+        for number in range(8):
+            time = torch.arange(4000) / 8000
+            tone = (torch.sin(6.2832 * (hertz + 9 * number) * time) * 20000).to(torch.int16)
+            with wave.open(f"sounds/{name}/{number}.wav", "wb") as file:
+                file.setnchannels(1)
+                file.setsampwidth(2)
+                file.setframerate(8000)
+                file.writeframes(tone.numpy().tobytes())
+    assert main(["fit", "audio", "--data", "sounds", "--steps", "2", "--holdout", "0.5"]) == 0
+    assert "16 sounds of 2 classes, up to 0.5 seconds at 8000 Hz; kind audio-vae" in capsys.readouterr().out
+    assert {path.suffix for path in Path("generator").glob("samples-*")} == {".png", ".wav"}
+    assert main(["synthesize", "--checkpoint", str(FILE), "--per-class", "1"]) == 0
+    assert Bank("bank").columns.keys() == {"waveform"}
+
+
+# What goes wrong on the way
+
+
+def test_a_loss_that_diverges_is_a_failure_that_names_it(capsys: Capture) -> None:
+    command = ["fit", "gan", "--data", "digits", "--steps", "40", "--model.learning_rate", "1e30"]
+    assert main(command) == 1
+    text = error_of(capsys)
+    assert "not finite at step" in text
+    assert "learning_rate" in text
+
+
+def test_an_alarm_is_said_and_is_no_failure(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fit(*_: Any, **options: Any) -> None:
+        import warnings
+
+        options["progress"](30, 100, {"loss": 1.0})
+        warnings.warn("fit: stopped early: copying since step 10", stacklevel=1)
+
+    monkeypatch.setattr("torchaug.training.fit.fit", fit)
+    assert main(["fit", "vae", "--data", "digits"]) == 0
+    text = capsys.readouterr().out
+    assert "note: fit: stopped early: copying since step 10" in text
+    assert "the training ended at step 30 of 100" in text
+
+
+def test_a_checkpoint_of_another_version_is_refused(capsys: Capture) -> None:
+    assert main(["fit", "vae", "--data", "digits", "--steps", "1"]) == 0
+    checkpoint = torch.load(FILE, weights_only=True)
+    for version, words in ((99, "update torchaug"), (1, "train")):
+        checkpoint["torchaug"]["format"] = version
+        torch.save(checkpoint, FILE)
+        capsys.readouterr()
+        assert main(["synthesize", "--checkpoint", str(FILE), "--per-class", "1"]) == 2
+        text = error_of(capsys)
+        assert f"found {version}" in text or f"format {version}" in text
+        assert words in text
+        assert main(["fit", "vae", "--data", "digits", "--steps", "2", "--resume"]) == 2
+        assert str(version) in error_of(capsys)
+
+
+# Several processes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["vae", "gan", "table-diffusion", "table-vae", "table-gan", "audio-vae"])
+def test_two_processes_train_every_kind(kind: str, tmp_path: Path) -> None:
+    people("people.csv")
+    Path("tones.py").write_text("from torchaug.data import vowels\n\ndef data():\n    return vowels(6)\n")
+    source = "people.csv" if kind.startswith("table") else "tones:data" if kind.startswith("audio") else "digits"
+    strategy = "ddp_find_unused_parameters_true" if kind.endswith("gan") else "ddp"
+    command = [sys.executable, "-m", "torchaug", "fit", kind, "--data", source, "--steps", "2", "--batch-size", "4"]
+    command += ["--trainer.devices", "2", "--trainer.accelerator", "cpu", "--trainer.strategy", strategy]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_DISTRIBUTED_DEBUG": "OFF"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("the generator is in") == 1
+    assert torch.load(FILE, weights_only=True)["global_step"] == 2
+    assert load_generator(FILE).make(torch.zeros(2, dtype=torch.int64), torch.arange(2))
