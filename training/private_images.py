@@ -38,7 +38,7 @@ class PrivateVAE(OneNoisyLoss, LitVAE):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """The noisy gradients of the loss per pixel."""
         images, keys = self.images_of(batch), fold_in(self.row_keys(batch), 1)
-        noise = latents(keys, self.vae.latent, images.dtype)  # type: ignore[arg-type, union-attr]
+        noise = latents(keys, self.vae.latent, images.dtype)  # type: ignore[arg-type]
         beta = self.hparams["beta"] * min(1.0, 5 * self.progress)
         return self.noisy((images, batch["label"], noise), beta)
 
