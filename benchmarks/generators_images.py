@@ -55,8 +55,8 @@ def _levels(pixels: torch.Tensor) -> Array:
 
 
 def _ours(kind: str, train: TensorImages, seed: int) -> tuple[Array, Array]:
-    from torchaug.training import load_generator
     from torchaug.training.fit import fit
+    from torchaug.training.load import load_generator
 
     with tempfile.TemporaryDirectory() as out:
         generator = load_generator(fit(kind, train, out=out, steps=STEPS[kind], seed=seed, every=0))

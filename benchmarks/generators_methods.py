@@ -45,8 +45,8 @@ class Ours:
     """A generator of this package, with its defaults."""
 
     def __init__(self, kind: str, train: TableDataset, seed: int, steps: int | None = None) -> None:
-        from torchaug.training import load_generator
         from torchaug.training.fit import fit
+        from torchaug.training.load import load_generator
 
         self.train, self.seed = train, seed
         with tempfile.TemporaryDirectory() as out:

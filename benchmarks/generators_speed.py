@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from generators_cells import installed
 from generators_methods import discrete, to_frame
-from generators_rare import rare_table
+from generators_rare import BINNED, BINS, rare_table
 from rows import Row, interleaved, row
 from torch import Tensor
 
 from torchaug.keys import sample_keys
-from torchaug.models.gan import ImageGAN, discriminator_loss
+from torchaug.models.gan import ImageGAN
+from torchaug.models.gan_losses import discriminator_loss
 
 BATCH, CALLS = 500, 50
 
@@ -47,7 +48,7 @@ def _ours() -> Callable[[], None]:
 
     data = rare_table(binned=True)
     encoded = TableCodec.fit(data).encode(data.numeric, data.categorical)
-    sampler = ConditionSampler(data.categorical)
+    sampler = ConditionSampler(data.categorical, [BINS] * BINNED)
     keys = sample_keys(torch.arange(BATCH))
 
     def run() -> None:

@@ -18,6 +18,23 @@ def latents(keys: Tensor, size: int, dtype: torch.dtype = torch.float32) -> Tens
     return normal(uniforms(keys, size).to(dtype))
 
 
+def on_circle(a: Tensor, b: Tensor, share: float | Tensor) -> Tensor:
+    """The vectors (B, D) at `share`, a number or (B, 1), of the way from a to b, turned at an even pace (spherical interpolation).
+
+    Between vectors of one length it keeps the length, as a straight line would not. Parallel vectors are joined by a
+    straight line.
+
+    >>> on_circle(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), 0.5)
+    tensor([[0.7071, 0.7071]])
+    """
+    cosine = torch.cosine_similarity(a, b, dim=1).clamp(-1, 1)[:, None]
+    angle = cosine.acos()
+    straight = angle.sin().abs() < 1e-4
+    safe = torch.where(straight, torch.ones_like(angle), angle)
+    turned = (((1 - share) * safe).sin() * a + (share * safe).sin() * b) / safe.sin()
+    return torch.where(straight, torch.lerp(a, b, share), turned)
+
+
 def check_request(who: str, labels: Tensor, keys: Tensor, num_classes: int) -> None:
     """Refuses labels and keys that are not one int64 pair per image, and labels of classes that do not exist.
 

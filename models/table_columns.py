@@ -27,7 +27,8 @@ _TINY = torch.finfo(torch.float64).tiny
 _KNOTS = 1001  # of a quantile-normal column: a standard normal's range in steps of 0.008
 _ATOM = 0.05  # share of a column from which on one value may be an atom,
 _STANDS_OUT = 8  # and times that it then occurs as often as the column's other values do on average
-_FEW = 10  # different values, each ten times or more: a scale of steps, all of them atoms
+_TWO = 2  # different values: a choice
+_SCALE = 25  # different values up to which they are steps of a scale, and no peaks
 _MANY = 400  # values from which on peaks are looked for: fewer have peaks by chance
 
 
@@ -60,7 +61,8 @@ class FittedColumn(nn.Module):
 class NumberColumn(FittedColumn):
     """A column of numbers: a number about 1 in size, and a choice of a mode, an atom (one value that occurs often) or missing.
 
-    - "quantile": Phi^-1 of the share of values below, linear between up to 1001 knots, in [-4, 4];
+    - "quantile": Phi^-1 of the share of values below, linear between some 1000 knots, in [-4, 4]; a value that occurs often
+      takes up its share of the normal distribution, and its middle stands for it;
     - "modes": (x - mean_k) / deviation_k of the likeliest component k of a mixture of Gaussians, over the deviation of
       all such numbers; the choice says which k;
     - "standard": (x - mean) / deviation;
@@ -91,18 +93,9 @@ class NumberColumn(FittedColumn):
     def fit(cls, column: Column, values: Tensor, encoding: str) -> NumberColumn:
         """The column of `values` (N,) float64, NaN where missing."""
         there = values[~values.isnan()]
-        atoms, rest = _split_atoms(there)
-        deviation = float(rest.std(correction=0)) if len(rest) else 1.0
-        if not 0 < deviation < math.inf:  # the square of a difference is beyond float64
-            if encoding not in ("auto", "quantile"):
-                raise ValueError(
-                    f"TableCodec: column {column.name!r}: encoding {encoding!r} needs a deviation that float64 holds, got "
-                    f"{deviation} for numbers of {float(rest.min())} to {float(rest.max())}; use 'quantile'"
-                )
-            encoding = "quantile"
-        encoding, knots, modes = (
-            _body(rest, encoding) if len(rest) else ("atoms", rest.new_zeros(2, 0), rest.new_zeros(4, 0))
-        )
+        encoding, atoms, rest = _parted(there, _tractable(column.name, there, encoding))
+        knots = _knots(rest) if encoding == "quantile" else rest.new_zeros(2, 0)
+        modes = _modes(rest, encoding) if encoding in ("modes", "standard") else rest.new_zeros(4, 0)
         sizes = {"knots": knots.shape[1], "modes": modes.shape[1], "atoms": len(atoms)}
         about = {"name": column.name, "encoding": encoding, "decimals": column.decimals}
         fitted = cls(about | sizes | {"missing": len(there) < len(values)})
@@ -153,7 +146,9 @@ class NumberColumn(FittedColumn):
     def _number(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """The numbers of values, and the modes that they belong to."""
         if self.config["encoding"] == "quantile":
-            return _interpolate(values, *self.knots), torch.zeros_like(values, dtype=torch.int64)
+            first, last = (_interpolate(values, *self.knots, right=right) for right in (False, True))
+            middle = torch.special.ndtri((torch.special.ndtr(first) + torch.special.ndtr(last)) / 2)
+            return torch.where(first == last, first, middle), torch.zeros_like(values, dtype=torch.int64)
         return _offsets(values, self.modes)
 
     def _value(self, numbers: Tensor, mode: Tensor) -> Tensor:
@@ -219,37 +214,56 @@ class ChoiceColumn(FittedColumn):
         return codes
 
 
-def _split_atoms(values: Tensor) -> tuple[Tensor, Tensor]:
-    """The values that are choices of their own, and what is left of the column: at least two different values, or none."""
+def _parted(values: Tensor, encoding: str) -> tuple[str, Tensor, Tensor]:
+    """The encoding of a column, the values of it that are choices of their own, and those that become numbers.
+
+    Atoms need no choice among quantiles, where they are as wide as they are frequent.
+    """
     different, counts = values.unique(return_counts=True)
+    if len(different) <= _TWO:
+        return "atoms", different, values[:0]
+    if encoding == "quantile":
+        return encoding, values[:0], values
     atoms = counts >= _ATOM * len(values)
-    if atoms.any() and not atoms.all():
-        atoms &= counts >= _STANDS_OUT * counts[~atoms].double().mean()
-    else:
-        atoms = torch.zeros_like(atoms)
-    if len(different) - int(atoms.sum()) < 2 or (len(different) <= _FEW and len(values) >= _FEW * len(different)):
-        return different, values[:0]
-    return different[atoms], values[~torch.isin(values, different[atoms])]
+    atoms &= counts >= _STANDS_OUT * counts[~atoms].double().mean()  # no: where all are as frequent
+    rest = values[~torch.isin(values, different[atoms])]
+    if encoding == "auto" and not (len(rest) >= _MANY and _is_peaked(rest)):
+        return "quantile", values[:0], values
+    if int((~atoms).sum()) < _TWO:
+        return "atoms", different, values[:0]
+    return "modes" if encoding == "auto" else encoding, different[atoms], rest
 
 
-def _body(values: Tensor, encoding: str) -> tuple[str, Tensor, Tensor]:
-    """The encoding of numbers, its knots (values and numbers) and its modes (weights, means, deviations, units)."""
-    modes = values.new_zeros(4, 0)
+def _is_peaked(values: Tensor) -> bool:
+    """Whether three or more peaks are well apart, and are more than the steps of a scale."""
+    if len(values.unique()) <= _SCALE or peaks(kernels(values), SHALLOW) < 3:  # a mixture takes seconds to fit
+        return False
+    return peaks(fit_mixture(values)) >= 3
+
+
+def _tractable(name: str, values: Tensor, encoding: str) -> str:
+    """The encoding, where numbers have a deviation; else the one that needs none."""
+    deviation = float(values.std(correction=0)) if len(values.unique()) > 1 else 1.0
+    if 0 < deviation < math.inf or encoding == "quantile":  # else the square of a difference is beyond float64
+        return encoding
+    if encoding != "auto":
+        raise ValueError(
+            f"TableCodec: column {name!r}: encoding {encoding!r} needs a deviation that float64 holds, got {deviation} for "
+            f"numbers of {float(values.min())} to {float(values.max())}; use 'quantile'"
+        )
+    return "quantile"
+
+
+def _modes(values: Tensor, encoding: str) -> Tensor:
+    """(4, n): weights, means, deviations and units of modes, or of all values as one."""
     if encoding == "standard":
         mean, deviation = values.mean(), values.std(correction=0)
-        return (
-            encoding,
-            values.new_zeros(2, 0),
-            torch.stack([torch.ones_like(mean), mean, deviation, deviation])[:, None],
-        )
-    if encoding == "modes" or (encoding == "auto" and len(values) >= _MANY and peaks(kernels(values), SHALLOW) >= 3):
-        mixture = fit_mixture(values)
-        if encoding == "modes" or peaks(mixture) >= 3:
-            modes = torch.cat([mixture, mixture[2:]])
-            modes = modes[:, _offsets(values, modes)[1].unique()]  # those that are some value's likeliest
-            modes[3] *= _offsets(values, modes)[0].std(correction=0)
-            return "modes", values.new_zeros(2, 0), modes
-    return "quantile", _knots(values), modes
+        return torch.stack([torch.ones_like(mean), mean, deviation, deviation])[:, None]
+    mixture = fit_mixture(values)
+    modes = torch.cat([mixture, mixture[2:]])
+    modes = modes[:, _offsets(values, modes)[1].unique()]  # those that are some value's likeliest
+    modes[3] *= _offsets(values, modes)[0].std(correction=0)
+    return modes
 
 
 def _offsets(values: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
@@ -261,19 +275,22 @@ def _offsets(values: Tensor, modes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _knots(values: Tensor) -> Tensor:
-    """(2, n) float64: different values, and Phi^-1 of the share of values below each; both rise strictly.
-
-    The second row is of float32 numbers, so a value that is a knot comes back exactly.
+    """(2, n) float64: values, and Phi^-1 of their share, at the first and the last of equal ones; the second row rises
+    strictly, and is of float32 numbers.
     """
     different, counts = values.unique(return_counts=True)
-    share = (counts.cumsum(0) - counts / 2) / len(values)
-    normal = torch.special.ndtri(share.double())
-    clipped = normal.abs() > CLIP - 0.01  # a knot close to the end would leave no room between
+    last = counts.cumsum(0).double() - 0.5
+    share = torch.stack([last - counts + 1, last], 1).flatten() / len(values)
+    normal = torch.special.ndtri(share)
+    clipped = normal.abs() > CLIP - 0.01  # a knot closer to the end would leave float32 no room between them
     normal = torch.where(clipped, CLIP * normal.sign(), normal).float().double()
-    if len(different) > _KNOTS:
+    different = different.repeat_interleave(2)
+    if len(different) > 2 * _KNOTS:
+        step = 2 * CLIP / (_KNOTS - 1)
         wanted = torch.linspace(-CLIP, CLIP, _KNOTS, dtype=torch.float64)
-        kept = torch.searchsorted(normal, wanted).clamp(max=len(normal) - 1)
-        kept = torch.cat([kept.new_zeros(1), kept, kept.new_full((1,), len(normal) - 1)]).unique()
+        flat = (normal[1::2] - normal[::2] > step).nonzero()[:, 0] * 2
+        ends = torch.tensor([0, len(normal) - 1])
+        kept = torch.cat([torch.searchsorted(normal, wanted).clamp(max=len(normal) - 1), flat, flat + 1, ends]).unique()
         different, normal = different[kept], normal[kept]
     rising = torch.cat([torch.ones(1, dtype=torch.bool), normal.diff() > 0])  # what is clipped has one number
     top = different[-1]
@@ -282,9 +299,14 @@ def _knots(values: Tensor) -> Tensor:
     return torch.stack([different, normal[rising]])
 
 
-def _interpolate(x: Tensor, known: Tensor, wanted: Tensor) -> Tensor:
-    """Linear between knots; halved, since the distance of two numbers may be beyond float64."""
-    right = torch.searchsorted(known, x.contiguous(), right=True).clamp(1, len(known) - 1)
-    low, high = known[right - 1] / 2, known[right] / 2
+def _interpolate(x: Tensor, known: Tensor, wanted: Tensor, *, right: bool = True) -> Tensor:
+    """Linear between knots; halved, since the distance of two numbers may be beyond float64.
+
+    Of equal knots the last one counts, or, unless `right`, the first.
+    """
+    above = torch.searchsorted(known, x.contiguous(), right=right).clamp(1, len(known) - 1)
+    low, high = known[above - 1] / 2, known[above] / 2
     share = ((x / 2 - low) / (high - low).clamp(min=_TINY)).clamp(0, 1)
-    return wanted[right - 1] * (1 - share) + wanted[right] * share
+    share = torch.where(high > low, share, float(right))
+    start, end = wanted[above - 1], wanted[above]
+    return torch.where(start == end, start, start * (1 - share) + end * share)

@@ -8,10 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchaug.keys import fold_in
 from torchaug.models.latents import latents
 from torchaug.models.table_codec import TableCodec
-from torchaug.models.table_model import TableModel
+from torchaug.models.table_model import Draw, TableModel
 from torchaug.models.table_networks import ConditionEmbedding, ResMLP, TimeEmbedding
 
 
@@ -56,28 +55,38 @@ class TabularDiffusion(TableModel):
         clean = self.centred(encoded)
         share, rest = torch.cos(math.pi / 2 * t)[:, None], torch.sin(math.pi / 2 * t)[:, None]
         v = self.network(share * clean + rest * noise, self.time(t) + self.condition(labels, values))
-        return (v - (share * noise - rest * clean)).square().mean(1)
+        loss: Tensor = (v - (share * noise - rest * clean)).square().mean(1)
+        return loss
 
-    def rows(self, labels: Tensor, keys: Tensor, values: Tensor, **settings: Any) -> Tensor:
-        """Rows by ancestral sampling (arXiv 2006.11239), each step's noise a function of the key.
+    def rows(self, labels: Tensor, values: Tensor, draw: Draw, **settings: Any) -> Tensor:
+        """Rows by ancestral sampling (arXiv 2006.11239), with a draw for each step.
 
         Args:
-            labels, keys, values: (B,).
+            labels, values: (B,), what is asked of each.
+            draw: the noise.
             settings: "steps", how many.
         """
         steps = int(settings.get("steps", self.steps))
         condition = self.condition(labels, values)
-        x = self._noise(keys, 0, condition)
+        x = draw(0, self.codec.width)
         for step in range(steps):
             t, after = 1 - step / steps, 1 - (step + 1) / steps
             v = self.network(x, self.time(torch.full_like(condition[:, 0], t)) + condition)
             x = _towards_clean(x, v, t, after)
             if step < steps - 1:
-                x = x + math.sqrt(_variance(t, after)) * self._noise(keys, step + 1, x)
+                x = x + math.sqrt(_variance(t, after)) * draw(step + 1, self.codec.width)
         return x
 
-    def _noise(self, keys: Tensor, number: int, like: Tensor) -> Tensor:
-        return latents(fold_in(keys, number), self.codec.width, like.dtype)
+    @torch.no_grad()
+    def score(self, encoded: Tensor, labels: Tensor) -> Tensor:
+        """Minus the squared error of v, the mean over 16 times with the same noise for all rows, (B,)."""
+        levels, encoded = 16, encoded.to(self.dtype)
+        errors = torch.zeros_like(encoded[:, 0])
+        for level, key in enumerate(torch.arange(levels, device=encoded.device)):
+            noise = latents(key[None], self.codec.width, encoded.dtype).expand_as(encoded)
+            t = torch.full_like(errors, (level + 0.5) / levels)
+            errors += self.loss(encoded, labels, torch.zeros_like(labels), t, noise) / levels
+        return -errors
 
 
 def _variance(t: float, after: float) -> float:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchaug.keys import fold_in
-from torchaug.models.latents import latents
 from torchaug.models.table_codec import TableCodec
-from torchaug.models.table_model import TableModel
-from torchaug.models.table_networks import ConditionEmbedding, ResMLP, gumbel_noise
+from torchaug.models.table_model import Draw, TableModel
+from torchaug.models.table_networks import ConditionEmbedding, ResMLP, gumbel
 
 Critic = Callable[[Tensor], Tensor]
 SLOPE = 0.2
@@ -29,7 +28,7 @@ class RowDiscriminator(nn.Module):
     def __init__(self, inputs: int, num_classes: int, values: int, *, width: int, blocks: int) -> None:
         super().__init__()
         sizes = [inputs] + [width] * blocks
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.features = nn.Linear(width, width)
         self.condition = ConditionEmbedding(num_classes, values, width)
 
@@ -75,20 +74,20 @@ class TabularGAN(TableModel):
         self.generator = ResMLP(latent, codec.width, width=width, blocks=blocks)
         self.discriminator = RowDiscriminator(codec.width, num_classes, self.values, width=width, blocks=blocks)
 
-    def fake(self, z: Tensor, labels: Tensor, values: Tensor, gumbel: Tensor) -> Tensor:
+    def fake(self, z: Tensor, labels: Tensor, values: Tensor, noise: Tensor) -> Tensor:
         """Rows as the discriminator sees them, choices with a straight-through gradient.
 
         Args:
             z: (B, latent), standard normal.
             labels, values: (B,), what is asked of each.
-            gumbel: (B, width), standard Gumbel.
+            noise: (B, width), standard normal, of the choices.
         """
         outputs = self.generator(z, self.condition(labels, values))
         parts = []
         for block in self.codec.blocks:
             part = outputs[:, block.start : block.start + block.size]
             if block.kind == "choice":
-                scores = part + gumbel[:, block.start : block.start + block.size]
+                scores = part + gumbel(noise[:, block.start : block.start + block.size])
                 part = 2 * one_hot(scores, self.temperature) - 1
             parts.append(part)
         return torch.cat(parts, 1)
@@ -96,15 +95,13 @@ class TabularGAN(TableModel):
     @torch.no_grad()
     def score(self, encoded: Tensor, labels: Tensor) -> Tensor:
         """The discriminator's score of each row, (B,)."""
-        rows = self.centred(encoded.to(self.generator.leave.weight))
+        rows = self.centred(encoded.to(self.dtype))
         score: Tensor = self.discriminator(rows, labels, torch.zeros_like(labels))
         return score
 
-    def rows(self, labels: Tensor, keys: Tensor, values: Tensor, **settings: Any) -> Tensor:
+    def rows(self, labels: Tensor, values: Tensor, draw: Draw, **settings: Any) -> Tensor:
         """Rows of latents from the standard normal."""
-        z = settings.get("z")
-        z = latents(fold_in(keys, 0), self.latent, self.generator.leave.weight.dtype) if z is None else z
-        return self.fake(z, labels, values, gumbel_noise(fold_in(keys, 1), self.codec.width).to(z))
+        return self.fake(draw(0, self.latent), labels, values, draw(1, self.codec.width))
 
 
 def one_hot(scores: Tensor, temperature: float) -> Tensor:
@@ -125,9 +122,10 @@ def discriminator_loss(critic: Critic, real: Tensor, fake: Tensor, gamma: float)
     Returns:
         The loss, and its parts {"advantage": D(real) - D(fake), "r1", "r2"}, detached means.
     """
+    precise = torch.promote_types(real.dtype, torch.float32)
     with torch.autocast(real.device.type, enabled=False):
-        real_score, r1 = _score_and_penalty(critic, real.float())
-        fake_score, r2 = _score_and_penalty(critic, fake.detach().float())
+        real_score, r1 = _score_and_penalty(critic, real.to(precise))
+        fake_score, r2 = _score_and_penalty(critic, fake.detach().to(precise))
         loss = F.softplus(fake_score - real_score).mean() + gamma / 2 * (r1 + r2)
     parts = {"advantage": (real_score - fake_score).mean(), "r1": r1, "r2": r2}
     return loss, {name: part.detach() for name, part in parts.items()}

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from torchaug.models.latents import check_request
+from torchaug.keys import fold_in
+from torchaug.models.latents import check_request, latents
 from torchaug.models.table_codec import TableCodec
 
 Given = Mapping[str, "str | None"]
+Draw = Callable[[int, int], Tensor]
+"""The noise of rows: which of its draws, and how many numbers, to (B, numbers), standard normal."""
 
 
 class TableModel(nn.Module, ABC):
@@ -52,6 +56,11 @@ class TableModel(nn.Module, ABC):
         """Encoded rows as networks see them: one-hots of -1 and 1 instead of 0 and 1."""
         return encoded * (1 + 2 * self.centre) - 2 * self.centre
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights, in which rows are computed."""
+        return next(self.parameters()).dtype
+
     @torch.no_grad()
     def generate(
         self, labels: Tensor, keys: Tensor, given: Given | None = None, **settings: Any
@@ -70,15 +79,40 @@ class TableModel(nn.Module, ABC):
             ValueError: an unknown class, column or category, or more than one column.
         """
         check_request(f"{type(self).__name__}.generate", labels, keys, self.num_classes)
-        values = torch.zeros_like(labels)
+        return self._decoded(
+            labels, lambda number, size: latents(fold_in(keys, number), size, self.dtype), given, **settings
+        )
+
+    @torch.no_grad()
+    def between(
+        self, labels: Tensor, first: Tensor, second: Tensor, shares: Tensor, given: Given | None = None, **settings: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Rows on the way between two: their noise is turned from that of the one to that of the other.
+
+        Args:
+            labels: (B,).
+            first, second: (B,) keys.
+            shares: (B,) of the way that is gone, in [0, 1].
+            given, settings: as for `generate`.
+        """
+        angles = (shares.to(self.dtype) * math.pi / 2)[:, None]
+
+        def draw(number: int, size: int) -> Tensor:
+            start, end = (latents(fold_in(keys, number), size, self.dtype) for keys in (first, second))
+            return angles.cos() * start + angles.sin() * end  # two independent draws: the variance stays 1
+
+        return self._decoded(labels, draw, given, **settings)
+
+    def _decoded(self, labels: Tensor, draw: Draw, given: Given | None, **settings: Any) -> tuple[Tensor, Tensor]:
+        """Rows as float32, whatever they were computed in: the last bits of float64 depend on the batch size."""
         if not given:
-            return self.codec.decode(self.rows(labels, keys, values, **settings))
+            return self.codec.decode(self.rows(labels, torch.zeros_like(labels), draw, **settings).float())
         name, code = self._asked(given)
         codes = torch.full_like(labels, code)
         values = self.value_numbers(torch.full_like(labels, list(self.codec.choices).index(name)), codes)
-        rows, block = self.rows(labels, keys, values, **settings), self.codec.choices[name]
+        rows, block = self.rows(labels, values, draw, **settings), self.codec.choices[name]
         rows[:, block.start : block.start + block.size] = self.codec.spell(name, codes).to(rows)
-        return self.codec.decode(rows)
+        return self.codec.decode(rows.float())
 
     def _asked(self, given: Given) -> tuple[str, int]:
         if len(given) > 1:
@@ -89,5 +123,9 @@ class TableModel(nn.Module, ABC):
         return name, self.codec.code(name, value)
 
     @abstractmethod
-    def rows(self, labels: Tensor, keys: Tensor, values: Tensor, **settings: Any) -> Tensor:
+    def rows(self, labels: Tensor, values: Tensor, draw: Draw, **settings: Any) -> Tensor:
         """Encoded rows (B, width): numbers, and scores of choices; row i depends on row i of the arguments alone."""
+
+    @abstractmethod
+    def score(self, encoded: Tensor, labels: Tensor) -> Tensor:
+        """How well encoded rows fit what was learnt, (B,), more is better; without noise of its own."""

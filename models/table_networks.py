@@ -8,8 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchaug.keys import uniforms
-
 
 class ResidualBlock(nn.Module):
     """x + Linear(SiLU(Linear(LayerNorm(x + condition)))), (B, width) to the same; it starts as the identity."""
@@ -93,11 +91,11 @@ class ConditionEmbedding(nn.Module):
         return out
 
 
-def gumbel_noise(keys: Tensor, size: int) -> Tensor:
-    """Standard Gumbel numbers (B, size) of keys (B,): log-shares plus these are largest as often as the shares say.
+def gumbel(noise: Tensor) -> Tensor:
+    """Standard Gumbel numbers of standard normal ones: log-shares plus these are largest as often as the shares say.
 
-    >>> gumbel_noise(torch.tensor([3, 5]), 4).shape
-    torch.Size([2, 4])
+    >>> gumbel(torch.tensor([0.0]))
+    tensor([0.3665])
     """
-    u = uniforms(keys, size).clamp(min=2.0**-25)
+    u: Tensor = torch.special.ndtr(noise).clamp(2.0**-25, 1 - 2.0**-24)
     return -(-u.log()).log()

@@ -8,11 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchaug.keys import fold_in
-from torchaug.models.latents import latents
 from torchaug.models.table_codec import TableCodec
-from torchaug.models.table_model import TableModel
-from torchaug.models.table_networks import ConditionEmbedding, ResMLP, gumbel_noise
+from torchaug.models.table_model import Draw, TableModel
+from torchaug.models.table_networks import ConditionEmbedding, ResMLP, gumbel
 
 
 class TabularVAE(TableModel):
@@ -94,18 +92,16 @@ class TabularVAE(TableModel):
         return self.log_deviation[labels].clamp(-3, 1)
 
     @torch.no_grad()
-    def score(self, encoded: Tensor, labels: Tensor, keys: Tensor) -> Tensor:
-        """The evidence lower bound of each row, (B,) nats up to a constant, with one latent drawn by its key."""
-        noise = latents(keys, self.latent, self.log_deviation.dtype)
-        reconstruction, divergence = self._parts(encoded.to(noise), labels, torch.zeros_like(labels), noise)
+    def score(self, encoded: Tensor, labels: Tensor) -> Tensor:
+        """The evidence lower bound at the latent's mean, (B,) nats up to a constant."""
+        noise = torch.zeros(len(encoded), self.latent, dtype=self.dtype, device=encoded.device)
+        reconstruction, divergence = self._parts(encoded.to(self.dtype), labels, torch.zeros_like(labels), noise)
         return -reconstruction - divergence
 
-    def rows(self, labels: Tensor, keys: Tensor, values: Tensor, **settings: Any) -> Tensor:
+    def rows(self, labels: Tensor, values: Tensor, draw: Draw, **settings: Any) -> Tensor:
         """Rows of latents from the standard normal, with the noise of numbers and of choices."""
-        z = settings.get("z")
-        z = latents(fold_in(keys, 0), self.latent, self.log_deviation.dtype) if z is None else z
-        outputs = self.decode(z, labels, values)
-        noise = latents(fold_in(keys, 1), len(self.numbers), outputs.dtype)
-        rows = outputs + gumbel_noise(fold_in(keys, 2), self.codec.width).to(outputs)
-        rows[:, self.numbers] = outputs[:, self.numbers] + noise * self._log_deviation(labels).exp()
+        outputs = self.decode(draw(0, self.latent), labels, values)
+        rows = outputs + gumbel(draw(1, self.codec.width))
+        noise = draw(2, len(self.numbers)) * self._log_deviation(labels).exp()
+        rows[:, self.numbers] = outputs[:, self.numbers] + noise
         return rows

@@ -6,28 +6,37 @@ import math
 from typing import Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchaug.models.latents import check_request, latents
+from torchaug.keys import fold_in, sample_keys, uniforms
+from torchaug.models.aggregated import AggregatedPosterior
+from torchaug.models.gan_condition import Condition, ConditionKind
+from torchaug.models.latents import latents, on_circle
+from torchaug.models.likelihoods import Likelihood, PixelLikelihood
 from torchaug.models.networks import Decoder, Encoder, check_sizes, preset_named
+from torchaug.models.vae_objectives import divergence, elbo, log_weights
 
-Likelihood = Literal["binomial", "bernoulli", "gaussian", "logistic"]
 Prior = Literal["aggregated", "normal"]
+AT_ONCE = 4096
+"""Images decoded at once where many draws are made of each."""
 
 
 class ImageVAE(nn.Module):
     """Encodes an image of a known class into a latent, and decodes a latent and a class into an image.
 
+    Train it with one of `torchaug.models.vae_objectives`.
+
     Args:
         channels, height, width: of the images.
-        num_classes: labels are 0 to num_classes - 1.
+        num_classes: labels are 0 to num_classes - 1; 1 for images without labels, which are all of class 0. For other
+            conditions: how many labels or numbers an image has.
         latent: size of the latent vector.
         preset: size of the networks, "tiny", "small" or "base".
-        likelihood: of a pixel given the latent. "binomial": `levels` - 1 coin throws a pixel, for images of few grey
-            levels; "bernoulli": one throw; "gaussian": one variance, the batch's optimum (sigma-VAE, arXiv 2006.13202);
-            "logistic": a discretised logistic with a learned scale per channel (arXiv 1701.05517).
+        likelihood: of a pixel given the latent, "binomial", "bernoulli", "gaussian" or "logistic": see `PixelLikelihood`.
         levels: how many values a channel can take; samples are rounded to them.
+        components: Gaussians of a class in the aggregated posterior, at most; see `AggregatedPosterior`.
+        condition: "class"; "multi-label": labels are (B, num_classes) of 0 and 1; "continuous": (B, num_classes) numbers
+            of about unit variance. For these two, all images share one aggregated posterior.
 
     Shape: images (B, channels, height, width), float in [0, 1]; labels (B,) int64; latents (B, latent).
 
@@ -37,10 +46,6 @@ class ImageVAE(nn.Module):
     >>> sorted(parts), vae.generate(labels, keys=torch.tensor([7, 8]), prior="normal").shape
     (['divergence', 'reconstruction'], torch.Size([2, 1, 8, 8]))
     """
-
-    means: Tensor
-    factors: Tensor
-    fitted: Tensor
 
     def __init__(
         self,
@@ -53,29 +58,24 @@ class ImageVAE(nn.Module):
         preset: str = "tiny",
         likelihood: Likelihood = "binomial",
         levels: int = 256,
+        components: int = 1,
+        condition: ConditionKind = "class",
     ) -> None:
         super().__init__()
-        if likelihood not in get_args(Likelihood):
-            raise ValueError(
-                f"ImageVAE: likelihood must be one of {', '.join(get_args(Likelihood))}, got {likelihood!r}"
-            )
         check_sizes("ImageVAE", (channels, height, width), num_classes, latent, levels)
-        self.shape, self.num_classes, self.latent = (channels, height, width), num_classes, latent
-        self.likelihood, self.levels = likelihood, levels
+        self.shape, self.num_classes, self.latent, self.levels = (channels, height, width), num_classes, latent, levels
         size = preset_named(preset)
-        self.embedding = nn.Embedding(num_classes, size.width)
+        self.condition = Condition(condition, num_classes, size.width)
         self.encoder = Encoder(channels, height, width, size.width, size)
         self.posterior = nn.Linear(self.encoder.features, 2 * latent)
         self.decoder = Decoder(latent, channels, height, width, size.width, size)
-        self.log_scale = nn.Parameter(torch.full((channels, 1, 1), -2.0)) if likelihood == "logistic" else None
-        self.register_buffer("means", torch.zeros(num_classes, latent))
-        self.register_buffer("factors", torch.eye(latent).repeat(num_classes, 1, 1))
-        self.register_buffer("fitted", torch.zeros(num_classes, dtype=torch.bool))
+        self.pixels = PixelLikelihood(likelihood, channels, levels)
+        self.aggregated = AggregatedPosterior(num_classes if condition == "class" else 1, latent, components)
 
     def encode(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the latent, (B, latent) each."""
-        features = self.encoder(2 * images - 1, self.embedding(labels))
-        mean, log_variance = self.posterior(features).chunk(2, dim=1)
+        features = self.encoder(2 * images - 1, self.condition(labels))
+        mean, log_variance = self.posterior(features).to(images.dtype).chunk(2, dim=1)  # not in half precision
         return mean, log_variance.clamp(-8, 4)
 
     def decode(self, z: Tensor, labels: Tensor) -> Tensor:
@@ -83,123 +83,194 @@ class ImageVAE(nn.Module):
         return self._logits(z, labels).sigmoid()
 
     def _logits(self, z: Tensor, labels: Tensor) -> Tensor:
-        logits: Tensor = self.decoder(z, self.embedding(labels))
+        logits: Tensor = self.decoder(z, self.condition(labels)).to(z.dtype)
         return logits
+
+    def log_likelihood(self, z: Tensor, labels: Tensor, images: Tensor) -> Tensor:
+        """log p(image | z, label) in nats: (..., B) of z (..., B, latent), labels (B,) and images (B, C, H, W)."""
+        wanted = labels.expand(*z.shape[:-2], *labels.shape).flatten(0, z.ndim - 2)
+        logits = self._logits(z.reshape(-1, self.latent), wanted)
+        found: Tensor = self.pixels(logits.view(*z.shape[:-1], *self.shape), images)
+        return found
 
     def loss(
         self, images: Tensor, labels: Tensor, noise: Tensor, beta: float = 1.0, free_nats: float = 0.05
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The negative evidence lower bound, in nats per image, with the divergence weighted by `beta`.
-
-        Args:
-            images: (B, C, H, W) in [0, 1].
-            labels: (B,).
-            noise: (B, latent), standard normal; the caller draws it, so that training can be repeated exactly.
-            beta: weight of the divergence (arXiv 1804.03599); a warm-up from 0 keeps latents in use.
-            free_nats: divergence of a latent that costs nothing (arXiv 1606.04934).
-
-        Returns:
-            The loss, and its parts {"reconstruction", "divergence"}, detached.
-        """
-        mean, log_variance = self.encode(images, labels)
-        logits = self._logits(mean + noise * (log_variance / 2).exp(), labels)
-        reconstruction = self._negative_log_likelihood(logits, images).mean()
-        divergence = (0.5 * (mean**2 + log_variance.exp() - 1 - log_variance)).mean(0)  # (latent,)
-        loss = reconstruction + beta * divergence.clamp(min=free_nats).sum()
-        return loss, {"reconstruction": reconstruction.detach(), "divergence": divergence.sum().detach()}
-
-    def _negative_log_likelihood(self, logits: Tensor, images: Tensor) -> Tensor:
-        """Nats of each image, (B,), up to a constant that does not depend on the model."""
-        if self.likelihood in ("binomial", "bernoulli"):
-            throws = self.levels - 1 if self.likelihood == "binomial" else 1
-            return throws * F.binary_cross_entropy_with_logits(logits, images, reduction="none").flatten(1).sum(1)
-        if self.likelihood == "gaussian":
-            squares = (logits.sigmoid() - images).square().flatten(1)
-            variance = squares.detach().mean().clamp(min=1e-6)
-            return squares.sum(1) / (2 * variance) + 0.5 * squares.shape[1] * variance.log()
-        assert self.log_scale is not None
-        return -logistic_log_probability(logits.sigmoid(), self.log_scale, images, self.levels).flatten(1).sum(1)
+        """The usual loss, `torchaug.models.vae_objectives.elbo`, in nats per image, and its parts."""
+        return elbo(self, images, labels, noise, beta=beta, free_nats=free_nats)
 
     @torch.no_grad()
     def fit_posterior(
         self, images: Tensor, labels: Tensor, pooling: float | None = None, batch_size: int = 512
     ) -> None:
-        """Fits the aggregated posterior: a Gaussian per class over the latents of its images.
-
-        A class of n images keeps its own mean; its covariance is (n own + k pooled) / (n + k), where pooled is the
-        covariance within classes over all of them and k is `pooling`. So a class of five images borrows the ways in
-        which images of the other classes vary.
+        """Fits the aggregated posterior, and the variance of a Gaussian likelihood, to the training images.
 
         Args:
-            images: (N, C, H, W) in [0, 1], the training images.
+            images: (N, C, H, W) in [0, 1].
             labels: (N,).
-            pooling: k, in images; None for four times the size of the latent.
+            pooling: in images, how much a class's covariance borrows from the others, see `AggregatedPosterior.fit`.
             batch_size: images encoded at once.
         """
-        parts = [
-            self.encode(images[i : i + batch_size], labels[i : i + batch_size])
-            for i in range(0, len(images), batch_size)
-        ]
-        mean, variance = torch.cat([m for m, _ in parts]), torch.cat([v for _, v in parts]).exp()
-        counts = torch.bincount(labels, minlength=self.num_classes).to(mean.dtype)
-        sums = torch.zeros_like(self.means).index_add_(0, labels, mean)
-        means = sums / counts.clamp(min=1)[:, None]
-        off = mean - means[labels]
-        own = torch.zeros_like(self.factors)
-        own.index_add_(0, labels, off[:, :, None] * off[:, None, :] + torch.diag_embed(variance))  # scatter matrices
-        pooled = own.sum(0) / len(labels)
-        k = 4.0 * self.latent if pooling is None else pooling
-        covariance = (own + k * pooled) / (counts + k).clamp(min=1e-6)[:, None, None]
-        covariance = torch.where((counts > 0)[:, None, None], covariance, torch.eye(self.latent).to(covariance))
-        covariance += 1e-5 * torch.eye(self.latent).to(covariance)
-        self.means.copy_(means)
-        self.factors.copy_(torch.linalg.cholesky(covariance))
-        self.fitted.copy_(counts > 0)
+        means, variances, squares = [], [], []
+        for start in range(0, len(images), batch_size):
+            rows = slice(start, start + batch_size)
+            mean, log_variance = self.encode(images[rows], labels[rows])
+            means.append(mean)
+            variances.append(log_variance.exp())
+            keys = sample_keys(torch.arange(start, start + len(mean), device=mean.device))
+            z = mean + latents(keys, self.latent, mean.dtype) * (log_variance / 2).exp()
+            squares.append((self.decode(z, labels[rows]) - images[rows]).square().mean((1, 2, 3)))
+        self.aggregated.fit(torch.cat(means), torch.cat(variances), self._group(labels), pooling)
+        self.pixels.fit_variance(torch.cat(squares))
 
     @torch.no_grad()
-    def generate(self, labels: Tensor, keys: Tensor, prior: Prior = "aggregated") -> Tensor:
+    def generate(self, labels: Tensor, keys: Tensor, prior: Prior = "aggregated", truncation: float = 1.0) -> Tensor:
         """An image for each label, a function of the label and the key alone.
 
         Args:
             labels, keys: (B,) int64.
             prior: of the latents, "aggregated" (what `fit_posterior` found; the standard normal before) or "normal".
+            truncation: times which the latents' distance from their center is taken, at least 0; below 1 images are more
+                typical and less varied.
         """
-        check_request("ImageVAE.generate", labels, keys, self.num_classes)
-        if prior not in get_args(Prior):
-            raise ValueError(f"ImageVAE.generate: prior must be one of {', '.join(get_args(Prior))}, got {prior!r}")
-        z = latents(keys, self.latent, self.means.dtype)
-        return self._rounded(self._aggregated(z, labels) if prior == "aggregated" else z, labels)
+        self._check("generate", labels, keys, prior, truncation)
+        center, off = self._drawn(labels, keys, truncation * latents(keys, self.latent, self.dtype), prior)
+        return self._rounded(center + off, labels)
 
     @torch.no_grad()
+    def interpolate(
+        self,
+        labels: Tensor,
+        first: Tensor,
+        second: Tensor,
+        steps: int = 8,
+        prior: Prior = "aggregated",
+        truncation: float = 1.0,
+    ) -> Tensor:
+        """Images on the way between the samples of two keys, along the arc of their latents: (B, steps, C, H, W).
+
+        Args:
+            labels: (B,) int64, of a whole row of images.
+            first, second: (B,) int64 keys; the ends are the samples of these keys.
+            steps: images of a row, at least 2.
+            prior, truncation: see `generate`.
+        """
+        ends = []
+        for keys in (first, second):
+            self._check("interpolate", labels, keys, prior, truncation)
+            z = latents(keys, self.latent, self.dtype)
+            ends.append((z, self._drawn(labels, keys, z, prior)[0]))
+        if steps < 2:
+            raise ValueError(f"ImageVAE.interpolate: steps must be at least 2, got {steps}")
+        (z_first, from_center), (z_second, to_center) = ends
+        rows = []
+        for share in (step / (steps - 1) for step in range(steps)):
+            z = truncation * on_circle(z_first, z_second, share)
+            off = z if prior == "normal" else self.aggregated.spread(z, self._group(labels))
+            rows.append(self._rounded(torch.lerp(from_center, to_center, share) + off, labels))
+        return torch.stack(rows, 1)
+
     def posterior_mix(self, images: Tensor, labels: Tensor, keys: Tensor, amount: float = 0.5) -> Tensor:
+        """Variations of real images (`blended`), functions of their keys (B,).
+
+        Args:
+            images, labels, amount: see `blended`.
+            keys: (B,) int64.
+        """
+        self.condition.check("ImageVAE.posterior_mix", labels, keys)
+        if not 0 <= amount <= 1:
+            raise ValueError(f"ImageVAE.posterior_mix: amount must be in [0, 1], got {amount}")
+        return self.blended(images, labels, latents(keys, self.latent, self.dtype), amount)
+
+    @torch.no_grad()
+    def blended(self, images: Tensor, labels: Tensor, z: Tensor, amount: float = 0.5) -> Tensor:
         """Variations of real images: their latents, blended with draws from the aggregated posterior, decoded.
 
         Args:
             images: (B, C, H, W) in [0, 1].
-            labels, keys: (B,) int64.
-            amount: 0 gives reconstructions, 1 samples that know nothing of the images; the spread is kept between.
+            labels: (B,) int64.
+            z: (B, latent) standard normal: what is drawn.
+            amount: in [0, 1]; 0 gives reconstructions, 1 samples about the class's center that is nearest to the image;
+                the spread is kept between.
         """
-        check_request("ImageVAE.posterior_mix", labels, keys, self.num_classes)
-        if not 0 <= amount <= 1:
-            raise ValueError(f"ImageVAE.posterior_mix: amount must be in [0, 1], got {amount}")
         mean, _ = self.encode(images, labels)
-        center = self.means[labels]
-        off = self._aggregated(latents(keys, self.latent, mean.dtype), labels) - center
-        return self._rounded(center + math.sqrt(1 - amount**2) * (mean - center) + amount * off, labels)
+        group = self._group(labels)
+        center = self.aggregated.nearest(mean, group)
+        mixed = center + math.sqrt(1 - amount**2) * (mean - center) + amount * self.aggregated.spread(z, group)
+        return self._rounded(mixed, labels)
 
-    def _aggregated(self, z: Tensor, labels: Tensor) -> Tensor:
-        return self.means[labels] + (self.factors[labels] @ z[:, :, None])[:, :, 0]
+    @torch.no_grad()
+    def log_prob(self, images: Tensor, labels: Tensor, n: int = 200, seed: int = 0) -> Tensor:
+        """log p(image | label) in nats, (B,), by importance sampling with `n` draws of the encoder.
+
+        On average a lower bound, which rises with n to the true value (arXiv 1509.00519). With the standard normal as
+        prior, as trained. A Gaussian likelihood is a density of pixels in [0, 1]; the others are probabilities of
+        images whose pixels have `levels` values ("bernoulli": 0 and 1), and of no others.
+
+        Args:
+            images: (B, C, H, W) in [0, 1].
+            labels: (B,) int64.
+            n: draws, the same for each image, so that an image's number does not depend on the others.
+            seed: of the draws; the first of n draws are those of a smaller n.
+        """
+        self.check_values(images)
+        noise, rows = self._draws(n, seed, images), max(1, AT_ONCE // n)
+        found = [
+            torch.logsumexp(log_weights(self, images[i : i + rows], labels[i : i + rows], noise), 0) - math.log(n)
+            for i in range(0, len(images), rows)
+        ]
+        return torch.cat(found) if found else images.new_zeros(0)
+
+    @torch.no_grad()
+    def score(self, images: Tensor, labels: Tensor, n: int = 8) -> Tensor:
+        """The evidence lower bound of each image in nats, (B,), by `n` draws: more is better, quicker than `log_prob`."""
+        mean, log_variance = self.encode(images, labels)
+        z = mean + self._draws(n, 0, images) * (log_variance / 2).exp()
+        return self.log_likelihood(z, labels, images).mean(0) - divergence(mean, log_variance).sum(1)
+
+    def check_values(self, images: Tensor) -> None:
+        """Refuses images whose pixels have values that the likelihood gives no probability to."""
+        if self.pixels.name == "gaussian" or images.device.type != "cpu" or not images.numel():
+            return
+        top = 1 if self.pixels.name == "bernoulli" else self.levels - 1
+        off = float((images * top - (images * top).round()).abs().max()) / top
+        if off > 0.1 / top:
+            raise ValueError(
+                f"ImageVAE.log_prob: {self.pixels.name} pixels must be multiples of 1/{top} in [0, 1], got one {off:.3g} "
+                "away; round the images, or train with the number of levels that they have"
+            )
+
+    def _draws(self, n: int, seed: int, images: Tensor) -> Tensor:
+        """Noise of n draws, the same for all images, (n, 1, latent)."""
+        if n < 1:
+            raise ValueError(f"ImageVAE: the number of draws must be at least 1, got {n}")
+        keys = sample_keys(torch.arange(n, device=images.device), seed=seed)
+        return latents(keys, self.latent, images.dtype)[:, None]
+
+    def _drawn(self, labels: Tensor, keys: Tensor, z: Tensor, prior: Prior) -> tuple[Tensor, Tensor]:
+        """Centers of latents, and the way from there."""
+        if prior == "normal":
+            return torch.zeros_like(z), z
+        u = uniforms(fold_in(keys, 1), 1)[:, 0]
+        group = self._group(labels)
+        return self.aggregated.center(group, u), self.aggregated.spread(z, group)
+
+    def _group(self, labels: Tensor) -> Tensor:
+        """Whose aggregated posterior: the class's, or that of all."""
+        return labels if self.condition.kind == "class" else labels.new_zeros(len(labels), dtype=torch.int64)
+
+    def _check(self, who: str, labels: Tensor, keys: Tensor, prior: str, truncation: float) -> None:
+        self.condition.check(f"ImageVAE.{who}", labels, keys)
+        if prior not in get_args(Prior):
+            raise ValueError(f"ImageVAE.{who}: prior must be one of {', '.join(get_args(Prior))}, got {prior!r}")
+        if not truncation >= 0:
+            raise ValueError(f"ImageVAE.{who}: truncation must be at least 0, got {truncation}")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return self.aggregated.means.dtype
 
     def _rounded(self, z: Tensor, labels: Tensor) -> Tensor:
         top = self.levels - 1
         return (self.decode(z, labels) * top).round() / top
-
-
-def logistic_log_probability(mean: Tensor, log_scale: Tensor, images: Tensor, levels: int) -> Tensor:
-    """Log-probability of each pixel of `levels` values under a discretised logistic; mean and images in [0, 1]."""
-    half = 0.5 / (levels - 1)
-    off, scale = images - mean, log_scale.exp()
-    upper, lower = (off + half) / scale, (off - half) / scale
-    inside = (torch.sigmoid(upper) - torch.sigmoid(lower)).clamp(min=1e-12).log()
-    ends = torch.where(images < half, F.logsigmoid(upper), inside)
-    return torch.where(images > 1 - half, F.logsigmoid(-lower), ends)

@@ -119,6 +119,7 @@ TOPICS = (
     "policies",
     "video",
     "volume",
+    "tabular",
 )
 
 

@@ -93,7 +93,7 @@ def test_the_first_help_names_every_command(capsys: Capture) -> None:
         ("demo --rare 0,1,2,3,4,5,6,7,8,9", "got all of them"),
         (
             "demo --data nowhere",
-            "a named set (digits, breast_cancer, wine) or module:attribute of a data set, got 'nowhere'",
+            "a named set (digits, breast_cancer, wine, transactions) or module:attribute of a data set, got 'nowhere'",
         ),
         ("bench-loader", "required: --data"),
         ("bench-loader --data nowhere", "expected an existing folder"),
@@ -390,8 +390,8 @@ def test_the_installed_command_exits_without_a_traceback() -> None:
 def test_counts_of_any_class_name_are_read(counts: dict[str, int]) -> None:
     stripped = {name.strip(): count for name, count in counts.items()}
     text = ",".join(f"{name}={count}" for name, count in stripped.items())
-    assert arguments._counts(text) == stripped
-    assert arguments._counts(stripped) == stripped
+    assert arguments.counts(text) == stripped
+    assert arguments.counts(stripped) == stripped
 
 
 def test_a_loader_is_measured_and_a_way_to_load_recommended(capsys: Capture) -> None:

@@ -11,6 +11,7 @@ from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
 import torchaug.image
+import torchaug.tabular
 import torchaug.volume
 from torchaug.compose import Container
 from torchaug.transform import Alone, Folding
@@ -48,8 +49,9 @@ def test_all_blocks_of_a_page_are_found(tmp_path: Path) -> None:
 
 CATALOGUE = (ROOT / "docs" / "transforms.md").read_text()
 IMAGES, AFTER = CATALOGUE.split("\n## Volumes\n")
-VOLUMES, REST = AFTER.split("\n## Containers\n")
-PARTS = [(torchaug.image, IMAGES + REST), (torchaug.volume, VOLUMES)]
+VOLUMES, AFTER = AFTER.split("\n## Tables\n")
+TABLES, REST = AFTER.split("\n## Containers\n")
+PARTS = [(torchaug.image, IMAGES + REST), (torchaug.volume, VOLUMES), (torchaug.tabular, TABLES)]
 ROW = re.compile(
     r"^\| `(?P<name>\w+)(\((?P<arguments>.*?)\))?` \|.*\| (?P<often>[^|]*) \| (?P<folds>[^|]*) \| [^|]* \|$",
     re.MULTILINE,
@@ -69,13 +71,16 @@ ARGUMENTS = {
     "dtype": torch.float32,
     "format": "XYWH",
     "clamping_mode": None,
+    "width": 3,
+    "numeric": 2,
+    "fill": (0.0, 0.0),
     "transformation_matrix": torch.eye(3),
     "mean_vector": torch.zeros(3),
 }
 """Something for each argument that a constructor cannot do without."""
 
 
-@pytest.mark.parametrize(("module", "text"), PARTS, ids=["image", "volume"])
+@pytest.mark.parametrize(("module", "text"), PARTS, ids=["image", "volume", "tabular"])
 def test_the_catalogue_has_every_public_name(module: ModuleType, text: str) -> None:
     assert [name for name in module.__all__ if not re.search(rf"`[\w.]*\b{name}\b", text)] == []
 

@@ -1,25 +1,20 @@
 from __future__ import annotations
 
 import itertools
-import math
 
-import numpy as np
 import pytest
-import scipy.special
 import scipy.stats
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from torchaug.compose import Compose
-from torchaug.image import ColorJitter, RandomAffine
 from torchaug.keys import sample_keys
 from torchaug.models.ema import EMA
-from torchaug.models.gan import Discriminator, ImageGAN, default_gamma, discriminator_loss, generator_loss
+from torchaug.models.gan import ImageGAN
 from torchaug.models.latents import latents
-from torchaug.models.networks import PRESETS, seeded_weights, sizes
-from torchaug.models.vae import ImageVAE, logistic_log_probability
+from torchaug.models.networks import seeded_weights, sizes
+from torchaug.models.vae import ImageVAE
 
 LABELS, KEYS = torch.tensor([0, 1, 2, 1, 0]), sample_keys(torch.arange(5))
 
@@ -50,12 +45,6 @@ def test_any_channel_count_and_size_goes_in_and_comes_out(channels: int, height:
         assert model.discriminator(made, labels).shape == (2,)
     else:
         assert model.encode(made, labels)[0].shape == (2, 32)
-
-
-@pytest.mark.parametrize("preset", sorted(PRESETS))
-def test_every_preset_builds_for_128_pixels(preset: str) -> None:
-    gan = ImageGAN(3, 128, 128, num_classes=2, preset=preset)
-    assert gan.generate(torch.tensor([1]), KEYS[:1]).shape == (1, 3, 128, 128)
 
 
 @given(height=st.integers(1, 128), width=st.integers(1, 128))
@@ -113,7 +102,7 @@ def test_a_label_that_does_not_exist_is_refused(make: type, labels: Tensor, keys
 def test_sizes_that_cannot_be_are_refused(model: type) -> None:
     with pytest.raises(ValueError, match="must be at least 1 and levels at least 2"):
         model(1, 8, 8, num_classes=0)
-    with pytest.raises(ValueError, match="expected one of tiny, small, base, got 'huge'"):
+    with pytest.raises(ValueError, match=r"expected one of tiny, small, base.*, got 'huge'"):
         model(1, 8, 8, num_classes=2, preset="huge")
 
 
@@ -121,232 +110,6 @@ def test_latents_are_standard_normal_and_keyed() -> None:
     z = latents(sample_keys(torch.arange(4000)), 3)
     assert all(scipy.stats.kstest(column, "norm").pvalue > 1e-3 for column in z.T.numpy())
     assert torch.equal(latents(KEYS, 8)[:, :3], latents(KEYS, 3))
-
-
-# The likelihoods, against scipy
-
-
-def test_binomial_likelihood_is_that_of_scipy_up_to_its_coefficient() -> None:
-    throws = torch.randint(0, 17, (5, 1, 8, 8), generator=torch.Generator().manual_seed(1))
-    logits = torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(2))
-    found = tiny_vae()._negative_log_likelihood(logits, throws / 16)
-    reference = scipy.stats.binom.logpmf(throws.numpy(), 16, logits.sigmoid().double().numpy())
-    coefficient = np.log(scipy.special.comb(16, throws.numpy()))
-    expected = (coefficient - reference).reshape(5, -1).sum(1)
-    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5)
-
-
-def test_bernoulli_likelihood_is_binomial_with_one_throw() -> None:
-    logits, pixels = torch.randn(5, 1, 8, 8), (images() > 0.5).float()
-    one, two = tiny_vae(likelihood="bernoulli"), tiny_vae(levels=2)
-    assert torch.equal(one._negative_log_likelihood(logits, pixels), two._negative_log_likelihood(logits, pixels))
-
-
-def test_gaussian_likelihood_has_the_variance_that_fits_best() -> None:
-    logits, pixels = torch.randn(5, 1, 8, 8), images()
-    found = tiny_vae(likelihood="gaussian")._negative_log_likelihood(logits, pixels)
-    off = (pixels - logits.sigmoid()).double().numpy()
-    reference = -scipy.stats.norm.logpdf(off, scale=np.sqrt((off**2).mean())) - math.log(2 * math.pi) / 2
-    np.testing.assert_allclose(found.numpy(), reference.reshape(5, -1).sum(1), rtol=1e-5)
-
-
-def test_logistic_likelihood_sums_to_one_and_is_that_of_scipy() -> None:
-    values = torch.linspace(0, 1, 17, dtype=torch.float64)[:, None]
-    mean, log_scale = torch.tensor([0.03, 0.5, 0.9], dtype=torch.float64), torch.tensor(-2.5, dtype=torch.float64)
-    probability = logistic_log_probability(mean, log_scale, values, 17).exp()
-    torch.testing.assert_close(probability.sum(0), torch.ones(3, dtype=torch.float64))
-    logistic = scipy.stats.logistic(mean.numpy(), math.exp(-2.5))
-    expected = logistic.cdf(values.numpy() + 1 / 32) - logistic.cdf(values.numpy() - 1 / 32)
-    np.testing.assert_allclose(probability[1:-1].numpy(), expected[1:-1], rtol=1e-9)
-
-
-def test_divergence_is_that_of_torch_distributions_and_free_nats_are_free() -> None:
-    vae = tiny_vae()
-    mean, log_variance = vae.encode(images(), LABELS)
-    normal = torch.distributions.Normal(mean, (log_variance / 2).exp())
-    expected = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, 1.0)).sum(1).mean()
-    noise = torch.zeros(5, 4)
-    loss, parts = vae.loss(images(), LABELS, noise, beta=2.0, free_nats=0.0)
-    torch.testing.assert_close(parts["divergence"], expected.detach())
-    torch.testing.assert_close(loss, parts["reconstruction"] + 2 * parts["divergence"])
-    free, _ = vae.loss(images(), LABELS, noise, beta=1.0, free_nats=100.0)
-    torch.testing.assert_close(free, parts["reconstruction"] + 400)
-
-
-def test_an_unknown_likelihood_is_refused() -> None:
-    with pytest.raises(ValueError, match="one of binomial, bernoulli, gaussian, logistic, got 'poisson'"):
-        tiny_vae(likelihood="poisson")
-
-
-def test_the_vae_learns_to_tell_two_images_apart() -> None:
-    vae, pixels = tiny_vae(), (images(2) > 0.5).float()
-    labels, optimizer = torch.tensor([0, 0]), torch.optim.Adam(vae.parameters(), 1e-2)
-    for step in range(150):
-        noise = latents(sample_keys(torch.arange(2), epoch=step), 4)
-        loss, _ = vae.loss(pixels, labels, noise)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    decoded = vae.decode(vae.encode(pixels, labels)[0], labels)
-    assert ((decoded > 0.5) == (pixels > 0.5)).float().mean() > 0.95
-
-
-# The aggregated posterior
-
-
-def test_a_small_class_keeps_its_mean_and_borrows_the_spread_of_the_others() -> None:
-    vae, labels = tiny_vae().double(), torch.tensor([0] * 40 + [1] * 3)
-    pixels = images(43).double()
-    vae.fit_posterior(pixels, labels, pooling=10.0, batch_size=7)
-    mean, log_variance = (part.detach().numpy() for part in vae.encode(pixels, labels))
-    own = []
-    for c, members in ((0, slice(0, 40)), (1, slice(40, 43))):
-        off = mean[members] - mean[members].mean(0)
-        own.append(off.T @ off + np.diag(np.exp(log_variance[members]).sum(0)))
-        np.testing.assert_allclose(vae.means[c].numpy(), mean[members].mean(0))
-    pooled = (own[0] + own[1]) / 43
-    expected = (own[1] + 10 * pooled) / 13 + 1e-5 * np.eye(4)
-    np.testing.assert_allclose((vae.factors[1] @ vae.factors[1].T).numpy(), expected)
-    assert vae.fitted.tolist() == [True, True, False]
-    assert torch.equal(vae.means[2], torch.zeros(4, dtype=torch.float64))
-
-
-def test_samples_of_the_aggregated_posterior_have_its_mean_and_covariance(monkeypatch: pytest.MonkeyPatch) -> None:
-    vae = tiny_vae(levels=256).double()
-    vae.fit_posterior(images(30).double(), torch.arange(30) % 2)
-    drawn: list[Tensor] = []
-
-    def decode(z: Tensor, labels: Tensor) -> Tensor:
-        drawn.append(z)
-        return z
-
-    monkeypatch.setattr(vae, "decode", decode)
-    vae.generate(torch.ones(20_000, dtype=torch.int64), sample_keys(torch.arange(20_000)))
-    covariance = vae.factors[1] @ vae.factors[1].T
-    spread = covariance.diagonal().max().sqrt()
-    assert (drawn[0].mean(0) - vae.means[1]).abs().max() < 0.05 * spread
-    assert (torch.cov(drawn[0].T) - covariance).abs().max() < 0.05 * spread**2
-
-
-def test_posterior_mix_goes_from_the_reconstruction_to_the_sample() -> None:
-    vae, pixels = tiny_vae().double(), images().double()
-    vae.fit_posterior(images(30).double(), torch.arange(30) % 3)
-    top = vae.levels - 1
-    same = (vae.decode(vae.encode(pixels, LABELS)[0], LABELS) * top).round() / top
-    assert torch.equal(vae.posterior_mix(pixels, LABELS, KEYS, amount=0.0), same)
-    assert torch.equal(vae.posterior_mix(pixels, LABELS, KEYS, amount=1.0), vae.generate(LABELS, KEYS))
-    with pytest.raises(ValueError, match=r"amount must be in \[0, 1\], got 2"):
-        vae.posterior_mix(pixels, LABELS, KEYS, amount=2.0)
-    with pytest.raises(ValueError, match="one of aggregated, normal, got 'uniform'"):
-        vae.generate(LABELS, KEYS, prior="uniform")  # type: ignore[arg-type]
-
-
-# The GAN's losses, against torch.autograd
-
-
-def reference_loss(critic: nn.Module, real: Tensor, fake: Tensor, labels: Tensor, gamma: float) -> Tensor:
-    scores: list[Tensor] = []
-    penalties: list[Tensor] = []
-    for pixels in (real, fake):
-        x = (2 * pixels - 1).requires_grad_()
-        score = critic((x + 1) / 2, labels)
-        (gradient,) = torch.autograd.grad(score.sum(), x, create_graph=True)
-        scores.append(score)
-        penalties.append(gradient.square().sum((1, 2, 3)).mean())
-    return nn.functional.softplus(scores[1] - scores[0]).mean() + gamma / 2 * (penalties[0] + penalties[1])
-
-
-def trained_critic() -> Discriminator:
-    critic = tiny_gan().discriminator
-    generator = torch.Generator().manual_seed(3)
-    with torch.no_grad():  # the first weights of residual branches are 0: make them count
-        for weight in critic.parameters():
-            weight.add_(0.2 * torch.randn(weight.shape, generator=generator))
-    return critic
-
-
-def gradients(critic: nn.Module, loss: Tensor) -> list[Tensor]:
-    return list(torch.autograd.grad(loss, list(critic.parameters())))
-
-
-def test_r1_and_r2_equal_those_of_double_backward() -> None:
-    critic, real, fake = trained_critic(), images(), images(seed=1)
-    loss, parts = discriminator_loss(critic, real, fake, LABELS, gamma=0.7)
-    expected = reference_loss(critic, real, fake, LABELS, 0.7)
-    torch.testing.assert_close(loss, expected)
-    torch.testing.assert_close(gradients(critic, loss), gradients(critic, expected), rtol=1e-4, atol=1e-5)
-    wrong = reference_loss(critic, real, fake, LABELS, 0.8)
-    assert not torch.allclose(loss, wrong)
-    assert sorted(parts) == ["advantage", "r1", "r2"]
-
-
-def test_the_compiled_loss_is_the_eager_one() -> None:
-    critic, real, fake = trained_critic(), images(), images(seed=1)
-
-    def step(real: Tensor, fake: Tensor) -> Tensor:
-        return discriminator_loss(critic, real, fake, LABELS, gamma=0.7)[0]
-
-    eager, compiled = step(real, fake), torch.compile(step, backend="aot_eager", fullgraph=True)(real, fake)
-    torch.testing.assert_close(compiled, eager)
-    torch.testing.assert_close(gradients(critic, compiled), gradients(critic, eager), rtol=1e-4, atol=1e-5)
-
-
-def test_the_penalties_reach_the_weights_through_our_own_augmentation() -> None:
-    critic = trained_critic().double()
-    chain = Compose([RandomAffine(20, translate=(0.1, 0.1), interpolation="bilinear"), ColorJitter(brightness=0.2)])
-    real, fake = 0.3 + 0.4 * images().double(), 0.3 + 0.4 * images(seed=1).double()
-
-    def augment(x: Tensor) -> Tensor:
-        augmented: Tensor = chain(x, keys=KEYS)
-        return augmented
-
-    loss, _ = discriminator_loss(critic, real, fake, LABELS, gamma=5.0, augment=augment)
-    first = next(critic.stem.parameters())
-    (found,) = torch.autograd.grad(loss, first, retain_graph=True)
-    step = torch.zeros_like(first)
-    step[0, 0] = 1e-5
-    values = []
-    for sign in (1, -1):
-        with torch.no_grad():
-            first.add_(sign * step)
-        values.append(discriminator_loss(critic, real, fake, LABELS, gamma=5.0, augment=augment)[0].item())
-        with torch.no_grad():
-            first.sub_(sign * step)
-    assert (values[0] - values[1]) / 2e-5 == pytest.approx(found[0, 0].item(), rel=1e-2)
-
-
-def test_penalties_are_computed_in_float32_under_bfloat16() -> None:
-    critic, real, fake = trained_critic(), images(), images(seed=1)
-    plain, _ = discriminator_loss(critic, real, fake, LABELS, gamma=0.7)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        mixed, _ = discriminator_loss(critic, real, fake, LABELS, gamma=0.7)
-    assert mixed.dtype == torch.float32
-    assert torch.equal(mixed, plain)
-
-
-def test_the_discriminator_loss_sends_nothing_back_to_the_generator() -> None:
-    gan = tiny_gan()
-    fake = gan.generator(torch.randn(5, 4), LABELS)
-    loss, _ = discriminator_loss(trained_critic(), images(), fake, LABELS, gamma=1.0)
-    with pytest.raises(RuntimeError, match="not have been used"):
-        torch.autograd.grad(loss, list(gan.generator.parameters()))
-
-
-def test_generator_and_discriminator_pull_in_opposite_directions() -> None:
-    critic, real, fake = trained_critic(), images(), images(seed=1)
-    without, parts = discriminator_loss(critic, real, fake, LABELS, gamma=0.0)
-    torch.testing.assert_close(
-        generator_loss(critic, real, fake, LABELS), discriminator_loss(critic, fake, real, LABELS, gamma=0.0)[0]
-    )
-    advantage = critic(real, LABELS) - critic(fake, LABELS)
-    torch.testing.assert_close(without, nn.functional.softplus(-advantage).mean())
-    torch.testing.assert_close(parts["advantage"], advantage.mean().detach())
-
-
-def test_default_gamma_rises_with_the_resolution_to_the_published_value() -> None:
-    assert default_gamma(32, 32) == 0.5
-    assert default_gamma(256, 256) == pytest.approx(150)
-    assert default_gamma(64, 64) < default_gamma(128, 128)
 
 
 # The moving average

@@ -199,9 +199,22 @@ def test_bic_finds_the_number_of_gaussians() -> None:
 
 
 def test_a_step_of_whole_numbers_is_no_peak() -> None:
+    assert peaks(fit_mixture(torch.arange(8.0).double().repeat(500))) == 1
     values = np.random.default_rng(0).poisson(9, 5000).astype(float)
     (column,) = TableCodec.fit(table(x=values)).config["numeric"]
     assert column["encoding"] == "quantile"
+
+
+def test_a_frequent_value_is_as_wide_among_quantiles_as_it_is_frequent() -> None:
+    values = np.concatenate([np.zeros(400), np.arange(1.0, 4.0).repeat([300, 200, 100])])
+    codec = TableCodec.fit(table(x=values))
+    z = np.linspace(-4, 4, 4001)
+    numeric, _ = codec.decode(torch.from_numpy(z)[:, None].float())
+    wanted = np.searchsorted([0.4, 0.7, 0.9], norm.cdf(z), side="right")
+    assert np.mean(numeric[:, 0].numpy() != wanted) < 0.002
+    middles = norm.ppf([0.2, 0.55, 0.8, 0.95])
+    encoded = codec.encode(torch.arange(4.0).double()[:, None], torch.zeros(4, 0).long())
+    assert np.allclose(encoded[:, 0], middles, atol=1e-6)
 
 
 def test_atoms_constants_and_missing_values() -> None:
@@ -210,15 +223,15 @@ def test_atoms_constants_and_missing_values() -> None:
     gone = np.where(rng.random(1000) < 0.1, NAN, spiked)
     data = table(
         spiked=spiked, gone=gone, constant=np.full(1000, 7.25), none=np.full(1000, NAN),
-        dose=rng.choice([0.5, 1.0, 2.5], 1000), rest=np.where(rng.random(1000) < 0.01, 3.0, 1 / 3),
+        dose=rng.choice([1.0, 2.5], 1000), rest=np.where(rng.random(1000) < 0.01, 3.0, 1 / 3),
         few=np.where(rng.random(1000) < 0.5, NAN, 2.0),
     )  # fmt: skip
-    codec = TableCodec.fit(data)
+    codec = TableCodec.fit(data, encoding={"spiked": "standard"})
     of = {each["name"]: each for each in codec.config["numeric"]}
     sizes = [(block.name, block.kind, block.size) for block in codec.blocks]
     assert sizes == [
-        ("spiked", "number", 1), ("spiked", "choice", 2), ("gone", "number", 1), ("gone", "choice", 3),
-        ("dose", "choice", 3), ("rest", "choice", 2), ("few", "choice", 2),
+        ("spiked", "number", 1), ("spiked", "choice", 2), ("gone", "number", 1), ("gone", "choice", 2),
+        ("dose", "choice", 2), ("rest", "choice", 2), ("few", "choice", 2),
     ]  # fmt: skip
     assert codec.state_dict()["numeric.0.atoms"].tolist() == [0.0]
     assert of["gone"]["missing"]
@@ -228,7 +241,9 @@ def test_atoms_constants_and_missing_values() -> None:
     assert (encoded[data.numeric[:, 0] == 0, 0] == 0).all()
     assert abs(float(encoded[data.numeric[:, 0] != 0, 0].std()) - 1) < 0.01
     numeric, _ = codec.decode(encoded)
-    assert torch.equal(numeric.nan_to_num(-1), data.numeric.nan_to_num(-1))
+    assert torch.equal(numeric[:, 1:].nan_to_num(-1), data.numeric[:, 1:].nan_to_num(-1))
+    assert np.allclose(numeric[:, 0], spiked, atol=1e-6)
+    assert torch.equal(numeric[:, 0] == 0, data.numeric[:, 0] == 0)
     new = codec.encode(torch.tensor([[0.1, 0.1, 8.0, NAN, 2.0, 2.9, 2.2]]).double(), torch.zeros(1, 0).long())
     decoded = codec.decode(new)[0][0]
     assert decoded[[2, 4, 5, 6]].tolist() == [7.25, 2.5, 3.0, 2.0]  # what is left of a column are its own values

@@ -170,6 +170,18 @@ def test_the_text_of_a_transform_is_its_python(transform: Transform) -> None:
     assert_same(again(labelled()), transform(labelled()))
 
 
+@every(EVERY)
+def test_gradients_reach_the_table_twice_as_claimed(transform: Layer) -> None:
+    assert all(leaf.differentiable == 2 for leaf in transform.leaves())
+    values = rows(dtype=torch.float64).nan_to_num(1.0).requires_grad_()
+    out = transform(Batch(table=values, key=sample_keys(torch.arange(6)))).table.nan_to_num()
+    (gradient,) = torch.autograd.grad((out**3).sum(), values, create_graph=True)
+    (second,) = torch.autograd.grad(gradient.square().sum(), values)
+    for each in (gradient, second):
+        assert each.isfinite().all()
+        assert each.abs().sum() > 0
+
+
 def test_names_that_images_have_too_are_told_apart() -> None:
     assert to_dict(T.GaussianNoise([1.0]))["transform"] == "tabular.GaussianNoise"
     assert to_dict(T.SwapNoise(3))["transform"] == "SwapNoise"

@@ -23,6 +23,7 @@ from torchaug.compose import Compose
 from torchaug.data import Bank, TensorImages, fingerprint, item_hashes
 from torchaug.image import RandomAffine
 from torchaug.keys import fold_in, sample_keys
+from torchaug.models.vae import ImageVAE
 from torchaug.training.callbacks import ReportProgress, SampleGrid
 from torchaug.training.data import EndlessSampler, SynthesisDataModule, class_weights, held_out
 from torchaug.training.fit import FILE, fit, quiet
@@ -203,10 +204,11 @@ def test_every_checkpoint_of_a_vae_has_a_posterior_fitted_to_the_averaged_weight
     train(lit, tmp_path, 5).save_checkpoint(tmp_path / "a.ckpt")
     assert lit.trained_on is not None
     averaged = LitVAE.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True).averaged
-    means = averaged.means.clone()
-    assert averaged.fitted.all()
+    assert isinstance(averaged, ImageVAE)
+    means = averaged.aggregated.means.clone()
+    assert averaged.aggregated.fitted.all()
     averaged.fit_posterior(shapes().images / 255, shapes().labels)
-    torch.testing.assert_close(averaged.means, means)
+    torch.testing.assert_close(averaged.aggregated.means, means)
 
 
 def test_a_vae_gets_better_with_training(tmp_path: Path) -> None:
@@ -362,7 +364,8 @@ def test_a_grid_of_a_vae_uses_a_posterior_fitted_to_its_weights_at_that_step(tmp
     lit = module("vae")
     assert isinstance(lit, LitVAE)
     train(lit, tmp_path, 3, callbacks=[SampleGrid(3)])
-    assert lit.ema.model.fitted.all()
+    assert isinstance(lit.averaged, ImageVAE)
+    assert lit.averaged.aggregated.fitted.all()
 
 
 def test_a_checkpoint_of_the_other_kind_is_refused_by_the_module_too(checkpoints: dict[str, Path]) -> None:
@@ -473,7 +476,7 @@ def test_sample_grids_go_to_the_log_folder_and_to_a_logger_that_takes_images(tmp
     with Image.open(next(tmp_path.rglob("*4.png"))) as picture:
         assert picture.size == (3 * 9 + 1, 2 * 9 + 1)
     assert [(name, step) for name, _, step in logger.board.images] == [("samples", 2), ("samples", 4)]
-    with pytest.raises(ValueError, match="must be at least 1, got 0 and 8"):
+    with pytest.raises(ValueError, match="SampleGrid: every_n_steps must be at least 1, got 0"):
         SampleGrid(0)
 
 

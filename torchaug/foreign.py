@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,10 +14,14 @@ from torchaug.transform import Alone, Call, Folding, Run, Transform, seen
 
 
 class Foreign(Transform):
-    """A step that is not ours: it ends a run, and a graph where it is opaque."""
+    """A step that is not ours: it ends a run, and a graph where it is opaque.
+
+    Nothing is known of its derivatives; who knows them says so: `step.differentiable = 2`.
+    """
 
     opaque = True
     always = True
+    differentiable: Literal[0, 1, 2] = 0
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__()

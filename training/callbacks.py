@@ -2,104 +2,128 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning.pytorch as L
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
-from torchvision.utils import make_grid, save_image
 
 from torchaug.data.loader import DeviceLoader
 from torchaug.data.sampler import MixedSampler
 from torchaug.data.stage import Stage, Visit, ids_of
-from torchaug.keys import sample_keys
-from torchaug.training.generator import LitImageGenerator
+from torchaug.training.generator import LitGenerator
+from torchaug.training.show import show
 
 _HOOK = "on_after_batch_transfer"
 Progress = Callable[[int, int, dict[str, float]], None]
 
 
-class SampleGrid(L.Callback):
-    """Writes a grid of samples, a row for each class, to `samples-0001000.png` in the trainer's log folder.
+def step_done(trainer: L.Trainer) -> bool:
+    """Whether the batch that ended was the last of an optimiser step: with accumulated gradients most are not."""
+    ready: int = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+    return ready % trainer.accumulate_grad_batches == 0
 
-    One every so many steps and one at the end. The latents are the same each time, so that pictures can be compared. The logger gets the grid too
-    when its experiment has `add_image` (TensorBoard). Rank zero only.
+
+def check_weights(trainer: L.Trainer) -> None:
+    """Refuses weights from which nothing good can be made, nor saved.
+
+    Raises:
+        FloatingPointError: on every process, when a weight of any is NaN or infinite.
+    """
+    assert trainer.lightning_module is not None
+    values = trainer.lightning_module.state_dict().items()
+    bad = [name for name, value in values if isinstance(value, Tensor) and not bool(value.isfinite().all())]
+    if trainer.strategy.reduce_boolean_decision(bool(bad), all=False):
+        where = f"{bad[0]} and {len(bad) - 1} more" if bad else "those of another process"
+        raise FloatingPointError(f"training: the weights are not finite at step {trainer.global_step} ({where})")
+
+
+class EveryNSteps(L.Callback, ABC):
+    """Does something after every `every_n_steps` optimiser steps."""
+
+    needs_weights: ClassVar[bool] = True
+    """Whether it cannot be done with weights that are NaN or infinite."""
+
+    def __init__(self, every_n_steps: int) -> None:
+        if every_n_steps < 1:
+            raise ValueError(f"{type(self).__name__}: every_n_steps must be at least 1, got {every_n_steps}")
+        self.every_n_steps = every_n_steps
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        """Does it when it is time."""
+        if trainer.global_step % self.every_n_steps == 0 and step_done(trainer):
+            if self.needs_weights:
+                check_weights(trainer)
+            self.at(trainer, pl_module)
+
+    @abstractmethod
+    def at(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """What is done."""
+
+
+class SampleGrid(EveryNSteps):
+    """Writes some samples of each class to the trainer's log folder, as `samples-0001000.png` or the like.
+
+    One file every so many steps and one at the end; what it holds depends on what is generated, see
+    `torchaug.training.show.show`: a picture, a picture and a sound, or a table. The latents are the same each time, so that
+    the files can be compared. The logger gets pictures too when its experiment has `add_image` (TensorBoard). Rank zero only.
 
     Args:
-        every_n_steps: steps between two grids.
+        every_n_steps: steps between two files.
         per_class: samples of each class.
     """
 
     def __init__(self, every_n_steps: int = 500, per_class: int = 8) -> None:
-        if every_n_steps < 1 or per_class < 1:
-            raise ValueError(
-                f"SampleGrid: every_n_steps and per_class must be at least 1, got {every_n_steps} and {per_class}"
-            )
-        self.every_n_steps, self.per_class = every_n_steps, per_class
+        super().__init__(every_n_steps)
+        if per_class < 1:
+            raise ValueError(f"SampleGrid: per_class must be at least 1, got {per_class}")
+        self.per_class = per_class
 
-    @rank_zero_only
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        """Draws a grid when it is time."""
-        if trainer.global_step % self.every_n_steps == 0:
-            self._draw(trainer, pl_module)
-
-    @rank_zero_only
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Draws the last grid."""
+        """Draws the last one."""
         if trainer.global_step % self.every_n_steps:
-            self._draw(trainer, pl_module)
+            self.at(trainer, pl_module)
 
-    def _draw(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if not isinstance(pl_module, LitImageGenerator):
-            raise TypeError(f"SampleGrid: expected a generator of images in training, got {type(pl_module).__name__}")
-        grid, step = self.grid(pl_module), trainer.global_step
+    @rank_zero_only
+    def at(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Draws one."""
+        if not isinstance(pl_module, LitGenerator):
+            raise TypeError(f"SampleGrid: expected a generator of torchaug in training, got {type(pl_module).__name__}")
+        step = trainer.global_step
         folder = Path(trainer.log_dir or trainer.default_root_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        save_image(grid, folder / f"samples-{step:07d}.png")
+        picture = show(pl_module, self.per_class, folder / f"samples-{step:07d}")
         for logger in trainer.loggers:
             add_image = getattr(getattr(logger, "experiment", None), "add_image", None)
-            if add_image is not None:
-                add_image("samples", grid, step)
-
-    def grid(self, generator: LitImageGenerator) -> Tensor:
-        """The picture, (C or 3, H, W) in [0, 1]."""
-        generator.prepare_samples()
-        labels = torch.arange(len(generator.classes), device=generator.device).repeat_interleave(self.per_class)
-        keys = sample_keys(torch.arange(len(labels), device=generator.device))
-        images = generator.generate(labels, keys).float().cpu()
-        picture: Tensor = make_grid(images, nrow=self.per_class, padding=1)
-        return picture
+            if picture is not None and add_image is not None:
+                add_image("samples", picture, step)
 
 
-class ReportProgress(L.Callback):
+class ReportProgress(EveryNSteps):
     """Calls `report(done, total, metrics)` after every `every_n_steps` steps and at the end; rank zero only."""
 
+    needs_weights = False
+
     def __init__(self, report: Progress, every_n_steps: int = 10) -> None:
-        self.report, self.every_n_steps = report, every_n_steps
+        super().__init__(every_n_steps)
+        self.report = report
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Reports the end."""
+        if trainer.global_step % self.every_n_steps:
+            self.at(trainer, pl_module)
 
     @rank_zero_only
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        """Reports when it is time."""
-        step, total = trainer.global_step, int(trainer.max_steps)
-        if step % self.every_n_steps == 0 or step == total:
-            self.report(step, total, {name: float(value) for name, value in trainer.callback_metrics.items()})
-
-
-class SaveCheckpoint(L.Callback):
-    """Saves to one file after every `every_n_steps` steps, so that a kill loses at most so many."""
-
-    def __init__(self, path: Path, every_n_steps: int) -> None:
-        self.path, self.every_n_steps = path, every_n_steps
-
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        """Saves when it is time."""
-        if trainer.global_step % self.every_n_steps == 0:
-            trainer.save_checkpoint(self.path)
+    def at(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Reports."""
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.report(trainer.global_step, int(trainer.max_steps), metrics)
 
 
 class BatchTransform(L.Callback):

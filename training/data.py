@@ -188,7 +188,8 @@ class SynthesisDataModule(L.LightningDataModule):
         """The endless stream, from the place that the trainer has reached."""
         rank, world_size, done = 0, 1, 0
         if self.trainer is not None:
-            rank, world_size, done = self.trainer.global_rank, self.trainer.world_size, self.trainer.global_step
+            rank, world_size = self.trainer.global_rank, self.trainer.world_size
+            done = self.trainer.global_step * self.trainer.accumulate_grad_batches
         start = done * self.batch_size * world_size
         sampler = EndlessSampler(self.weights, seed=self.seed, start=start, rank=rank, world_size=world_size)
         rows = _Rows(self.train)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -13,16 +12,40 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
+import torch
 
 from torchaug.models.networks import seeded_weights
-from torchaug.training.callbacks import Progress, ReportProgress, SampleGrid, SaveCheckpoint
+from torchaug.models.privacy import Privacy
+from torchaug.training.alarm import Alarm
+from torchaug.training.callbacks import Progress, ReportProgress, SampleGrid
+from torchaug.training.checkpoints import FiniteLoss, SaveCheckpoint, SaveOnInterrupt, save_whole
 from torchaug.training.data import Balance, Loadable, SynthesisDataModule
-from torchaug.training.generator import KeyedAugment, LitGenerator, LitImageGenerator
+from torchaug.training.gamma import find_gamma
+from torchaug.training.generator import KeyedAugment, LitGenerator
 from torchaug.training.load import KINDS, check_checkpoint, read_checkpoint
+from torchaug.training.monitor import Monitor
+from torchaug.training.plan import launched_as
+from torchaug.training.private import PrivateData, resume_private
+from torchaug.training.private_tables import PRIVATE
 
 FILE = "generator.ckpt"
 _PROBED = 6
 """Steps by whose time a training of so many seconds is planned; the first is left out."""
+FEWEST, CHECKS = 8, 10
+"""Held-out samples below which a training is not watched, and how often it is."""
+OWN = (
+    "max_steps",
+    "max_epochs",
+    "max_time",
+    "min_steps",
+    "min_epochs",
+    "callbacks",
+    "default_root_dir",
+    "enable_checkpointing",
+    "enable_progress_bar",
+    "enable_model_summary",
+)
+"""Options of the Trainer that `fit` sets itself."""
 
 
 def fit(
@@ -33,13 +56,17 @@ def fit(
     steps: int | None = None,
     seconds: float | None = None,
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     balance: Balance = "sqrt",
     augment: KeyedAugment | None = None,
     settings: Mapping[str, Any] | None = None,
+    privacy: Privacy | None = None,
     resume: bool = False,
     progress: Progress | None = None,
     every: int = 500,
+    holdout: float = 0.0,
+    alarm: Alarm | None = Alarm(),  # noqa: B008
+    trainer: Mapping[str, Any] | None = None,
 ) -> Path:
     """Trains a generator and returns its checkpoint, `out/generator.ckpt`.
 
@@ -47,55 +74,151 @@ def fit(
     and loses nothing. A second Ctrl-C does not wait. The same data, seed, steps and settings give the same generator on a CPU.
 
     Args:
-        kind: "vae" or "gan" for images.
+        kind: "vae" or "gan" for images; "table-diffusion", "table-vae" or "table-gan" for tables; "audio-vae" for sounds.
         dataset: what to learn from.
         out: folder of the checkpoint; made when it is missing.
-        steps: batches to train on; 1000 when `seconds` is None too.
+        steps: batches to train on; what suits the kind and the data when `seconds` is None too.
         seconds: about how long to train instead; the first steps are timed, and the steps planned by them.
         seed: of everything.
-        batch_size: samples of a step.
+        batch_size: samples of a step; None for what suits the kind.
         balance: how classes are weighted, see `class_weights`.
         augment: applied to the training samples; for a GAN before the discriminator, for real and generated ones.
-        settings: of the kind's module (`LitVAE`, `LitGAN`, ...), where they should differ from its `default_settings`.
+        settings: of the kind's module (`LitVAE`, `LitGAN`, ...), where they should differ from its `default_settings`. A
+            GAN's "gamma" may be "auto": it is found by three short trainings, see `torchaug.training.gamma.find_gamma`.
+        privacy: the differential privacy to keep to; `balance` is then none, and `batch_size` that of a step on average.
         resume: go on from the checkpoint in `out`, if there is one.
         progress: called with (steps done, steps in all, metrics) now and then.
-        every: steps between two savings of the checkpoint and two sample grids, `out/samples-0000500.png`; 0: the
-            checkpoint at the end and no grids.
+        every: steps between two savings of the checkpoint and two files of samples, `out/samples-0000500.png` or so; 0:
+            the checkpoint at the end and no samples.
+        holdout: share of each class to keep from training, on which a `Monitor` measures the samples ten times in a
+            training; where that is fewer than 8 samples in all, none does.
+        alarm: when that stops the training, and warns; the checkpoint stays one from before. None: never.
+        trainer: options for Lightning's `Trainer`, such as precision="bf16-mixed", devices=2, strategy="ddp",
+            accumulate_grad_batches=4.
 
     Raises:
         ValueError: an unknown kind, data that it is not made for, a checkpoint in `out` that `resume` cannot go on from.
         FileExistsError: a checkpoint in `out`, and `resume` is not given.
+        FloatingPointError: a term of the loss became NaN or infinite; the text says which and when, and the last good
+            checkpoint stays.
     """
     out, file = Path(out), Path(out) / FILE
-    if kind not in KINDS:
-        raise ValueError(f"fit: kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    kinds = KINDS if privacy is None else PRIVATE
+    if kind not in kinds:
+        with_privacy = "" if privacy is None else " with privacy"
+        raise ValueError(f"fit: kind{with_privacy} must be one of {', '.join(kinds)}, got {kind!r}")
+    if privacy is not None and seconds is not None:
+        raise ValueError("fit: with privacy expected steps, since the noise depends on them, got seconds")
     if (steps is not None and seconds is not None) or min(steps or 1, seconds or 1) <= 0:
         raise ValueError(f"fit: expected steps or seconds, one of them and above 0, got {steps} and {seconds}")
     if file.exists() and not resume:
         raise FileExistsError(f"fit: {file} is already there; pass resume=True to go on from it, or remove it")
-    data = SynthesisDataModule(dataset, batch_size, seed=seed, balance=balance)
+    options = _checked_options(trainer or {}, seconds, privacy)
+    batch_size = KINDS[kind].batch_size if batch_size is None else batch_size
+    if privacy is None:
+        data = SynthesisDataModule(dataset, batch_size, holdout=holdout, seed=seed, balance=balance)
+    elif holdout:
+        raise ValueError("fit: with privacy expected holdout=0, since its checks would look at training samples")
+    else:
+        data = PrivateData(dataset, privacy, steps or 1000, batch_size, seed)
     before = _checkpoint(file, kind, data) if file.exists() else None
+    if before is not None:
+        resume_private(before["torchaug"], data, file)
+    if kind == "gan" and (settings or {}).get("gamma") == "auto":
+        if privacy is not None:
+            raise ValueError("fit: with privacy expected a number for gamma, since 'auto' looks at training samples")
+        settings = {**(settings or {}), "gamma": _gamma(dataset, before, seed, batch_size, balance, augment, settings)}
     if seconds is not None and before is not None:
         steps = before["hyper_parameters"]["steps"]  # as it was planned at first
     elif seconds is not None:
-        steps = max(1, int(seconds / _seconds_per_step(kind, data, settings, augment)))
-    steps = 1000 if steps is None else steps
+        steps = max(1, int(seconds / _seconds_per_step(kind, data, settings, augment, options)))
+    elif steps is None:
+        steps = KINDS[kind].default_steps(data.train) if privacy is None else 1000
     if before is not None and before["global_step"] >= steps:
         return file
     out.mkdir(parents=True, exist_ok=True)
-    module = _build(kind, data, steps, settings, augment, seed)
-    callbacks: list[L.Callback] = []
-    if progress is not None:
-        callbacks.append(ReportProgress(progress))
-    if every:
-        callbacks += [SaveCheckpoint(file, every)]
-        if isinstance(module, LitImageGenerator):
-            callbacks.insert(0, SampleGrid(every))
-    _train(module, data, out, steps, callbacks, checkpoint=file if before is not None else None, save=file)
+    module = build(kind, data, steps, settings, augment, seed)
+    watch = _Watch(file, data, steps, every, alarm, progress)
+    try:
+        train(module, data, out, steps, watch.callbacks, options, before is not None, watch)
+    except (FloatingPointError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]  # or nearly so
+        kept = f"{file} is of a step before" if file.exists() else "nothing was saved yet"
+        raise FloatingPointError(f"{error}; {kept}; a smaller learning_rate often helps") from error
+    if watch.rung is not None:
+        warnings.warn(
+            f"fit: stopped early: {watch.rung}; {file} is of a step before, where there was one", stacklevel=2
+        )
     return file
 
 
-def _build(
+class _Watch:
+    """What looks on while a generator is trained, in the order in which it must."""
+
+    def __init__(
+        self,
+        file: Path,
+        data: SynthesisDataModule,
+        steps: int,
+        every: int,
+        alarm: Alarm | None,
+        progress: Progress | None,
+    ) -> None:
+        self.file = file
+        few = data.holdout is None or len(data.holdout) < FEWEST
+        self.monitor = None if few else Monitor(max(1, min(every or steps, steps // CHECKS)), alarm=alarm)
+        self.callbacks: list[L.Callback] = [FiniteLoss()]  # before anything is saved
+        if self.monitor is not None:
+            self.callbacks.append(self.monitor)
+        if progress is not None:
+            self.callbacks.append(ReportProgress(progress))
+        if every:
+            self.callbacks += [SampleGrid(every), SaveCheckpoint(file, every, self.monitor)]
+
+    @property
+    def rung(self) -> str | None:
+        """What the alarm rang for."""
+        return self.monitor.rung if self.monitor is not None else None
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the checkpoint that is there is better than the weights at the end."""
+        return self.rung is not None and self.file.exists()
+
+
+def _checked_options(options: Mapping[str, Any], seconds: float | None, privacy: Privacy | None) -> dict[str, Any]:
+    """The options of a Trainer, without those that are not for a user to give."""
+    own = [name for name in options if name in OWN]
+    if own:
+        raise ValueError(
+            f"fit: expected no {', '.join(own)} for the Trainer, fit sets it itself; use fit's own arguments"
+        )
+    one = options.get("devices", 1) in (1, "1", [0]) and options.get("num_nodes", 1) == 1 and launched_as()[1] == 1
+    if not one and seconds is not None:
+        raise ValueError(
+            "fit: expected steps where several processes train, got seconds; each would plan another number"
+        )
+    if not one and privacy is not None:
+        raise ValueError("fit: with privacy expected one process, since each would take steps of its own, got several")
+    return dict(options)
+
+
+def _gamma(
+    dataset: Loadable,
+    before: Mapping[str, Any] | None,
+    seed: int,
+    batch_size: int,
+    balance: Balance,
+    augment: KeyedAugment | None,
+    settings: Mapping[str, Any] | None,
+) -> float:
+    """The gamma that suits the data; a resumed training keeps its own."""
+    if before is not None:
+        return float(before["hyper_parameters"]["gamma"])
+    found = find_gamma(dataset, seed=seed, batch_size=batch_size, balance=balance, augment=augment, settings=settings)
+    return found.gamma
+
+
+def build(
     kind: str,
     data: SynthesisDataModule,
     steps: int,
@@ -103,82 +226,66 @@ def _build(
     augment: KeyedAugment | None,
     seed: int,
 ) -> LitGenerator:
+    """A generator to train on the data's training part, its first weights a function of the seed."""
+    kinds = PRIVATE if isinstance(data, PrivateData) else KINDS
     with seeded_weights(seed):
-        return KINDS[kind].for_data(data.train, steps, augment=augment, seed=seed, settings=settings)
+        return kinds[kind].for_data(data.train, steps, augment=augment, seed=seed, settings=settings)
 
 
-def _train(
+def train(
     module: LitGenerator,
     data: SynthesisDataModule,
     out: Path,
     steps: int,
     callbacks: list[L.Callback],
-    checkpoint: Path | None = None,
-    save: Path | None = None,
+    options: Mapping[str, Any],
+    resume: bool = False,
+    watch: _Watch | None = None,
 ) -> None:
-    interrupt = _SaveOnInterrupt(save)
+    """Trains a generator, watched by the callbacks and, where it is given, by `watch`, which also says where it is saved."""
+    if int(options.get("accumulate_grad_batches", 1)) > 1 and not module.automatic_optimization:
+        raise ValueError(
+            f"fit: {module.kind} steps its optimisers itself, expected a larger batch_size, got accumulate_grad_batches; "
+            "where memory is short, its setting accumulate has a batch computed in parts"
+        )
+    file = None if watch is None else watch.file
+    interrupt = SaveOnInterrupt(file)
+    chosen = {"devices": 1, "logger": False} | dict(options)
     with quiet(), interrupt.listening():
         trainer = L.Trainer(
             max_steps=steps,
-            devices=1,
             callbacks=[*callbacks, interrupt],
-            logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             default_root_dir=out,
+            **chosen,
         )
         with interruptible():
-            trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
-        if save is not None:
-            trainer.save_checkpoint(save)
+            trainer.fit(module, data, ckpt_path=file if resume else None, weights_only=True)
+        if watch is not None and not watch.keeps:
+            save_whole(trainer, watch.file)
     if interrupt.asked:  # after the last step: everything is saved
         raise KeyboardInterrupt
 
 
-class _SaveOnInterrupt(L.Callback):
-    """On Ctrl-C saves after the step under way, since only whole steps can be resumed, and interrupts then.
-
-    A second Ctrl-C interrupts at once. Where Ctrl-C has another meaning, or none, it is left alone.
-    """
-
-    def __init__(self, path: Path | None) -> None:
-        self.path, self.asked = path, False
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        if self.path is None or not usual or threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        signal.signal(signal.SIGINT, self._ask)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def _ask(self, *_: Any) -> None:
-        self.asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        if self.asked and self.path is not None:
-            trainer.save_checkpoint(self.path)
-            raise KeyboardInterrupt
-
-
-def seconds_per_step(kind: str, dataset: Loadable, batch_size: int = 64) -> float:
+def seconds_per_step(kind: str, dataset: Loadable, batch_size: int | None = None) -> float:
     """How long a step of training takes here, by a few that are thrown away."""
-    data = SynthesisDataModule(dataset, batch_size)
-    return _seconds_per_step(kind, data, None, None)
+    data = SynthesisDataModule(dataset, KINDS[kind].batch_size if batch_size is None else batch_size)
+    return _seconds_per_step(kind, data, None, None, {})
 
 
 def _seconds_per_step(
-    kind: str, data: SynthesisDataModule, settings: Mapping[str, Any] | None, augment: KeyedAugment | None
+    kind: str,
+    data: SynthesisDataModule,
+    settings: Mapping[str, Any] | None,
+    augment: KeyedAugment | None,
+    options: Mapping[str, Any],
 ) -> float:
     times: list[float] = []
     watch = ReportProgress(lambda *_: times.append(time.perf_counter()), every_n_steps=1)
-    _train(_build(kind, data, _PROBED, settings, augment, seed=0), data, Path(), _PROBED, [watch])
+    silent = {**options, "logger": False}
+    train(build(kind, data, _PROBED, settings, augment, seed=0), data, Path(), _PROBED, [watch], silent)
     return (times[-1] - times[0]) / (len(times) - 1)
 
 
@@ -189,6 +296,7 @@ def _checkpoint(file: Path, kind: str, data: SynthesisDataModule) -> dict[str, A
     if found["kind"] == kind:  # the same settings are asked of a module of these data as of that of the checkpoint
         hyper, wanted = checkpoint["hyper_parameters"], KINDS[kind].described(data.train)
         found |= {name: hyper[name] for name in wanted}
+        found["samples"], wanted["samples"] = checkpoint["torchaug"]["trained_on"], data.trained_on
     else:
         wanted = {}
     for name, value in ({"kind": kind} | wanted).items():

@@ -39,6 +39,8 @@ class LitGenerator(L.LightningModule, Synthesizer):
 
     kind: ClassVar[str]
     """What the checkpoint says it is."""
+    batch_size: ClassVar[int] = 64
+    """Samples of a step, where nothing else is asked for."""
 
     def __init__(self, augment: KeyedAugment | None = None) -> None:
         super().__init__()
@@ -49,6 +51,8 @@ class LitGenerator(L.LightningModule, Synthesizer):
         """`fingerprint` of the training samples, of a generator loaded from a checkpoint that knows them."""
         self.trained_items: Tensor | None = None
         """Their hashes, (N,) int64."""
+        self.privacy: dict[str, Any] | None = None
+        """Of a generator trained with differential privacy what that has cost, see `torchaug.training.private`."""
 
     @classmethod
     @abstractmethod
@@ -80,6 +84,11 @@ class LitGenerator(L.LightningModule, Synthesizer):
         """Settings that suit these samples, on this machine."""
 
     @classmethod
+    def default_steps(cls, data: InMemory) -> int:
+        """How many steps suit these samples."""
+        return 1000
+
+    @classmethod
     def described(cls, data: InMemory) -> dict[str, Any]:
         """What the hyperparameters say of these samples: a training is resumed on equal ones alone."""
         return {"classes": list(data.classes or [])}
@@ -107,10 +116,37 @@ class LitGenerator(L.LightningModule, Synthesizer):
         """Whatever must be done before samples are made while training goes on: nothing, for most generators."""
 
     def step_keys(self, count: int) -> Tensor:
-        """Keys of this step's samples on this process, (count,) int64."""
-        first = self.global_rank * count
+        """Keys of this batch's samples on this process, (count,) int64: of all samples of a step each has its own."""
+        first, _ = self.places(count)
         ids = torch.arange(first, first + count, device=self.device)
         return sample_keys(ids, seed=self.hparams["seed"], epoch=self.global_step)
+
+    @property
+    def step_key(self) -> Tensor:
+        """The key of what all samples of a step share, on all processes, (1,) int64: that of the first of them."""
+        return sample_keys(
+            torch.zeros(1, dtype=torch.int64, device=self.device), seed=self.hparams["seed"], epoch=self.global_step
+        )
+
+    def places(self, count: int) -> tuple[int, int]:
+        """The place of this batch's first sample among those of the optimiser step, and how many these are.
+
+        A step has one batch on each process, or several where gradients are accumulated; `count` is that of each.
+        """
+        trainer = self.trainer
+        ready = trainer.fit_loop.epoch_loop.batch_progress.current.ready  # this batch is counted
+        batch = (ready - 1) % trainer.accumulate_grad_batches
+        first = (batch * trainer.world_size + self.global_rank) * count
+        return first, self.samples_of_step(count)
+
+    def samples_of_step(self, count: int) -> int:
+        """Samples that an optimiser step sees, where a batch of a process has so many."""
+        return count * self.trainer.world_size * self.trainer.accumulate_grad_batches
+
+    @property
+    def fused(self) -> bool:
+        """Whether optimisers may be fused ones: Lightning clips no gradients of those in mixed precision."""
+        return not str(self.trainer.precision).endswith("mixed")
 
     def on_predict_start(self) -> None:
         """Makes the copy that computes a bank: as exactly as `synthesize`, whatever the precision here."""
@@ -152,6 +188,7 @@ class LitGenerator(L.LightningModule, Synthesizer):
         self.trained_on = checkpoint["torchaug"]["trained_on"]
         self.trained_items = checkpoint["torchaug"]["trained_items"]
         self._shares = checkpoint["torchaug"]["shares"]
+        self.privacy = checkpoint["torchaug"].get("privacy")
 
 
 class LitImageGenerator(LitGenerator):

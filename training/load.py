@@ -10,11 +10,16 @@ from typing import Any
 
 import torch
 
+from torchaug.training.audio import LitAudioVAE
 from torchaug.training.gan import LitGAN
 from torchaug.training.generator import FORMAT, LitGenerator
+from torchaug.training.table import LitTableDiffusion, LitTableVAE
+from torchaug.training.table_gan import LitTableGAN
 from torchaug.training.vae import LitVAE
 
-KINDS: dict[str, type[LitGenerator]] = {module.kind: module for module in (LitVAE, LitGAN)}
+KINDS: dict[str, type[LitGenerator]] = {
+    module.kind: module for module in (LitVAE, LitGAN, LitTableDiffusion, LitTableVAE, LitTableGAN, LitAudioVAE)
+}
 
 
 def load_generator(path: str | Path) -> LitGenerator:

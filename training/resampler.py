@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import torch
@@ -44,6 +45,10 @@ class Resampler(Synthesizer, nn.Module):
     @property
     def device_of_samples(self) -> torch.device:
         return self.smote.numeric.device
+
+    def digest(self) -> str:
+        settings = f"{super().digest()} {self.smote!r} {self.smote.decimals}"
+        return hashlib.sha256(settings.encode()).hexdigest()
 
     def make(self, labels: Tensor, keys: Tensor, **settings: Any) -> Columns:
         check_settings("Resampler", settings, [])

@@ -153,7 +153,7 @@ class Synthesis:
         )  # the seed and the dtype decide; batch size and device do not
         self.writer = BankWriter(
             path,
-            config=config | ({"settings": self.settings} if self.settings else {}),
+            config=config | ({"settings": self.settings} if self.settings else {}) | _privacy(generator),
             trained_on=getattr(generator, "trained_on", None),
             trained_items=getattr(generator, "trained_items", None),
             generator=generator.digest(),
@@ -182,6 +182,12 @@ class Synthesis:
     def bank(self) -> Bank | None:
         """The bank, when all shards are there."""
         return Bank(self.writer.path) if len(read_notes(self.writer.path)) >= len(self.plan) else None
+
+
+def _privacy(generator: Synthesizer) -> dict[str, Any]:
+    """What a bank says of a generator that was trained with differential privacy: its samples are as private."""
+    found = getattr(generator, "privacy", None)
+    return {} if found is None else {"privacy": found}
 
 
 @torch.no_grad()

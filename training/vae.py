@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -11,11 +11,16 @@ from torch import Tensor
 from torchaug.keys import fold_in
 from torchaug.models.ema import EMA
 from torchaug.models.latents import latents
-from torchaug.models.vae import ImageVAE, Likelihood
+from torchaug.models.likelihoods import Likelihood
+from torchaug.models.vae import ImageVAE
+from torchaug.models.vae_objectives import elbo, iwae, wae_mmd
+from torchaug.models.vq import ImageVQVAE
 from torchaug.training.data import InMemory, SynthesisDataModule
 from torchaug.training.generator import KeyedAugment, LitImageGenerator, cosine, images_in
 from torchaug.training.images import suited
+from torchaug.training.plan import class_keys
 
+Objective = Literal["elbo", "iwae", "wae_mmd", "vq"]
 WARM_UP = 0.05
 """Share of the steps in which the learning rate rises."""
 FITTED = 8192
@@ -23,19 +28,26 @@ FITTED = 8192
 
 
 class LitVAE(LitImageGenerator):
-    """An `ImageVAE` with its optimiser, its averaged weights and its aggregated posterior.
+    """An `ImageVAE` (or `ImageVQVAE`) with its optimiser, its averaged weights and its aggregated posterior.
 
     Train it with a `SynthesisDataModule`, whose images the posterior is fitted to whenever a checkpoint is saved, so
     that every checkpoint can be sampled: `LitVAE.load_from_checkpoint(path).sample(8, "cat")`.
 
     Args:
         shape: channels, height and width.
-        classes: the name of each class.
+        classes: the name of each class; none for images without labels.
         steps: optimiser steps; the learning rate falls to 0 on them.
         augment: applied to the training images; not part of the checkpoint.
-        latent, preset, likelihood, levels: see `ImageVAE`.
+        objective: "elbo"; "iwae", a tighter bound by several draws an image; "wae_mmd", which pulls all latents together
+            to the prior and none alone; "vq", discrete codes and a recurrent prior over them.
+        latent, preset, likelihood, levels, components: see `ImageVAE`.
         learning_rate: the highest.
-        beta: weight of the divergence after a linear warm-up over the first fifth.
+        beta: weight of the divergence after a linear warm-up over the first fifth; "elbo" and "iwae".
+        free_nats: divergence of a latent that costs nothing; "elbo".
+        draws: of each image; "iwae".
+        mmd_weight: of the distance from the prior; "wae_mmd".
+        codes, code_size: see `ImageVQVAE`; "vq".
+        pooling: in images, how much a class borrows of the others' variation; see `AggregatedPosterior.fit`.
         half_life: of the averaged weights, in samples.
         seed: of the noise and the augmentation.
     """
@@ -48,29 +60,50 @@ class LitVAE(LitImageGenerator):
         classes: Sequence[str],
         steps: int,
         augment: KeyedAugment | None = None,
+        objective: Objective = "elbo",
         latent: int = 32,
         preset: str = "tiny",
         likelihood: Likelihood = "binomial",
         levels: int = 256,
+        components: int = 1,
         learning_rate: float = 2e-3,
         beta: float = 1.0,
+        free_nats: float = 0.05,
+        draws: int = 5,
+        mmd_weight: float = 10.0,
+        codes: int = 128,
+        code_size: int = 8,
+        pooling: float | None = None,
         half_life: float = 2000.0,
         seed: int = 0,
     ) -> None:
         super().__init__(augment)
         classes = list(classes)
         self.save_hyperparameters(ignore=["augment"])
-        self.vae = ImageVAE(
-            *shape, num_classes=len(classes), latent=latent, preset=preset, likelihood=likelihood, levels=levels
-        )
+        if objective not in get_args(Objective):
+            raise ValueError(f"LitVAE: objective must be one of {', '.join(get_args(Objective))}, got {objective!r}")
+        if draws < 1 or min(beta, free_nats, mmd_weight) < 0:
+            raise ValueError(
+                "LitVAE: draws must be at least 1 and beta, free_nats and mmd_weight at least 0, got "
+                f"{draws}, {beta}, {free_nats} and {mmd_weight}"
+            )
+        common: dict[str, Any] = {"preset": preset, "likelihood": likelihood, "levels": levels}
+        number = max(1, len(classes))
+        self.vae: ImageVAE | ImageVQVAE
+        if objective == "vq":
+            self.vae = ImageVQVAE(*shape, number, codes=codes, code_size=code_size, **common)
+        else:
+            self.vae = ImageVAE(*shape, number, latent=latent, components=components, **common)
         self.ema = EMA(self.vae, half_life)
 
     @property
-    def averaged(self) -> ImageVAE:
+    def averaged(self) -> ImageVAE | ImageVQVAE:
         """The VAE with averaged weights."""
         return self.ema.model
 
-    sampling = ("prior",)
+    @property
+    def sampling(self) -> Sequence[str]:  # type: ignore[override]
+        return ("temperature",) if self.hparams["objective"] == "vq" else ("prior", "truncation")
 
     @classmethod
     def default_settings(cls, data: InMemory) -> dict[str, Any]:
@@ -86,25 +119,67 @@ class LitVAE(LitImageGenerator):
         return {"preset": preset, "levels": levels, "latent": latent, "likelihood": likelihood}
 
     def generate(self, labels: Tensor, keys: Tensor, **settings: Any) -> Tensor:
-        """Images of the averaged weights, from the aggregated posterior."""
+        """Images of the averaged weights; settings are "prior" and "truncation", or "temperature" for codes."""
         return self.averaged.generate(labels, keys, **settings)
+
+    def interpolate(
+        self, first: int, second: int, steps: int = 8, *, labels: int | str = 0, seed: int = 0, **settings: Any
+    ) -> Tensor:
+        """Images on the way between two of a class, from sample number `first` to number `second`, (steps, C, H, W).
+
+        Raises:
+            TypeError: codes have nothing between them ("vq").
+        """
+        images = self._between(first, second, steps, labels, seed, settings)
+        return (images * 255).round().clamp(0, 255) / 255  # the ends are those samples, as `make` rounds them
+
+    def _between(
+        self, first: int, second: int, steps: int, label: int | str, seed: int, settings: dict[str, Any]
+    ) -> Tensor:
+        vae = self.averaged
+        if not isinstance(vae, ImageVAE):
+            raise TypeError("LitVAE.interpolate: codes have nothing between them; train with another objective than vq")
+        numbers = torch.full((2,), self.class_of(label))
+        keys = class_keys(numbers, torch.tensor([first, second]), seed)
+        ends, wanted = keys.to(self.device), numbers[:1].to(self.device)
+        images = vae.interpolate(wanted, ends[:1], ends[1:], steps, **settings)[0]
+        return (images * 255).round().clamp(0, 255) / 255  # the ends are those samples, as `make` rounds them
+
+    @torch.no_grad()
+    def score(self, content: Tensor, labels: Tensor) -> Tensor:
+        """A lower bound of log p(image | label) in nats, (B,), of images (B, C, H, W), uint8 or float in [0, 1]."""
+        return self.averaged.score(self.images_of({"image": content.to(self.device)}), labels.to(self.device))
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """The loss of a batch, per pixel, so that the clipping below means the same at any size."""
-        images, labels = self.images_of(batch), batch["label"]
+        images = self.images_of(batch)
+        labels = batch["label"] if "label" in batch else batch["index"].new_zeros(len(images))
         keys = self.step_keys(len(images))
         if self.augment is not None:
             images = self.augment(images, keys=fold_in(keys, 0))
-        noise = latents(fold_in(keys, 1), self.vae.latent, images.dtype)
-        loss, parts = self.vae.loss(images, labels, noise, self.hparams["beta"] * min(1.0, 5 * self.progress))
+        loss, parts = self._loss(images, labels, keys)
         self.log_dict({"loss": loss.detach(), **parts}, batch_size=len(images))
         self._samples = len(images)
         return loss / images[0].numel()
 
+    def _loss(self, images: Tensor, labels: Tensor, keys: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        vae, hparams = self.vae, self.hparams
+        if isinstance(vae, ImageVQVAE):
+            return vae.loss(images, labels, fold_in(keys, 1))
+        beta, draws = hparams["beta"] * min(1.0, 5 * self.progress), hparams["draws"]
+        if hparams["objective"] == "iwae":
+            noise = latents(fold_in(keys, 1), draws * vae.latent, images.dtype).view(-1, draws, vae.latent)
+            return iwae(vae, images, labels, noise.transpose(0, 1), beta=beta)
+        noise = latents(fold_in(keys, 1), vae.latent, images.dtype)
+        if hparams["objective"] == "wae_mmd":
+            prior = latents(fold_in(keys, 2), vae.latent, images.dtype)
+            return wae_mmd(vae, images, labels, noise, prior, weight=hparams["mmd_weight"])
+        return elbo(vae, images, labels, noise, beta=beta, free_nats=hparams["free_nats"])
+
     def configure_optimizers(self) -> Any:
         """AdamW; the rate rises over the first 5 % of the steps and falls to 0 along a cosine."""
         rate = self.hparams["learning_rate"]
-        optimizer = torch.optim.AdamW(self.vae.parameters(), rate, weight_decay=1e-4, fused=True)
+        optimizer = torch.optim.AdamW(self.vae.parameters(), rate, weight_decay=1e-4, fused=self.fused)
         steps = int(self.hparams["steps"])
 
         def factor(step: int) -> float:
@@ -120,7 +195,7 @@ class LitVAE(LitImageGenerator):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """A step of the weights and then of their average: a checkpoint saved after the step has both."""
         super().optimizer_step(*args, **kwargs)
-        self.ema.update(self.vae, self._samples * self.trainer.world_size)
+        self.ema.update(self.vae, self.samples_of_step(self._samples))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Fits the aggregated posterior to the training images before it is saved."""
@@ -134,5 +209,6 @@ class LitVAE(LitImageGenerator):
         data = getattr(self._trainer, "datamodule", None)  # `trainer` raises where there is none
         if isinstance(data, SynthesisDataModule):
             chosen = slice(None, None, -(-len(data.train) // FITTED))
-            images = self.images_of({"image": data.train.tensors()["image"][chosen].to(self.device)})
-            self.averaged.fit_posterior(images, data.train.labels[chosen].to(self.device))
+            parts = {name: tensor[chosen].to(self.device) for name, tensor in data.train.tensors().items()}
+            labels = torch.zeros(len(data.train), dtype=torch.int64) if data.train.labels is None else data.train.labels
+            self.averaged.fit_posterior(self.images_of(parts), labels[chosen].to(self.device), self.hparams["pooling"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ images with it (synthesize), mix the bank with the real data in training.
 demo goes the whole road and measures whether it helped."""
 
 SOURCE = (
-    "a folder with a folder of images for each class, a .csv or .parquet with columns path and label, a .tar, the named "
-    "set digits, or module:attribute of a Dataset"
+    "a folder with a folder of images or sounds for each class, a .csv or .parquet, a .tar, a named set (digits, "
+    "breast_cancer), or module:attribute of a Dataset"
 )
 
 
@@ -28,9 +29,13 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=26)
         self._action_max_length = 16  # argparse forgets that commands are indented, and breaks the longest one's line
 
+    def add_argument(self, action: argparse.Action) -> None:
+        if not action.dest.startswith(("model.", "trainer")):  # there are dozens: a kind names them in its last lines
+            super().add_argument(action)
 
-def build_parser() -> ArgumentParser:
-    """The arguments of all commands."""
+
+def build_parser(words: Sequence[str] = ()) -> ArgumentParser:
+    """The arguments of all commands; of the kinds of generators only for the kind that is among the words."""
     parser = ArgumentParser(
         prog="torchaug",
         version=version("torchaug-synth"),
@@ -41,33 +46,46 @@ def build_parser() -> ArgumentParser:
     commands = parser.add_subcommands(title="commands", metavar="COMMAND")
     for name, describe, text in (
         ("demo", _demo_arguments, "does synthetic data help? train seven ways, compare, and write a report"),
-        ("fit", _fit_arguments, "train a generator on your images"),
-        ("synthesize", _synthesize_arguments, "make a bank of synthetic images with a trained generator"),
+        ("fit", None, "train a generator on your images, table or sounds"),
+        ("synthesize", _synthesize_arguments, "make a bank of synthetic samples with a trained generator"),
         ("verify", _verify_arguments, "read everything in a data set or a bank, and list what is bad"),
         ("drop", _drop_arguments, "leave samples out of a bank from now on"),
         ("merge", _merge_arguments, "make one bank of several, without what was dropped"),
         ("export", _export_arguments, "write a bank as image, sound or text files, Parquet, CSV or tars"),
         ("bench-loader", _bench_loader_arguments, "where the time of a batch goes, and how to load faster"),
     ):
-        command = ArgumentParser(
-            usage=f"torchaug {name} [options]",
-            description=f"{text[0].upper()}{text[1:]}.",
-            exit_on_error=False,
-            formatter_class=_Help,
-        )
-        describe(command)
-        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        command = command_parser(name, text)
+        if describe is not None:
+            describe(command)
         commands.add_subcommand(name, command, help=text)
+        if describe is None:
+            from torchaug.cli.fit_arguments import add_kinds
+
+            add_kinds(command, words)
     return parser
+
+
+def command_parser(name: str, text: str) -> ArgumentParser:
+    """The parser of a command, or of a kind of one."""
+    command = ArgumentParser(
+        usage=f"torchaug {name} [options]",
+        description=f"{text[0].upper()}{text[1:]}.",
+        exit_on_error=False,
+        formatter_class=_Help,
+    )
+    command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return command
 
 
 def _demo_arguments(command: ArgumentParser) -> None:
     add = command.add_argument
-    add("--data", default="digits", metavar="SOURCE", help=f"{SOURCE} (default: digits, made imbalanced)")
-    add("--size", type=_size, metavar="H[xW]", help="pixels that every image gets (default: at most 16x16)")
-    add("--rare", type=_names, metavar="CLASS,...", help="the rare classes (default: those with the fewest images)")
-    add("--seeds", type=_whole(1), default=5, metavar="N", help="paired runs, as far as the time allows (default: 5)")
-    add("--minutes", type=_minutes, default=5.0, metavar="T", help="time for all of it (default: 5)")
+    add("--modality", choices=("image", "table"), default="image", help="what the data are (default: image)")
+    add("--data", metavar="SOURCE", help=f"{SOURCE} (default: digits, made imbalanced, or transactions)")
+    add("--label", metavar="COLUMN", help="of a table, with its classes (default: label)")
+    add("--size", type=size, metavar="H[xW]", help="pixels that every image gets (default: at most 16x16)")
+    add("--rare", type=names, metavar="CLASS,...", help="the rare classes (default: those with the fewest images)")
+    add("--seeds", type=whole(1), default=5, metavar="N", help="paired runs, as far as the time allows (default: 5)")
+    add("--minutes", type=minutes, default=5.0, metavar="T", help="time for all of it (default: 5)")
     add("--quick", action="store_true", help="a rough answer within a minute")
     add(
         "--out",
@@ -78,29 +96,13 @@ def _demo_arguments(command: ArgumentParser) -> None:
     )
 
 
-def _fit_arguments(command: ArgumentParser) -> None:
-    add = command.add_argument
-    add("--data", required=True, metavar="SOURCE", help=SOURCE)
-    add("--size", type=_size, metavar="H[xW]", help="pixels that every image gets, 8 to 128 (default: as they are)")
-    add(
-        "--kind",
-        choices=("vae", "gan"),
-        default="vae",
-        help="of the generator; gan is sharper and slower (default: vae)",
-    )
-    add("--steps", type=_whole(1), default=2000, metavar="N", help="of the optimiser (default: 2000)")
-    add("--seed", type=_whole(0), default=0, metavar="N", help="the same seed gives the same generator (default: 0)")
-    add(
-        "--out", type=Path, default=Path("generator"), metavar="FOLDER", help="gets the checkpoint (default: generator)"
-    )
-    add("--resume", action="store_true", help="go on from the checkpoint in the folder, after Ctrl-C or a kill")
-
-
 def _synthesize_arguments(command: ArgumentParser) -> None:
     add = command.add_argument
     add("--checkpoint", type=Path, required=True, metavar="FILE", help="what torchaug fit wrote")
-    add("--counts", type=_counts, metavar="CLASS=N,...", help="images of each class, such as 3=100,7=100")
-    add("--per-class", type=_whole(1), metavar="N", help="images of every class, instead of --counts")
+    add("--counts", type=counts, metavar="CLASS=N,...", help="of each class, or N where there are no classes")
+    add("--per-class", type=whole(1), metavar="N", help="samples of every class, instead of --counts")
+    add("--given", type=pairs, metavar="COLUMN=V,...", help="what rows of a table must have, such as job=cook")
+    add("--set", type=pairs, metavar="NAME=V,...", help="the generator's own options, such as truncation=0.7")
     add(
         "--out",
         type=Path,
@@ -108,13 +110,13 @@ def _synthesize_arguments(command: ArgumentParser) -> None:
         metavar="FOLDER",
         help="the bank; a rerun completes it (default: bank)",
     )
-    add("--seed", type=_whole(0), default=0, metavar="N", help="the same seed gives the same images (default: 0)")
-    add("--shard-size", type=_whole(1), default=1024, metavar="N", help="images in a file (default: 1024)")
-    add("--batch-size", type=_whole(1), default=256, metavar="N", help="images made at once (default: 256)")
+    add("--seed", type=whole(0), default=0, metavar="N", help="the same seed gives the same samples (default: 0)")
+    add("--shard-size", type=whole(1), default=1024, metavar="N", help="samples in a file (default: 1024)")
+    add("--batch-size", type=whole(1), default=256, metavar="N", help="samples made at once (default: 256)")
     add("--device", default="auto", metavar="NAME", help="cpu, cuda or cuda:1 (default: a GPU, if there is one)")
     add(
         "--part",
-        type=_part,
+        type=part,
         metavar="R/W",
         help="make part R, from 0, of W; torchrun needs no such option (default: 0/1)",
     )
@@ -123,14 +125,14 @@ def _synthesize_arguments(command: ArgumentParser) -> None:
 def _verify_arguments(command: ArgumentParser) -> None:
     add = command.add_argument
     add("--data", required=True, metavar="SOURCE", help=f"a bank, {SOURCE}")
-    add("--workers", type=_whole(0), default=0, metavar="N", help="that read at the same time (default: 0)")
+    add("--workers", type=whole(0), default=0, metavar="N", help="that read at the same time (default: 0)")
 
 
 def _drop_arguments(command: ArgumentParser) -> None:
     add = command.add_argument
     add("--bank", type=Path, required=True, metavar="FOLDER", help="which remembers what was dropped")
     add("--decisions", type=Path, metavar="FILE", help="a review, in JSON; what it rejects is dropped")
-    add("--rows", type=_whole(0), nargs="+", metavar="N", help="what to drop instead, as samples.csv numbers rows")
+    add("--rows", type=whole(0), nargs="+", metavar="N", help="what to drop instead, as samples.csv numbers rows")
     add("--reason", metavar="TEXT", help="why, with --rows")
 
 
@@ -145,15 +147,13 @@ def _export_arguments(command: ArgumentParser) -> None:
     add("--bank", type=Path, required=True, metavar="FOLDER", help="without what was dropped from it")
     add("--to", choices=("folder", "parquet", "csv", "webdataset"), default="folder", help="(default: folder)")
     add("--out", type=Path, required=True, metavar="FOLDER", help="that is not there yet")
-    add(
-        "--per-file", type=_whole(1), default=1000, metavar="N", help="samples in a Parquet file or tar (default: 1000)"
-    )
+    add("--per-file", type=whole(1), default=1000, metavar="N", help="samples in a Parquet file or tar (default: 1000)")
 
 
 def _bench_loader_arguments(command: ArgumentParser) -> None:
     add = command.add_argument
     add("--data", required=True, metavar="SOURCE", help=SOURCE)
-    add("--size", type=_size, metavar="H[xW]", help="pixels that every image gets (default: as they are)")
+    add("--size", type=size, metavar="H[xW]", help="pixels that every image gets (default: as they are)")
     add(
         "--transform",
         default="default",
@@ -166,19 +166,21 @@ def _bench_loader_arguments(command: ArgumentParser) -> None:
         metavar="NAME",
         help="a classifier of torchvision to train, module:attribute called with each batch, or none (default: resnet18)",
     )
-    add("--batch-size", type=_whole(1), default=64, metavar="N", help="samples of a batch (default: 64)")
-    add("--workers", type=_wholes, metavar="N,...", help="processes to try (default: 0 and 1 up to the processors)")
-    add("--depth", type=_wholes, default=[2], metavar="N,...", help="batches ahead to try on a GPU (default: 2)")
+    add("--batch-size", type=whole(1), default=64, metavar="N", help="samples of a batch (default: 64)")
+    add("--workers", type=wholes, metavar="N,...", help="processes to try (default: 0 and 1 up to the processors)")
+    add("--depth", type=wholes, default=[2], metavar="N,...", help="batches ahead to try on a GPU (default: 2)")
     add("--device", default="auto", metavar="NAME", help="cpu, cuda or cuda:1 (default: a GPU, if there is one)")
-    add("--seconds", type=_whole(1), default=60, metavar="T", help="time for all of it (default: 60)")
+    add("--seconds", type=whole(1), default=60, metavar="T", help="time for all of it (default: 60)")
 
 
 def _from_text(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
-    """A type for the parser, which also calls it on defaults and on what it returned before."""
-    return lambda value: parse(value) if isinstance(value, str) else value
+    """A type for the parser, which also calls it on numbers of a YAML, and on what it returned before."""
+    return lambda value: parse(str(value)) if isinstance(value, (str, int, float)) else value
 
 
-def _whole(low: int) -> Callable[[Any], Any]:
+def whole(low: int) -> Callable[[Any], Any]:
+    """A whole number of at least `low`."""
+
     def parse(text: str) -> int:
         if not text.isdecimal() or int(text) < low:
             raise argparse.ArgumentTypeError(f"expected a whole number of at least {low}, got {text!r}")
@@ -188,7 +190,8 @@ def _whole(low: int) -> Callable[[Any], Any]:
 
 
 @_from_text
-def _part(text: str) -> tuple[int, int]:
+def part(text: str) -> tuple[int, int]:
+    """R/W, part R of W."""
     rank, slash, world_size = text.partition("/")
     if not (slash and rank.isdecimal() and world_size.isdecimal() and int(rank) < int(world_size)):
         raise argparse.ArgumentTypeError(f"expected R/W, part R from 0 to W - 1, such as 0/4, got {text!r}")
@@ -196,7 +199,8 @@ def _part(text: str) -> tuple[int, int]:
 
 
 @_from_text
-def _wholes(text: str) -> list[int]:
+def wholes(text: str) -> list[int]:
+    """Whole numbers with commas between."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts):
         raise argparse.ArgumentTypeError(f"expected whole numbers with commas between, such as 0,2,4, got {text!r}")
@@ -204,7 +208,8 @@ def _wholes(text: str) -> list[int]:
 
 
 @_from_text
-def _minutes(text: str) -> float:
+def minutes(text: str) -> float:
+    """A number above 0."""
     try:
         minutes = float(text)
     except ValueError:
@@ -215,7 +220,20 @@ def _minutes(text: str) -> float:
 
 
 @_from_text
-def _size(text: str) -> tuple[int, int]:
+def share(text: str) -> float:
+    """A number from 0 to below 1."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < 1:
+        raise argparse.ArgumentTypeError(f"expected a share from 0 to below 1, got {text!r}")
+    return found
+
+
+@_from_text
+def size(text: str) -> tuple[int, int]:
+    """Pixels: one number, or height x width."""
     height, times, width = text.partition("x")
     sides = (height, width if times else height)
     if not all(side.isdecimal() and int(side) > 0 for side in sides):
@@ -224,7 +242,8 @@ def _size(text: str) -> tuple[int, int]:
 
 
 @_from_text
-def _names(text: str) -> list[str]:
+def names(text: str) -> list[str]:
+    """Names with commas between."""
     names = [name.strip() for name in text.split(",")]
     if not all(names):
         raise argparse.ArgumentTypeError(f"expected class names with commas between, got {text!r}")
@@ -232,11 +251,40 @@ def _names(text: str) -> list[str]:
 
 
 @_from_text
-def _counts(text: str) -> dict[str, int]:
-    counts = {}
+def counts(text: str) -> dict[str, int] | int:
+    """CLASS=N with commas between, or a number alone."""
+    if text.strip().isdecimal() and int(text) > 0:
+        return int(text)
+    found = {}
+    for name, number in _pairs(text, "CLASS=N with commas between, such as 3=100,7=100"):
+        if not number.isdecimal():
+            raise argparse.ArgumentTypeError(
+                f"expected CLASS=N with commas between, such as 3=100,7=100, got {f'{name}={number}'!r}"
+            )
+        found[name] = int(number)
+    return found
+
+
+@_from_text
+def pairs(text: str) -> dict[str, Any]:
+    """NAME=VALUE with commas between; numbers, true and false as what they are."""
+    return {name: _value(value) for name, value in _pairs(text, "NAME=VALUE with commas between")}
+
+
+def _pairs(text: str, expected: str) -> Iterator[tuple[str, str]]:
     for part in text.split(","):
-        name, sign, number = (piece.strip() for piece in part.rpartition("="))
-        if not (sign and name and number.isdecimal()):
-            raise argparse.ArgumentTypeError(f"expected CLASS=N with commas between, such as 3=100,7=100, got {part!r}")
-        counts[name] = int(number)
-    return counts
+        name, sign, value = (piece.strip() for piece in part.rpartition("="))
+        if not (sign and name and value):
+            raise argparse.ArgumentTypeError(f"expected {expected}, got {part!r}")
+        yield name, value
+
+
+def _value(text: str) -> Any:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if re.fullmatch(r"[+-]?\d+", text):
+        return int(text)
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -6,6 +6,7 @@ import json
 import math
 import shlex
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,8 @@ from rich.table import Table
 from torchaug.cli.terminal import Misuse, bar, misuse, on_interrupt, read_images, say, shape_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from torchaug.data import TensorImages
     from torchaug.evaluate.results import Interval, StudyResult
     from torchaug.training.study import Provider
@@ -35,6 +38,12 @@ TOO_SHORT = (
 
 def demo(options: Namespace, console: Console) -> None:
     """torchaug demo."""
+    if options.modality == "table":
+        from torchaug.cli.demo_table import demo_table
+
+        demo_table(options, console)
+        return
+    options.data = options.data or "digits"
     start = time.monotonic()
     data = read_images(options, console, largest=DEMO_SIDE)
     with misuse():
@@ -43,7 +52,7 @@ def demo(options: Namespace, console: Console) -> None:
         from torchaug.training.study import ARMS, Recipe, run_study
 
         torch.set_num_threads(1)  # the study's processes have one each, and its plan is timed in this one
-        rare = _rare(options, data)
+        rare = rare_classes(options, data.classes, data.labels)
         provider, note = _provider(options, data, rare)
         provider(0)  # a split that cannot be made is known before anything is trained
         options.out.mkdir(parents=True, exist_ok=True)
@@ -63,7 +72,7 @@ def demo(options: Namespace, console: Console) -> None:
         )
     usual = Recipe().steps
     caution = TOO_SHORT.format(result.steps, usual) if result.steps < usual else ""
-    _show(console, replace(result, notes=(*result.notes, note), caution=caution), options.out)
+    show_study(console, replace(result, notes=(*result.notes, note), caution=caution), options.out)
     if options.data == "digits":
         say(console, "next, the same with your own images:\n  torchaug demo --data FOLDER")
     else:
@@ -71,7 +80,7 @@ def demo(options: Namespace, console: Console) -> None:
         say(console, f"  torchaug fit --data {shlex.quote(options.data)} --out generator")
 
 
-def _show(console: Console, result: StudyResult, out: Path) -> None:
+def show_study(console: Console, result: StudyResult, out: Path) -> None:
     """Writes a study down, the numbers first, and prints it."""
     from torchaug.data.files import replace_file
     from torchaug.explore.report import headline, verdicts, write_report
@@ -98,17 +107,17 @@ def _cell(interval: Interval) -> str:
     return f"{interval.mean:.3f}" if math.isnan(half) else f"{interval.mean:.3f} ± {half:.3f}"
 
 
-def _rare(options: Namespace, data: TensorImages) -> list[int]:
+def rare_classes(options: Namespace, classes: Sequence[str], labels: Tensor) -> list[int]:
     """The numbers of the rare classes."""
     from torchaug.evaluate.holdout import rarest
 
-    unknown = [name for name in options.rare or [] if name not in data.classes]
-    if unknown or (options.rare and len(set(options.rare)) == len(data.classes)):
+    unknown = [name for name in options.rare or [] if name not in classes]
+    if unknown or (options.rare and len(set(options.rare)) == len(classes)):
         got = repr(unknown[0]) if unknown else "all of them"
-        raise Misuse(f"demo: --rare must name some of the classes {', '.join(data.classes)}, got {got}")
+        raise Misuse(f"demo: --rare must name some of the classes {', '.join(classes)}, got {got}")
     if options.rare:
-        return sorted({data.classes.index(name) for name in options.rare})
-    return DIGITS_RARE if options.data == "digits" else rarest(data.labels, len(data.classes))
+        return sorted({list(classes).index(name) for name in options.rare})
+    return DIGITS_RARE if options.data == "digits" else rarest(labels, len(classes))
 
 
 def _provider(options: Namespace, data: TensorImages, rare: list[int]) -> tuple[Provider, str]:

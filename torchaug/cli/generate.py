@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from jsonargparse import Namespace
 from rich import box
@@ -11,12 +16,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from torchaug.cli.terminal import Misuse, bar, misuse, on_interrupt, read_images, say, shape_of
+from torchaug.cli.fit_arguments import SHORT
+from torchaug.cli.terminal import Misuse, bar, described, misuse, on_interrupt, read_samples, say
 
 
 def fit(options: Namespace, console: Console) -> None:
     """torchaug fit."""
-    data = read_images(options, console)
+    console.quiet = os.environ.get("LOCAL_RANK", "0") != "0"  # one process of several speaks
+    if options.steps is not None and options.minutes is not None:
+        raise Misuse("fit: expected --steps or --minutes, got both; pass one of them")
+    data = read_samples(options, console)
+    kind = SHORT.get(options.kind, options.kind)
     with misuse():
         from torchaug.training.arms import default_augment
         from torchaug.training.fit import FILE, fit
@@ -24,20 +34,58 @@ def fit(options: Namespace, console: Console) -> None:
         file = options.out / FILE
         if file.exists() and not options.resume:
             raise Misuse(f"fit: {file} is already there; go on from it with --resume, or name another --out")
-        say(console, f"{len(data)} images of {len(data.classes)} classes, {shape_of(data)}; kind {options.kind}")
-        with bar(console, "training") as report, on_interrupt(lambda: _checkpoint_kept(file)):
+        say(console, f"{described(data)}; kind {kind}")
+        seen = [(0, 0)]
+
+        def watched(done: int, total: int, metrics: Mapping[str, float]) -> None:
+            seen[0] = (done, total)
+            report(done, total, _measured(metrics))
+
+        with (
+            bar(console, "training") as report,
+            on_interrupt(lambda: _checkpoint_kept(file)),
+            _notes(console),
+        ):
             fit(
-                options.kind,
+                kind,
                 data,
                 out=options.out,
                 steps=options.steps,
+                seconds=60 * options.minutes if options.minutes else None,
                 seed=options.seed,
-                augment=default_augment() if options.kind == "gan" else None,  # a GAN copies few images without it
+                augment=default_augment() if kind == "gan" else None,  # a GAN copies few images without it
                 resume=options.resume,
-                progress=lambda done, total, _: report(done, total),
+                progress=watched,
+                holdout=options.holdout,
+                settings=_without_none(options.model),
+                trainer=_without_none(options.trainer),
+                batch_size=options.batch_size,
             )
-    say(console, f"the generator is in {file}, grids of samples beside it; next:")
-    say(console, f"  torchaug synthesize --checkpoint {shlex.quote(str(file))} --per-class 100 --out bank")
+    if seen[0][0] < seen[0][1]:
+        say(console, f"the training ended at step {seen[0][0]} of {seen[0][1]}, before samples became copies or alike")
+    say(console, f"the generator is in {file}, samples beside it; next:")
+    amount = "--per-class 100" if data.labels is not None else "--counts 1000"
+    say(console, f"  torchaug synthesize --checkpoint {shlex.quote(str(file))} {amount} --out bank")
+
+
+def _without_none(options: Namespace) -> dict[str, Any]:
+    return {name: value for name, value in vars(options).items() if value is not None}
+
+
+def _measured(metrics: Mapping[str, float]) -> str:
+    """What a progress bar says beside its numbers."""
+    shown = {"loss": "loss", "monitor/c2st": "C2ST", "monitor/nearest_neighbour_ratio": "nearest neighbour"}
+    return ", ".join(f"{text} {metrics[name]:.3g}" for name, text in shown.items() if name in metrics)
+
+
+@contextmanager
+def _notes(console: Console) -> Iterator[None]:
+    """Warnings as lines, when all is done: in the middle they would break the bar."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for text in dict.fromkeys(str(warning.message) for warning in caught):
+        say(console, f"note: {text}")
 
 
 def _checkpoint_kept(file: Path) -> str:
@@ -57,10 +105,11 @@ def synthesize(options: Namespace, console: Console) -> None:
 
         rank, world_size = options.part or launched_as()
         generator = load_generator(options.checkpoint)
-        counts = options.counts or dict.fromkeys(generator.classes, options.per_class)
+        counts = _counts(options, generator.classes)
+        settings = (options.set or {}) | ({"given": options.given} if options.given else {})
         kept = f"finished shards in {options.out} are kept, and the same command goes on from them"
         part = f"part {rank} of {world_size}" if world_size > 1 else ""
-        with bar(console, f"making images{part and ', ' + part}") as report, on_interrupt(lambda: kept):
+        with bar(console, f"making samples{part and ', ' + part}") as report, on_interrupt(lambda: kept):
             bank = synthesize(
                 generator,
                 counts,
@@ -68,6 +117,7 @@ def synthesize(options: Namespace, console: Console) -> None:
                 rank=rank,
                 world_size=world_size,
                 seed=options.seed,
+                settings=settings,
                 shard_size=options.shard_size,
                 batch_size=options.batch_size,
                 device=options.device,
@@ -78,10 +128,23 @@ def synthesize(options: Namespace, console: Console) -> None:
     if bank is None:
         say(console, f"{options.out} is not whole yet: other parts are being made, or have to be run again")
         return
-    table = Table("class", "images", box=box.SIMPLE)
-    for name, count in bank.counts().items():
-        table.add_row(escape(name), str(count))
-    console.print(table)
-    say(console, f"{len(bank)} images in {options.out}; mix them with real data:")
+    if bank.classes:
+        table = Table("class", "samples", box=box.SIMPLE)
+        for name, count in bank.counts().items():
+            table.add_row(escape(name), str(count))
+        console.print(table)
+    say(console, f"{len(bank)} samples in {options.out}; mix them with real data:")
     say(console, "  from torchaug.data import Bank, MixedDataset, Source")
     say(console, f"  data = MixedDataset([Source.real(your_data), Source.bank(Bank({str(options.out)!r}))])")
+
+
+def _counts(options: Namespace, classes: Sequence[str]) -> dict[str, int] | int:
+    """What was asked for, of classes where there are any."""
+    if options.per_class is not None and not classes:
+        raise Misuse("synthesize: this generator knows no classes; pass --counts N instead of --per-class")
+    if isinstance(options.counts, int) and classes:
+        raise Misuse(
+            f"synthesize: expected --counts of classes ({', '.join(classes)}), got {options.counts}; or --per-class"
+        )
+    wanted: dict[str, int] | int = options.counts or dict.fromkeys(classes, options.per_class)
+    return wanted

@@ -16,6 +16,7 @@ from jsonargparse import Namespace
 from torchaug.cli.arguments import build_parser
 from torchaug.cli.banks import drop, export, merge, verify
 from torchaug.cli.demo import demo
+from torchaug.cli.fit_arguments import KINDS
 from torchaug.cli.generate import fit, synthesize
 from torchaug.cli.loading import bench_loader
 from torchaug.cli.terminal import Misuse, open_console
@@ -41,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    parser = build_parser()
     argv = sys.argv[1:] if argv is None else argv
+    parser = build_parser(argv)
     if not argv:
         parser.print_help(sys.stderr)
         return 2
@@ -53,6 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except argparse.ArgumentError as error:
         return _fail(2, f"{_line(error)}; see torchaug --help")
     chosen: Namespace = options[options.subcommand]
+    if options.subcommand == "fit":  # whose options are those of a kind
+        kind, chosen = chosen.kind, chosen[chosen.kind]
+        chosen.kind = kind
     try:
         COMMANDS[options.subcommand](chosen, open_console())
     except KeyboardInterrupt as interrupt:
@@ -72,10 +76,24 @@ def _fail(code: int, text: str) -> int:
 def _line(error: Exception) -> str:
     """An error in one line; one that no check of ours foresaw also says its type and how to see more."""
     text = " ".join(str(error).split())
-    if isinstance(error, argparse.ArgumentError):  # says "fit.data" of an argument that is missing
-        return re.sub(rf"\b(?:{'|'.join(COMMANDS)})\.(\w+)", r"--\1", text)
+    if isinstance(error, argparse.ArgumentError):
+        return _misread(text)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"{text}; what was made is kept: make room and run the same command again"
-    if isinstance(error, (Misuse, ValueError, OSError, ImportError)) and text:
+    if isinstance(error, (Misuse, ValueError, OSError, ImportError, FloatingPointError)) and text:
         return text
     return f"{type(error).__name__}: {text}; --debug shows where"
+
+
+def _misread(text: str) -> str:
+    """What the parser says of arguments, in the words of who gave them."""
+    text = re.sub(rf"\b(?:fit\.[\w-]+|{'|'.join(COMMANDS)})\.(\w+)", r"--\1", text)
+    if text.startswith('expected "--kind" to be one of'):
+        return f"fit: expected a kind ({', '.join(KINDS)}), got none"
+    key, given = re.search(r'Parser key "([\w.]+)"', text), re.search(r"Given value: (.*)", text)
+    if key is None or given is None:
+        return text
+    types = re.findall(r"- Expected an? (?:<class '(\w+)'>|typing\.Literal\[([^]]*)\])", text)
+    wanted = dict.fromkeys(name or choices for name, choices in types)
+    allowed = [{"NoneType": "null", "int": "a whole number", "float": "a number"}.get(name, name) for name in wanted]
+    return f"--{key[1]}: expected {' or '.join(allowed) or 'another value'}, got {given[1]}"

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from torchaug.data import TensorImages
+    from torchaug.data import TableDataset, TensorImages
+    from torchaug.data.waveforms import TensorWaveforms
 
 
 class Misuse(Exception):
@@ -68,6 +69,8 @@ def bar(console: Console, text: str) -> Iterator[Callable[..., None]]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
         TextColumn("{task.description}"),
     )
     with Progress(*columns, console=console) as progress:
@@ -78,15 +81,54 @@ def bar(console: Console, text: str) -> Iterator[Callable[..., None]]:
 
 
 def _lines(console: Console, text: str, every: float = 5.0) -> Callable[..., None]:
-    last = time.monotonic()
+    start = last = time.monotonic()
+    first: int | None = None  # what was done before the first report: a resumed training has not done it now
 
     def report(done: int, total: int, what: str = "") -> None:
-        nonlocal last
-        if done == total or time.monotonic() - last >= every:
-            last = time.monotonic()
-            say(console, f"{text}: {done} of {total}{what and ', ' + what}")
+        nonlocal last, first
+        now, first = time.monotonic(), done if first is None else first
+        if done == total or now - last >= every:
+            last = now
+            left = (now - start) / (done - first) * (total - done) if done > first else 0.0
+            ahead = f", {_duration(left)} left" if left else ""
+            say(console, f"{text}: {done} of {total}{ahead}{what and ', ' + what}")
 
     return report
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def read_samples(options: Namespace, console: Console) -> TensorImages | TensorWaveforms | TableDataset:
+    """The images, table or sounds that --data names, in memory; a table's classes are in the column --label."""
+    with misuse():
+        from torchaug.data import FileDataset, load, read_table
+
+        if options.label is None:
+            data = load(options.data, size=options.size)
+        else:
+            data = read_table(options.data, label=None if options.label == "none" else options.label)
+        if isinstance(data, FileDataset):
+            with bar(console, "reading") as report:
+                return data.in_memory(report)
+        return data.in_memory()
+
+
+def described(data: TensorImages | TensorWaveforms | TableDataset) -> str:
+    """What is in memory, in words."""
+    from torchaug.data import TensorImages
+    from torchaug.data.waveforms import TensorWaveforms
+
+    of = f"of {len(data.classes)} classes" if data.labels is not None and data.classes else "without classes"
+    if isinstance(data, TensorImages):
+        return f"{len(data)} images {of}, {shape_of(data)}"
+    if isinstance(data, TensorWaveforms):
+        seconds = data.waveforms.shape[-1] / data.sample_rate
+        return f"{len(data)} sounds {of}, up to {seconds:.3g} seconds at {data.sample_rate} Hz"
+    return f"{len(data)} rows {of}, {len(data.columns)} columns"
 
 
 def read_images(options: Namespace, console: Console, largest: int | None = None) -> TensorImages:
@@ -109,6 +151,17 @@ def read_images(options: Namespace, console: Console, largest: int | None = None
             what = "table" if isinstance(images, TableDataset) else "sounds"
             raise Misuse(f"load: expected images, got the {what} {options.data}")
         return images
+
+
+def read_table_of(source: str, label: str | None) -> TableDataset:
+    """The table that --data names, with its classes in the column --label."""
+    with misuse():
+        from torchaug.data import TableDataset, load, read_table
+
+        data = load(source) if label is None else read_table(source, label=label)
+        if not isinstance(data, TableDataset):
+            raise Misuse(f"load: expected a table (.csv, .tsv, .parquet or a named one), got {source}")
+        return data
 
 
 def shape_of(data: TensorImages) -> str:

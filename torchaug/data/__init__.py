@@ -38,6 +38,8 @@ from torchaug.data.source import Source
 from torchaug.data.splits import imbalanced_split
 from torchaug.data.table_files import write_table
 from torchaug.data.tables import Column, TableDataset, breast_cancer, wine
+from torchaug.data.topup import TopUp, prior_correct, prior_shift
+from torchaug.data.transactions import transactions
 from torchaug.data.vowels import vowels
 from torchaug.data.waveforms import TensorWaveforms
 
@@ -67,6 +69,7 @@ __all__ = [
     "TableDataset",
     "TensorImages",
     "TensorWaveforms",
+    "TopUp",
     "as_images",
     "breast_cancer",
     "collate",
@@ -77,6 +80,8 @@ __all__ = [
     "item_hashes",
     "load",
     "merge",
+    "prior_correct",
+    "prior_shift",
     "read_audio_folder",
     "read_audio_manifest",
     "read_coco",
@@ -92,6 +97,7 @@ __all__ = [
     "read_text",
     "read_tokens",
     "resample",
+    "transactions",
     "vowels",
     "wine",
     "write_table",

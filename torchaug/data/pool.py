@@ -107,6 +107,13 @@ class Side:
         """Whether a class is drawn before an item."""
         return self._stream is not None
 
+    def class_rates(self) -> dict[int, float]:
+        """How often each class is drawn, up to a common factor; empty where items are drawn as they come."""
+        rates: dict[int, float] = {}
+        for (number, _), count in zip(self.cells, self._stream.counts if self._stream else (), strict=False):
+            rates[number] = rates.get(number, 0.0) + count
+        return rates
+
     def at(self, places: Ints) -> tuple[Ints, Ints, Ints]:
         """Flat index, number of the use, and place in `cells` at each place of the stream."""
         cells, draws = (_NO_CELL, places) if self._stream is None else self._stream.at(places)

@@ -17,7 +17,7 @@ from torchaug.data.cursor import Cursor
 from torchaug.data.mixed import MixedDataset
 from torchaug.data.mixture import Mixture
 from torchaug.data.schedule import Mass, Schedule, mean_share
-from torchaug.data.shares import ClassShares, Drawn, Wanted, make_sides
+from torchaug.data.shares import ClassShares, Drawn, Wanted, expected_classes, make_sides
 from torchaug.data.source import Source, check_sources
 from torchaug.data.state import check_state
 
@@ -132,6 +132,17 @@ class MixedSampler(DistributedSampler[int]):
     def expected_share(self) -> float:
         """The share of synthetic samples over the run."""
         return self._mass.mean
+
+    @property
+    def class_shares(self) -> dict[int | str, float]:
+        """The share of each class over the run, real and synthetic together, by name, or by number without names.
+
+        It is the prior that a model is trained under: see `torchaug.data.prior_shift`.
+
+        Raises:
+            ValueError: a source that is drawn from as it comes and has no labels.
+        """
+        return expected_classes(self.sources, self._sides, self._mass.mean, self.min_weight)
 
     @property
     def has_live(self) -> bool:

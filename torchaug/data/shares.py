@@ -85,6 +85,45 @@ def make_sides(sources: Sequence[Source], drawn: Drawn, wanted: ClassShares, see
     return _side(pools[0], real_shares, False), _side(pools[1], other_shares, live)
 
 
+def expected_classes(
+    sources: Sequence[Source], sides: Sequence[Side], share: float, min_weight: float
+) -> dict[int | str, float]:
+    """The share of each class in a mixture, by name, or by number where classes have no names.
+
+    Args:
+        sources: of both kinds.
+        sides: of `make_sides`.
+        share: of synthetic samples.
+        min_weight: items that weigh less are never drawn.
+
+    Raises:
+        ValueError: a source that is drawn from as it comes and has no labels.
+    """
+    names = Names.of(sources, by_group=False).classes
+    totals = dict.fromkeys(range(len(names)), 0.0)
+    for side, part, synthetic in zip(sides, (1 - share, share), (False, True), strict=True):
+        if part:
+            mine = [source for source in sources if source.is_synthetic == synthetic]
+            rates = side.class_rates() or _weights_of_classes(mine, min_weight)
+            for number, rate in sorted(rates.items()):
+                totals[number] = totals.get(number, 0.0) + part * rate / sum(rates.values())
+    return {names[number] if names else number: total for number, total in sorted(totals.items())}
+
+
+def _weights_of_classes(sources: Sequence[Source], min_weight: float) -> dict[int, float]:
+    rates: dict[int, float] = {}
+    for source in sources:
+        if source.labels is None:
+            raise ValueError(
+                f"MixedSampler: source {source.name!r} must have labels to know the shares of classes, got none; pass "
+                "labels= or classes="
+            )
+        weights = None if source.weights is None else source.weights.double() * (source.weights >= min_weight)
+        for number, weight in enumerate(source.labels.long().bincount(weights).tolist()):
+            rates[number] = rates.get(number, 0.0) + weight
+    return rates
+
+
 def _placed(sources: Sequence[Source]) -> tuple[list[Placed], list[Placed]]:
     """The real sources and the stored synthetic ones, each with the flat index of its first item."""
     starts = np.cumsum([0] + [source.size for source in sources]).tolist()

@@ -1,20 +1,24 @@
-"""Test sets from a user's own images, and which of their classes are rare."""
+"""Test sets from a user's own data, and which of their classes are rare."""
 
 from __future__ import annotations
+
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from torchaug.data import TensorImages
+from torchaug.data import TableDataset, TensorImages, TensorWaveforms
 from torchaug.keys import hash_int
 
+Data = TypeVar("Data", TensorImages, TableDataset, TensorWaveforms)
 
-def holdout(dataset: TensorImages, seed: int, share: float = 0.3) -> tuple[TensorImages, TensorImages]:
+
+def holdout(dataset: Data, seed: int, share: float = 0.3) -> tuple[Data, Data]:
     """A stratified split: `share` of each class to test, at least one image, and at least one to train.
 
     Args:
-        dataset: the images.
-        seed: another seed holds out other images.
+        dataset: images, rows of a table or sounds, with labels.
+        seed: another seed holds out other samples.
         share: of each class, in (0, 1).
 
     Returns:
@@ -27,9 +31,12 @@ def holdout(dataset: TensorImages, seed: int, share: float = 0.3) -> tuple[Tenso
     """
     if not 0 < share < 1:
         raise ValueError(f"holdout: share must be above 0 and below 1, got {share}")
+    labels, classes = dataset.labels, dataset.classes
+    if labels is None or classes is None:
+        raise ValueError("holdout: expected samples with labels, got none; name their column with label=")
     train, test = [], []
-    for number, name in enumerate(dataset.classes):
-        members = (dataset.labels == number).nonzero().flatten()
+    for number, name in enumerate(classes):
+        members = (labels == number).nonzero().flatten()
         if len(members) < 2:
             raise ValueError(
                 f"holdout: every class needs 2 images or more, one to train and one to test, got {len(members)} of "

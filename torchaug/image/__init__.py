@@ -1,7 +1,7 @@
 """Transforms of images, on whole batches, with masks, boxes, keypoints and labels that follow."""
 
 from torchaug.image.ada import ADA
-from torchaug.image.adaptive import AdaptiveP
+from torchaug.image.adaptive import AdaptiveP, HoldoutP
 from torchaug.image.augmix import AugMix
 from torchaug.image.blur import AdvancedBlur, BoxBlur, GaussianBlur, MedianBlur, MotionBlur
 from torchaug.image.channels import ChannelDropout, RandomChannelPermutation, RGBShift, ToSepia
@@ -137,6 +137,7 @@ __all__ = [
     "GridDistortion",
     "GridDropout",
     "GridMask",
+    "HoldoutP",
     "HueSaturationValue",
     "ISONoise",
     "Identity",

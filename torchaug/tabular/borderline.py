@@ -10,7 +10,7 @@ from torch import Tensor
 from torchaug.image.arguments import whole
 from torchaug.tabular.columns import Table
 from torchaug.tabular.neighbours import Points, category_gap, nearest
-from torchaug.tabular.smote import SMOTE
+from torchaug.tabular.smote import SMOTE, Neighbourhood
 
 
 class BorderlineSMOTE(SMOTE):
@@ -30,8 +30,8 @@ class BorderlineSMOTE(SMOTE):
 
     >>> from torchaug.data import wine
     >>> smote = BorderlineSMOTE(wine(), standardize=False)
-    >>> smote.counts.tolist(), smote.make(torch.tensor([1]), torch.tensor([5]))["table"].shape
-    ([12, 30, 32], torch.Size([1, 13]))
+    >>> len(smote.neighbourhood(1).rows), smote.make(torch.tensor([1]), torch.tensor([5]))["table"].shape
+    (30, torch.Size([1, 13]))
     """
 
     def __init__(
@@ -44,29 +44,30 @@ class BorderlineSMOTE(SMOTE):
         standardize: bool = True,
         device: str | torch.device | None = None,
     ) -> None:
+        super().__init__(table, k_neighbors=k_neighbors, standardize=standardize, device=device)
         if table.labels is None:
             raise ValueError("BorderlineSMOTE: table must have labels, got none; use SMOTE")
         if kind not in ("borderline-1", "borderline-2"):
             raise ValueError(f"BorderlineSMOTE: kind must be 'borderline-1' or 'borderline-2', got {kind!r}")
         self.m_neighbors = whole(m_neighbors, "BorderlineSMOTE", "m_neighbors", 1)
-        self.kind = kind  # before `SMOTE.__init__`, which looks for the neighbours
-        super().__init__(table, k_neighbors=k_neighbors, standardize=standardize, device=device)
+        self.kind = kind
 
-    def _of_class(self, points: Points, number: int) -> tuple[Tensor, Tensor]:
-        own = (self.row_labels == number).nonzero()[:, 0]
-        if len(own) < 2:
-            return own[:0], own[:0, None].expand(0, 0)
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, m_neighbors={self.m_neighbors}, kind={self.kind!r}"
+
+    def _find(self, points: Points, own: Tensor, label: int) -> Neighbourhood:
         queries = points.at(own)
         gap = category_gap(queries.numbers)
         near = nearest(queries, own, points, min(self.m_neighbors, len(self.row_labels) - 1), gap)
-        others = (self.row_labels[near] != number).sum(1)
+        others = (self.row_labels[near] != label).sum(1)
         danger = ((2 * others >= near.shape[1]) & (others < near.shape[1])).nonzero()[:, 0]
-        if self.kind == "borderline-2":
-            return own[danger], nearest(queries.at(danger), own[danger], points, self._k(len(self.row_labels)), gap)
-        return own[danger], own[nearest(queries.at(danger), danger, queries, self._k(len(own)), gap)]
+        every = torch.arange(len(self.row_labels), device=own.device) if self.kind == "borderline-2" else own
+        places = own[danger] if self.kind == "borderline-2" else danger
+        near = nearest(queries.at(danger), places, points.at(every), min(self.k_neighbors, len(every) - 1), gap)
+        return Neighbourhood(own[danger], every[near])
 
-    def _step(self, u: Tensor, labels: Tensor, other: Tensor) -> Tensor:
-        return torch.where(self.row_labels[other] == labels, u, u / 2)
+    def _step(self, u: Tensor, label: int, other: Tensor) -> Tensor:
+        return torch.where(self.row_labels[other] == label, u, u / 2)
 
     def _nothing(self, name: str) -> str:
         return (

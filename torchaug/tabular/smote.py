@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +12,15 @@ from torchaug.keys import dense_uniforms, integers, uniforms
 from torchaug.tabular.columns import Table, decimals
 from torchaug.tabular.kinds import blend
 from torchaug.tabular.neighbours import Points, as_points, category_gap, nearest
+
+
+class Neighbourhood(NamedTuple):
+    """Where synthetic rows of a class come from, as places in the training set."""
+
+    rows: Tensor
+    """(n,) int64: rows to start from."""
+    neighbours: Tensor
+    """(n, k) int64: the neighbours of each, nearest first."""
 
 
 class SMOTE(nn.Module):
@@ -21,8 +32,8 @@ class SMOTE(nn.Module):
     Numbers are rounded to their column's decimals. Every synthetic row lies close to real ones: it is a baseline for
     generators, and no way to keep data private. `torchaug.training.resampler.Resampler` makes banks with it.
 
-    Neighbours are found once, where the table is or on `device`, in time and memory that grow with the square of the class
-    and with its size.
+    Neighbours are found when a class is first asked for, where the table is or on `device`, in time that grows with the
+    square of the class.
 
     Args:
         table: the training set, a `torchaug.data.TableDataset` or the like (`Table`). Without labels it is one class.
@@ -45,11 +56,6 @@ class SMOTE(nn.Module):
     numeric: Tensor
     categorical: Tensor
     row_labels: Tensor
-    base: Tensor  # (M,) rows to start from, class by class
-    neighbours: Tensor  # (M, k) rows
-    starts: Tensor  # (C,) the first place of each class in `base`
-    counts: Tensor  # (C,) how many places it has
-    reach: Tensor  # (C,) how many neighbours its rows have
 
     def __init__(
         self,
@@ -69,9 +75,9 @@ class SMOTE(nn.Module):
         self.register_buffer("categorical", table.categorical.to(device))
         none = torch.zeros(len(self.numeric), dtype=torch.int64)
         self.register_buffer("row_labels", (none if labels is None else labels).to(device))
-        self.shares = None if labels is None else (self._sizes() / len(labels)).tolist()
-        self._decimals = decimals(table)
-        self._find()
+        self.shares = None if labels is None else (labels.bincount(minlength=len(self.classes)) / len(labels)).tolist()
+        self.decimals = decimals(table)
+        self._found: dict[int, Neighbourhood] = {}
 
     def make(self, labels: Tensor, keys: Tensor) -> dict[str, Tensor]:
         """Rows of labels (B,) and keys (B,), both int64: {"table": (B, F + K) float64}. Row i depends on row i alone.
@@ -79,87 +85,80 @@ class SMOTE(nn.Module):
         Raises:
             ValueError: labels and keys of another form, or a class that does not exist or has too few rows.
         """
-        self._check(labels, keys)
-        u = uniforms(keys, 5)
-        place = self.starts[labels] + integers(u[:, 0], 0, self.counts[labels])
-        rows, around = self.base[place], self.neighbours[place]
-        other = around.gather(1, integers(u[:, 1], 0, self.reach[labels])[:, None])[:, 0]
-        step = self._step(u[:, 2].double(), labels, other)[:, None]
-        coins = dense_uniforms(u[:, 3:], (self.numeric.shape[1] + self.k_neighbors * self.categorical.shape[1],))
-        numbers, ties = coins.tensor_split([self.numeric.shape[1]], dim=1)
-        made = blend(self.numeric[rows], self.numeric[other], 1 - step, numbers)
-        codes = self._vote(around, self.reach[labels], ties)
-        return {"table": torch.cat([self._rounded(made), codes.double()], 1)}
-
-    @property
-    def _who(self) -> str:
-        return type(self).__name__
-
-    def _sizes(self) -> Tensor:
-        """(C,) rows of each class."""
-        return self.row_labels.bincount(minlength=max(1, len(self.classes)))
-
-    def _find(self) -> None:
-        """Find the rows to start from and their neighbours."""
-        points = as_points(self.numeric, self.categorical, self.standardize)
-        parts = [self._of_class(points, number) for number in range(len(self._sizes()))]
-        counts = torch.tensor([len(base) for base, _ in parts])
-        found = {
-            "base": torch.cat([base for base, _ in parts]),
-            "neighbours": torch.cat(
-                [nn.functional.pad(near, (0, self.k_neighbors - near.shape[1])) for _, near in parts]
-            ),
-            "starts": counts.cumsum(0) - counts,
-            "counts": counts,
-            "reach": torch.tensor([near.shape[1] for _, near in parts]),
-        }
-        for name, values in found.items():
-            self.register_buffer(name, values.to(self.numeric.device))
-
-    def _of_class(self, points: Points, number: int) -> tuple[Tensor, Tensor]:
-        """The rows of a class to start from (n,), and the neighbours of each (n, at most k): none where it is too small."""
-        own = (self.row_labels == number).nonzero()[:, 0]
-        if len(own) < 2:
-            return own[:0], own[:0, None].expand(0, 0)
-        pool = points.at(own)
-        near = nearest(
-            pool, torch.arange(len(own), device=own.device), pool, self._k(len(own)), category_gap(pool.numbers)
-        )
-        return own, own[near]
-
-    def _k(self, rows: int) -> int:
-        return min(self.k_neighbors, rows - 1)
-
-    def _step(self, u: Tensor, labels: Tensor, other: Tensor) -> Tensor:
-        """How far (B,) from the row to its neighbour `other` (B,)."""
-        return u
-
-    def _vote(self, around: Tensor, reach: Tensor, ties: Tensor) -> Tensor:
-        """(B, K) the most frequent codes among neighbours (B, k), of which the first `reach` (B,) count."""
-        codes = self.categorical[around]  # (B, k, K)
-        counts = (torch.arange(self.k_neighbors, device=reach.device) < reach[:, None])[:, :, None]
-        votes = ((codes[:, :, None] == codes[:, None]) & counts[:, None]).sum(2)  # (B, k, K): of each neighbour's code
-        score = torch.where(counts, votes + ties.view(votes.shape), -1)  # as many chances as votes: ties are fair
-        return codes.gather(1, score.argmax(1, keepdim=True))[:, 0]
-
-    def _rounded(self, numbers: Tensor) -> Tensor:
-        columns = [
-            column if digits is None else column.round(decimals=digits)
-            for column, digits in zip(numbers.T, self._decimals, strict=True)
-        ]
-        return torch.stack(columns, 1) if columns else numbers
-
-    def _check(self, labels: Tensor, keys: Tensor) -> None:
         if labels.ndim != 1 or keys.shape != labels.shape or not labels.dtype == keys.dtype == torch.int64:
             raise ValueError(
                 f"{self._who}: labels and keys must be int64 of shape (B,), got {labels.dtype} {tuple(labels.shape)} and "
                 f"{keys.dtype} {tuple(keys.shape)}"
             )
+        made = self.numeric.new_empty(len(labels), self.numeric.shape[1] + self.categorical.shape[1])
         for number in labels.unique().tolist():
-            if not 0 <= number < len(self.counts):
-                raise ValueError(f"{self._who}: labels must be 0 to {len(self.counts) - 1}, got {number}")
-            if not self.counts[number]:
-                raise ValueError(self._nothing(self.classes[number] if self.classes else "the table"))
+            rows = (labels == number).nonzero()[:, 0]
+            made[rows] = self._made(number, keys[rows])
+        return {"table": made}
+
+    def neighbourhood(self, label: int) -> Neighbourhood:
+        """The rows of a class that synthetic ones start from, and the neighbours of each.
+
+        >>> from torchaug.data import wine
+        >>> SMOTE(wine(), k_neighbors=3).neighbourhood(2).neighbours.shape
+        torch.Size([48, 3])
+        """
+        if not 0 <= label < max(1, len(self.classes)):
+            raise ValueError(f"{self._who}: labels must be 0 to {max(1, len(self.classes)) - 1}, got {label}")
+        found = self._found.get(label)
+        if found is None or found.rows.device != self.numeric.device:
+            points = as_points(self.numeric, self.categorical, self.standardize)
+            own = (self.row_labels == label).nonzero()[:, 0]
+            found = self._find(points, own, label) if len(own) > 1 else Neighbourhood(own[:0], own[:0, None])
+            if not len(found.rows):
+                raise ValueError(self._nothing(self.classes[label] if self.classes else "the table"))
+            self._found[label] = found
+        return found
+
+    @property
+    def _who(self) -> str:
+        return type(self).__name__
+
+    def extra_repr(self) -> str:
+        return f"k_neighbors={self.k_neighbors}, standardize={self.standardize}"
+
+    def _find(self, points: Points, own: Tensor, label: int) -> Neighbourhood:
+        """The neighbourhood of a class with the rows `own` (n,), at least two."""
+        pool = points.at(own)
+        places = torch.arange(len(own), device=own.device)
+        near = nearest(pool, places, pool, min(self.k_neighbors, len(own) - 1), category_gap(pool.numbers))
+        return Neighbourhood(own, own[near])
+
+    def _made(self, label: int, keys: Tensor) -> Tensor:
+        """Rows of a class, (n, F + K) float64."""
+        rows, neighbours = self.neighbourhood(label)
+        u = uniforms(keys, 5)
+        place = integers(u[:, 0], 0, len(rows))
+        around = neighbours[place]
+        other = around.gather(1, integers(u[:, 1], 0, around.shape[1])[:, None])[:, 0]
+        step = self._step(u[:, 2].double(), label, other)[:, None]
+        first = self.numeric.shape[1]
+        coins = dense_uniforms(u[:, 3:], (first + around.shape[1] * self.categorical.shape[1],))
+        numbers = blend(self.numeric[rows[place]], self.numeric[other], 1 - step, coins[:, :first])
+        return torch.cat([self._rounded(numbers), self._vote(around, coins[:, first:]).double()], 1)
+
+    def _step(self, u: Tensor, label: int, other: Tensor) -> Tensor:
+        """How far (B,) from the row to its neighbour `other` (B,)."""
+        return u
+
+    def _vote(self, around: Tensor, ties: Tensor) -> Tensor:
+        """(B, K) the most frequent codes among neighbours (B, k)."""
+        codes = self.categorical[around]  # (B, k, K)
+        votes = (codes[:, :, None] == codes[:, None]).sum(2)  # of each neighbour's code
+        best = (votes + ties.view(votes.shape)).argmax(1, keepdim=True)  # as many chances as votes: ties are fair
+        return codes.gather(1, best)[:, 0]
+
+    def _rounded(self, numbers: Tensor) -> Tensor:
+        columns = [
+            column if digits is None else column.round(decimals=digits)
+            for column, digits in zip(numbers.T, self.decimals, strict=True)
+        ]
+        return torch.stack(columns, 1) if columns else numbers
 
     def _nothing(self, name: str) -> str:
         return f"{self._who}: expected at least two rows of {name!r} in the training set to lie between, got fewer"

@@ -56,6 +56,7 @@ def facts(bank: Bank, index: int) -> Json:
     return {
         "label": None if bank.labels is None else bank.classes[int(bank.labels[index])],
         **_group(bank, index),
+        **_epsilon(maker),
         "id": int(bank.ids[index]),
         "row": int(bank.rows[index]),
         "generator": maker["generator"],
@@ -69,6 +70,12 @@ def _group(bank: Bank, index: int) -> Json:
         return {}
     number = int(bank.groups[index])
     return {"group": str(number) if bank.group_names is None else bank.group_names[number]}
+
+
+def _epsilon(maker: Json) -> Json:
+    """What a generator's differential privacy has cost, of one that was trained with it."""
+    privacy = maker["config"].get("privacy")
+    return {} if privacy is None else {"epsilon": privacy["epsilon"]}
 
 
 def as_file(bank: Bank, name: str, value: Tensor | str) -> tuple[str, bytes]:

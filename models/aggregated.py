@@ -1,0 +1,151 @@
+"""The aggregated posterior: where the latents of each class's images lie, as a mixture of Gaussians to draw from."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+ITERATIONS = 30
+JITTER = 1e-5
+
+
+class AggregatedPosterior(nn.Module):
+    """A mixture of Gaussians per class; the standard normal before it is fitted, and for classes without images.
+
+    Args:
+        num_classes, latent: how many classes, and how long a latent is.
+        components: Gaussians of a class, at most; each class gets as many as lower its Bayesian information criterion.
+
+    Shape: z (B, latent) standard normal, labels (B,) and u (B,) uniform in [0, 1) to latents (B, latent).
+
+    >>> posterior = AggregatedPosterior(num_classes=2, latent=3)
+    >>> z, u = torch.zeros(1, 3), torch.zeros(1)
+    >>> posterior(z, torch.tensor([1]), u).tolist()
+    [[0.0, 0.0, 0.0]]
+    >>> posterior.fit(torch.ones(8, 3), torch.zeros(8, 3), torch.ones(8, dtype=torch.int64))
+    >>> posterior(z, torch.tensor([1]), u).tolist()
+    [[1.0, 1.0, 1.0]]
+    """
+
+    means: Tensor
+    weights: Tensor
+    factors: Tensor
+    fitted: Tensor
+
+    def __init__(self, num_classes: int, latent: int, components: int = 1) -> None:
+        super().__init__()
+        if components < 1:
+            raise ValueError(f"AggregatedPosterior: components must be at least 1, got {components}")
+        self.register_buffer("means", torch.zeros(num_classes, components, latent))
+        self.register_buffer("weights", torch.eye(components)[:1].repeat(num_classes, 1))
+        self.register_buffer("factors", torch.eye(latent).repeat(num_classes, 1, 1))
+        self.register_buffer("fitted", torch.zeros(num_classes, dtype=torch.bool))
+
+    def forward(self, z: Tensor, labels: Tensor, u: Tensor) -> Tensor:
+        """Latents of the classes."""
+        return self.center(labels, u) + self.spread(z, labels)
+
+    def spread(self, z: Tensor, labels: Tensor) -> Tensor:
+        """Standard normal z with the covariance that a class has about each of its centers."""
+        return (self.factors[labels] @ z[:, :, None])[:, :, 0]
+
+    def center(self, labels: Tensor, u: Tensor) -> Tensor:
+        """A center for each label, drawn by the weights with a uniform number (B,)."""
+        edges = self.weights[labels].cumsum(1)[:, :-1]
+        return self.means[labels, (u[:, None] >= edges).sum(1)]
+
+    def nearest(self, z: Tensor, labels: Tensor) -> Tensor:
+        """The center of its class that each latent is closest to."""
+        squares = (z[:, None] - self.means[labels]).square().sum(2)
+        return self.means[labels, squares.masked_fill(self.weights[labels] == 0, math.inf).argmin(1)]
+
+    @torch.no_grad()
+    def fit(self, mean: Tensor, variance: Tensor, labels: Tensor, pooling: float | None = None) -> None:
+        """Fits it to the posteriors of images.
+
+        A class of n images has its own centers; its covariance about them is (n own + k pooled) / (n + k), where pooled
+        is that of all classes and k is `pooling`. So a class of five images borrows the ways in which images of the
+        other classes vary.
+
+        Args:
+            mean, variance: (N, latent), of the posterior of each image.
+            labels: (N,).
+            pooling: k, in images; None for four times the size of the latent.
+        """
+        classes, components, latent = self.means.shape
+        counts = torch.bincount(labels, minlength=classes).to(mean.dtype)
+        means, weights, scatter = (
+            torch.zeros_like(self.means),
+            torch.zeros_like(self.weights),
+            torch.zeros_like(self.factors),
+        )
+        weights[:, 0] = 1
+        for label in labels.unique().tolist():
+            rows = labels == label
+            centers, shares, scatter[label] = best_mixture(mean[rows], variance[rows], components)
+            means[label, : len(centers)], weights[label, : len(centers)] = centers, shares
+        k = 4.0 * latent if pooling is None else pooling
+        pooled, one = scatter.sum(0) / len(labels), torch.eye(latent).to(mean)
+        covariance = (scatter + k * pooled) / (counts + k).clamp(min=1e-6)[:, None, None]
+        covariance = torch.where((counts > 0)[:, None, None], covariance, one) + JITTER * one
+        self.means.copy_(means)
+        self.weights.copy_(weights)
+        self.factors.copy_(torch.linalg.cholesky(covariance))
+        self.fitted.copy_(counts > 0)
+
+
+def best_mixture(mean: Tensor, variance: Tensor, components: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Centers (K, latent), weights (K,) and scatter (latent, latent) of the K with the lowest Bayesian criterion."""
+    size, latent = mean.shape
+    best: tuple[Tensor, Tensor, Tensor] | None = None
+    lowest = math.inf
+    for k in range(1, min(components, size) + 1):
+        centers, weights, scatter, log_likelihood = mixture(mean, variance, k)
+        free = k * latent + latent * (latent + 1) / 2 + k - 1
+        criterion = free * math.log(size) - 2 * log_likelihood
+        if best is None or criterion < lowest:
+            best, lowest = (centers, weights, scatter), criterion
+    assert best is not None
+    return best
+
+
+def mixture(mean: Tensor, variance: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor, float]:
+    """k Gaussians of one covariance by expectation-maximisation, of points that are Gaussians themselves.
+
+    It starts with centers far from each other, so that it needs no random numbers.
+
+    Returns:
+        Centers, weights, the scatter matrix about the centers (size times the covariance), and the log-likelihood that
+        draws from the points have on average.
+    """
+    own, size = torch.diag_embed(variance).sum(0), len(mean)
+    shares = torch.zeros(size, k).to(mean)
+    shares.scatter_(1, _apart(mean, k).argmin(1, keepdim=True), 1.0)
+    log_likelihood = 0.0
+    for _ in range(1 if k == 1 else ITERATIONS):
+        weights = shares.mean(0)
+        centers = (shares.T @ mean) / (shares.sum(0) + 1e-9)[:, None]
+        off = mean[:, None] - centers  # (N, k, latent)
+        scatter = own + torch.einsum("nk,nki,nkj->ij", shares, off, off)
+        factor = torch.linalg.cholesky(scatter / size + JITTER * torch.eye(mean.shape[1]).to(mean))
+        white = torch.linalg.solve_triangular(factor, off.transpose(1, 2), upper=False)
+        inner = (
+            torch.linalg.solve_triangular(factor, torch.diag_embed(variance.sqrt()), upper=False).square().sum((1, 2))
+        )
+        log_volume = factor.diagonal().log().sum() + mean.shape[1] / 2 * math.log(2 * math.pi)
+        joint = weights.clamp(min=1e-12).log() - log_volume - white.square().sum(1) / 2 - inner[:, None] / 2
+        shares, log_likelihood = joint.softmax(1), float(joint.logsumexp(1).sum())
+    return centers, weights, scatter, log_likelihood
+
+
+def _apart(points: Tensor, k: int) -> Tensor:
+    """Squared distances (N, k) to k points, each as far as possible from those before; the first is the outermost."""
+    squares = (points - points.mean(0)).square().sum(1, keepdim=True)
+    found: list[Tensor] = []
+    for _ in range(k):
+        chosen = points[squares.min(1).values.argmax()]
+        found.append((points - chosen).square().sum(1))
+        squares = torch.stack(found, 1)
+    return squares

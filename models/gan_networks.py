@@ -1,0 +1,194 @@
+"""Generator and discriminator of `ImageGAN`: residual bottlenecks without norms, mirrored (Huang et al., arXiv 2501.05441).
+
+Sizes are those of `torchaug.models.networks.sizes`: each stage halves height and width, rounding up, until neither
+exceeds 4 pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from torchaug.models.gan_condition import Condition, ConditionKind
+from torchaug.models.latents import latents
+from torchaug.models.networks import sizes
+
+SLOPE = 0.2
+
+
+class GANPreset(NamedTuple):
+    """How large the networks are.
+
+    The width at full size doubles with each halving up to `limit`. `blocks` are those of a stage, `inner` the width
+    inside a block as a share of its own, `group` the channels that a 3 x 3 convolution mixes: 0 for all of them.
+    """
+
+    width: int
+    limit: int
+    blocks: int
+    inner: float = 0.5
+    group: int = 0
+
+
+GAN_PRESETS = {
+    "tiny": GANPreset(64, 64, 1),  # 8 to 16 pixels, on a CPU
+    "small": GANPreset(64, 128, 1),  # 32 pixels, on a CPU with patience
+    "base": GANPreset(128, 256, 2, 2.0, 16),  # 64 pixels; grouped convolutions are for GPUs
+    "large": GANPreset(64, 512, 2, 2.0, 16),  # 128 to 256 pixels
+    "wide": GANPreset(768, 768, 2, 2.0, 16),  # 32 pixels and 50 000 images, the paper's
+    "narrow": GANPreset(16, 64, 1),  # more than 16 pixels on a CPU: a step of the others takes seconds there
+}
+
+
+def gan_preset(name: str) -> GANPreset:
+    """The preset of that name.
+
+    >>> gan_preset("tiny").width
+    64
+    """
+    if name not in GAN_PRESETS:
+        raise ValueError(f"preset: expected one of {', '.join(GAN_PRESETS)}, got {name!r}")
+    return GAN_PRESETS[name]
+
+
+def stage_widths(preset: GANPreset, stages: int) -> list[int]:
+    """Channels at each stage, the one of full size first.
+
+    >>> stage_widths(gan_preset("large"), 5)
+    [64, 128, 256, 512, 512]
+    """
+    return [min(preset.width * 2**stage, preset.limit) for stage in range(stages)]
+
+
+def scaled(layer: nn.Module, gain: float = 1.0, slope: float = SLOPE) -> nn.Module:
+    """The layer with He's initial weights (arXiv 1502.01852) for a leaky ReLU of `slope`, times `gain`, and no bias."""
+    weight, bias = layer.weight, layer.bias
+    assert isinstance(weight, Tensor)
+    fan_in = weight[0].numel()
+    nn.init.normal_(weight, std=gain * math.sqrt(2 / ((1 + slope**2) * fan_in)))
+    if isinstance(bias, Tensor):
+        nn.init.zeros_(bias)
+    return layer
+
+
+class Bottleneck(nn.Module):
+    """A residual block without norms, (B, width, H, W) to the same: x + 1x1(act(3x3(act(1x1(x))))).
+
+    It starts as the identity: the last convolution is 0, and the others are scaled by depth^(-1/4), where `depth` is
+    the number of blocks in the network (Fixup, arXiv 1901.09321).
+    """
+
+    def __init__(self, width: int, depth: int, preset: GANPreset) -> None:
+        super().__init__()
+        inner = int(width * preset.inner)
+        groups = inner // preset.group if preset.group else 1
+        self.enter = scaled(nn.Conv2d(width, inner, 1), depth**-0.25)
+        self.mix = scaled(nn.Conv2d(inner, inner, 3, padding=1, groups=groups), depth**-0.25)
+        self.leave = scaled(nn.Conv2d(inner, width, 1, bias=False), 0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The block's output."""
+        h = F.leaky_relu(self.enter(x), SLOPE)
+        out: Tensor = x + self.leave(F.leaky_relu(self.mix(h), SLOPE))
+        return out
+
+
+def _stages(preset: GANPreset, wide: list[int]) -> nn.ModuleList:
+    depth = preset.blocks * len(wide)
+    return nn.ModuleList(nn.Sequential(*(Bottleneck(w, depth, preset) for _ in range(preset.blocks))) for w in wide)
+
+
+def _changes(wide: list[int]) -> nn.ModuleList:
+    return nn.ModuleList(scaled(nn.Conv2d(a, b, 1, bias=False), slope=1.0) for a, b in pairwise(wide))
+
+
+class Generator(nn.Module):
+    """Latents and labels to images; a learned start grid, scaled by both, is doubled and refined stage by stage.
+
+    Args:
+        shape: channels, height and width of an image.
+        num_classes: classes, or the size of another condition.
+        latent: size of the latent vector.
+        preset: one of `GAN_PRESETS`.
+        levels: how many values a channel can take; samples are rounded to them.
+        condition: what labels are, see `Condition`.
+
+    Shape: z (B, latent) and labels to images (B, channels, height, width) in (0, 1).
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        num_classes: int,
+        *,
+        latent: int,
+        preset: str,
+        levels: int = 256,
+        condition: ConditionKind = "class",
+    ) -> None:
+        super().__init__()
+        size, grids = gan_preset(preset), sizes(*shape[1:])[::-1]
+        wide = stage_widths(size, len(grids))[::-1]
+        self.shape, self.latent, self.levels, self.grids = shape, latent, levels, grids
+        self.condition = Condition(condition, num_classes, latent)
+        self.start = nn.Parameter(torch.randn(wide[0], *grids[0]))
+        self.scale = scaled(nn.Linear(2 * latent, wide[0]), slope=1.0)
+        self.blocks = _stages(size, wide)
+        self.change = _changes(wide)
+        self.out = scaled(nn.Conv2d(wide[-1], shape[0], 1), slope=1.0)
+
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        """An image for each latent."""
+        style = self.scale(torch.cat([z, self.condition(labels)], dim=1))
+        h = self.blocks[0](self.start * style[:, :, None, None])
+        for (height, width), change, blocks in zip(self.grids[1:], self.change, self.blocks[1:], strict=True):
+            h = F.interpolate(change(h), scale_factor=2.0, mode="bilinear", align_corners=False)
+            h = blocks(h[..., :height, :width])
+        return torch.sigmoid(self.out(h))
+
+    @torch.no_grad()
+    def draw(self, z: Tensor, labels: Tensor) -> Tensor:
+        """An image for each latent, rounded to `levels` values."""
+        top = self.levels - 1
+        images: Tensor = (self(z, labels) * top).round() / top
+        return images
+
+    def latents(self, keys: Tensor) -> Tensor:
+        """The latent (B, latent) of each key (B,)."""
+        return latents(keys, self.latent, self.start.dtype)
+
+
+class Discriminator(nn.Module):
+    """How real an image with a label looks: the generator mirrored, with a projection on the label (arXiv 1802.05637).
+
+    Shape: images (B, channels, height, width) in [0, 1] and labels to scores (B,). Trained with relativistic pairing they
+    are known up to a constant for each label.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int, int], num_classes: int, *, preset: str, condition: ConditionKind = "class"
+    ) -> None:
+        super().__init__()
+        size, grids = gan_preset(preset), sizes(*shape[1:])
+        wide = stage_widths(size, len(grids))
+        self.shape = shape
+        self.stem = scaled(nn.Conv2d(shape[0], wide[0], 1), slope=1.0)
+        self.blocks = _stages(size, wide)
+        self.change = _changes(wide)
+        self.pool = nn.Parameter(torch.randn(wide[-1], *grids[-1]) / math.sqrt(math.prod(grids[-1])))
+        self.features = scaled(nn.Linear(wide[-1], wide[-1]), slope=1.0)
+        self.condition = Condition(condition, num_classes, wide[-1])
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """The score of each image."""
+        h = self.blocks[0](self.stem(2 * images - 1))
+        for change, blocks in zip(self.change, self.blocks[1:], strict=True):
+            h = blocks(F.avg_pool2d(change(h), 2, ceil_mode=True))
+        features = self.features((h * self.pool).sum((2, 3)))
+        score: Tensor = (features * self.condition(labels)).sum(1) / math.sqrt(features.shape[1])
+        return score

@@ -1,0 +1,161 @@
+"""LitVAE beyond what test_training.py checks of every kind: its objectives, and what its samples can do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import pytest
+import torch
+from torch import Tensor, nn
+
+from torchaug.compose import Compose
+from torchaug.data.images import TensorImages
+from torchaug.image import RandomAffine
+from torchaug.models.networks import seeded_weights
+from torchaug.models.vae import ImageVAE
+from torchaug.training.data import SynthesisDataModule
+from torchaug.training.fit import fit, quiet
+from torchaug.training.load import load_generator
+from torchaug.training.vae import LitVAE
+
+OBJECTIVES = ["elbo", "iwae", "wae_mmd", "vq"]
+SMALL: dict[str, Any] = {"latent": 4, "levels": 256, "likelihood": "binomial", "codes": 6, "code_size": 3, "draws": 3}
+
+
+def shapes(count: int = 24) -> TensorImages:
+    """Stripes across and down, at random places."""
+    images = torch.zeros(count, 1, 8, 8, dtype=torch.uint8)
+    labels = torch.arange(count) % 2
+    for i in range(count):
+        line = i * 3 % 7
+        view = images[i, 0] if labels[i] else images[i, 0].T
+        view[:, line : line + 2] = 255
+    return TensorImages(images, labels, ["across", "down"])
+
+
+def module(objective: Any, steps: int, **settings: Any) -> LitVAE:
+    augment = Compose([RandomAffine(10, interpolation="bilinear")])
+    with seeded_weights(0):
+        return LitVAE(
+            (1, 8, 8), ["across", "down"], steps, augment=augment, objective=objective, **{**SMALL, **settings}
+        )
+
+
+def train(lit: LitVAE, folder: Path, steps: int, after: Path | None = None, precision: Any = "32-true") -> L.Trainer:
+    with quiet():
+        done = L.Trainer(
+            max_steps=steps, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+            enable_model_summary=False, default_root_dir=folder, precision=precision,
+        )  # fmt: skip
+        done.fit(lit, SynthesisDataModule(shapes(), batch_size=8), ckpt_path=after, weights_only=True)
+    return done
+
+
+def state(lit: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in lit.state_dict().items()}
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_k_steps_and_k_more_end_in_the_bits_of_2k_steps(objective: str, tmp_path: Path) -> None:
+    whole = module(objective, 6)
+    train(whole, tmp_path, 6).save_checkpoint(tmp_path / "whole.ckpt")
+    train(module(objective, 6), tmp_path, 3).save_checkpoint(tmp_path / "half.ckpt")
+    torch.rand(17)  # the global generator's state does not matter
+    with seeded_weights(1):  # nor do first weights
+        resumed = module(objective, 6)
+    train(resumed, tmp_path, 6, after=tmp_path / "half.ckpt").save_checkpoint(tmp_path / "resumed.ckpt")
+    a, b = (torch.load(tmp_path / f"{name}.ckpt", weights_only=True)["state_dict"] for name in ("whole", "resumed"))
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    half = torch.load(tmp_path / "half.ckpt", weights_only=True)["state_dict"]
+    assert sum(not torch.equal(a[name], half[name]) for name in a) > 20
+    assert any("quantizer.codebook" in name for name in a) == (objective == "vq")
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("likelihood", ["gaussian", "logistic"])
+def test_losses_and_codes_are_computed_in_float32_under_bfloat16(
+    objective: str, likelihood: str, tmp_path: Path
+) -> None:
+    plain, mixed = (module(objective, 3, likelihood=likelihood) for _ in range(2))
+    first, second = train(plain, tmp_path, 1), train(mixed, tmp_path, 1, precision="bf16-mixed")
+    assert second.callback_metrics["loss"].dtype == torch.float32
+    torch.testing.assert_close(second.callback_metrics["loss"], first.callback_metrics["loss"], rtol=0.02, atol=0.5)
+    assert all(value.isfinite().all() for value in mixed.state_dict().values())
+    assert all(value.dtype in (torch.float32, torch.int64, torch.bool) for value in mixed.state_dict().values())
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_each_objective_learns_and_its_checkpoint_has_all_that_samples_need(objective: str, tmp_path: Path) -> None:
+    settings = {**SMALL, "objective": objective}
+    path = fit("vae", shapes(), out=tmp_path, steps=60, batch_size=16, settings=settings, every=0)
+    generator = load_generator(path)
+    real, zeros = shapes().images, torch.zeros(12, dtype=torch.int64)
+    other = torch.randint(0, 2, real[::2].shape, generator=torch.Generator().manual_seed(0)).to(torch.uint8) * 255
+    assert (generator.score(real[::2], zeros).mean() > generator.score(other, zeros).mean()).item()
+    made = generator.sample(4, "down")
+    assert made.shape == (4, 1, 8, 8)
+    assert torch.equal(generator.sample(2, "down"), made[:2])
+    assert torch.equal(load_generator(path).sample(4, "down"), made)
+
+
+def test_an_interpolation_of_samples_is_of_the_samples_asked_for(tmp_path: Path) -> None:
+    path = fit("vae", shapes(), out=tmp_path, steps=4, batch_size=8, settings={**SMALL, "components": 2}, every=0)
+    generator = load_generator(path)
+    samples, way = generator.sample(8, "down", seed=3), generator.interpolate(2, 7, 5, labels="down", seed=3)
+    assert way.shape == (5, 1, 8, 8)
+    torch.testing.assert_close(way[[0, -1]], samples[[2, 7]], atol=1.1 / 255, rtol=0)
+    assert torch.equal(generator.sample(3, "down", truncation=0.0)[0], generator.sample(3, "down", truncation=0.0)[2])
+    with pytest.raises(TypeError, match="expected prior, truncation, got temperature"):
+        generator.sample(1, "down", temperature=0.5)
+
+
+def test_codes_have_a_temperature_and_nothing_between_them(tmp_path: Path) -> None:
+    generator = load_generator(
+        fit("vae", shapes(), out=tmp_path, steps=4, batch_size=8, settings={**SMALL, "objective": "vq"}, every=0)
+    )
+    assert generator.sample(3, "down", temperature=0.5).shape == (3, 1, 8, 8)
+    with pytest.raises(TypeError, match="codes have nothing between them"):
+        generator.interpolate(0, 1)
+    with pytest.raises(TypeError, match="expected temperature, got prior"):
+        generator.sample(1, "down", prior="normal")
+
+
+def test_pooling_and_components_reach_the_posterior(tmp_path: Path) -> None:
+    found = []
+    for settings in ({"pooling": 0.0}, {"pooling": 1e6}, {"pooling": 1e6, "components": 3}):
+        lit = module("elbo", 2, **settings)
+        train(lit, tmp_path, 2).save_checkpoint(tmp_path / "a.ckpt")
+        assert isinstance(lit.averaged, ImageVAE)
+        factors = lit.averaged.aggregated.factors
+        found.append((factors[0] - factors[1]).abs().max().item())
+        assert lit.averaged.aggregated.means.shape[1] == settings.get("components", 1)
+    assert found[0] > 1e-3 > found[1]
+
+
+def test_one_class_is_enough(tmp_path: Path) -> None:
+    data = shapes()
+    single = TensorImages(data.images[::2], torch.zeros(12, dtype=torch.int64), ["across"])
+    for objective in ("elbo", "vq"):
+        path = fit(
+            "vae", single, out=tmp_path / objective, steps=2, batch_size=8, settings={**SMALL, "objective": objective},
+            every=0,
+        )  # fmt: skip
+        assert load_generator(path).sample(2).shape == (2, 1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"objective": "flow"}, "objective must be one of elbo, iwae, wae_mmd, vq, got 'flow'"),
+        ({"draws": 0}, "draws must be at least 1"),
+        ({"beta": -1.0}, "beta, free_nats and mmd_weight at least 0"),
+        ({"components": 0}, "components must be at least 1, got 0"),
+        ({"objective": "vq", "codes": 1}, "codes must be at least 2"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        LitVAE((1, 8, 8), ["a", "b"], 1, **settings)

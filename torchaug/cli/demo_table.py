@@ -1,0 +1,67 @@
+"""torchaug demo --modality table."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from jsonargparse import Namespace
+from rich.console import Console
+
+from torchaug.cli.demo import END_SECONDS, QUICK_SECONDS, rare_classes, show_study
+from torchaug.cli.terminal import Misuse, bar, misuse, on_interrupt, read_table_of, say
+
+if TYPE_CHECKING:
+    from torchaug.data import TableDataset
+
+NOTE = (
+    "Each seed holds out another {:.0%} of each class to test. The training sets of different seeds overlap, which makes the "
+    "intervals somewhat too narrow."
+)
+SHARE = 0.5  # of the rows to test: of a rare class, fewer would make the scores a matter of luck
+
+
+def demo_table(options: Namespace, console: Console) -> None:
+    """Does synthetic data help to find rare rows? Seven ways to train, compared, and a report."""
+    start = time.monotonic()
+    options.data = options.data or "transactions"
+    if options.size is not None:
+        raise Misuse("demo: --size is for images; leave it out with --modality table")
+    data = read_table_of(options.data, options.label)
+    with misuse():
+        from torchaug.evaluate.holdout import holdout
+        from torchaug.training.table_arms import TABLE_ARMS
+        from torchaug.training.table_study import run_table_study
+
+        classes, labels = list(data.classes or []), data.labels
+        if labels is None or len(classes) < 2:
+            raise Misuse(f"demo: expected a table with labels of two classes or more, got {options.data}; see --label")
+        rare = rare_classes(options, classes, labels)
+        split = partial(holdout, data, share=SHARE)
+        split(0)  # a split that cannot be made is known before anything is trained
+        options.out.mkdir(parents=True, exist_ok=True)
+    seconds = QUICK_SECONDS if options.quick else 60 * options.minutes
+    say(console, f"{options.data}: {len(data)} rows of {len(classes)} classes, {shape_of(data)}")
+    say(console, f"rare classes: {', '.join(classes[c] for c in rare)}")
+    say(console, f"{len(TABLE_ARMS)} ways to train, up to {options.seeds} seeds, {seconds / 60:.2g} minutes")
+    kept = f"a study is whole or nothing, and what {options.out} held before is unchanged"
+    with bar(console, "training") as report, on_interrupt(lambda: kept):
+        result = run_table_study(
+            split,
+            rare=rare,
+            seeds=range(options.seeds),
+            seconds=max(1.0, seconds - END_SECONDS - (time.monotonic() - start)),
+            data=options.data,
+            progress=report,
+        )
+    show_study(console, replace(result, notes=(*result.notes, NOTE.format(SHARE))), options.out)
+    say(console, "next, a generator to keep:")
+    say(console, f"  torchaug fit table --data {shlex.quote(options.data)} --out generator")
+
+
+def shape_of(data: TableDataset) -> str:
+    """What the columns are, in words."""
+    return f"{data.numeric.shape[1]} numbers and {data.categorical.shape[1]} categories a row"

@@ -1,0 +1,119 @@
+"""The arguments of torchaug fit: those of every kind of generator, and the kind's own, from the signature of its class."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+from jsonargparse import ArgumentParser
+
+from torchaug.cli import arguments
+
+KINDS = {
+    "vae": "images: quick, hard to break, somewhat soft",
+    "gan": "images: sharper, minutes to hours",
+    "table-diffusion": "rows of a table: the best of the three; also: table",
+    "table-vae": "rows of a table: the quickest",
+    "table-gan": "rows of a table",
+    "audio-vae": "sounds, by their spectrograms; also: audio",
+}
+SHORT = {"table": "table-diffusion", "audio": "audio-vae"}
+TRAINER = (
+    "accelerator",
+    "strategy",
+    "devices",
+    "num_nodes",
+    "precision",
+    "accumulate_grad_batches",
+    "logger",
+    "log_every_n_steps",
+    "deterministic",
+    "benchmark",
+    "profiler",
+    "plugins",
+    "detect_anomaly",
+)
+"""What of Lightning's Trainer is a user's to choose; `fit` sets the rest."""
+Encoding = Literal["auto", "quantile", "modes", "standard"]
+_GIVEN = ("self", "classes", "steps", "augment", "seed")  # to a class by what it is trained on, or by options of all
+
+
+def add_kinds(command: ArgumentParser, words: Sequence[str]) -> None:
+    """The kinds of torchaug fit, of which only the one among the words is described: it takes seconds to import."""
+    named = [name for word in words if (name := SHORT.get(word, word)) in KINDS][:1]
+    kinds = command.add_subcommands(dest="kind", title="kinds", metavar="KIND")
+    shorts = {full: [short] for short, full in SHORT.items()}
+    for name, text in KINDS.items():
+        kind = arguments.command_parser(f"fit {name}", f"train a generator of {text}")
+        if name in named:
+            _add_options(kind)
+            _add_settings(kind, name)
+            _add_trainer(kind)
+        kinds.add_subcommand(name, kind, help=text, aliases=shorts.get(name, []))
+
+
+def _add_options(kind: ArgumentParser) -> None:
+    add = kind.add_argument
+    add("--config", action="config", metavar="FILE", help="a YAML of options; --print_config prints one")
+    add("--data", required=True, metavar="SOURCE", help=arguments.SOURCE)
+    add("--size", type=arguments.size, metavar="H[xW]", help="pixels that every image gets, 8 to 128")
+    add("--label", metavar="COLUMN", help="a table's column of classes, or none (default: label)")
+    add("--steps", type=arguments.whole(1), metavar="N", help="of the optimiser (default: 2000)")
+    add("--minutes", type=arguments.minutes, metavar="T", help="time to train, instead of --steps")
+    add("--batch-size", type=arguments.whole(1), metavar="N", help="samples of a step (default: 64)")
+    add("--holdout", type=arguments.share, default=0.1, metavar="S", help="share kept to watch by (default: 0.1)")
+    add("--seed", type=arguments.whole(0), default=0, metavar="N", help="the same gives the same (default: 0)")
+    add("--out", type=Path, default=Path("generator"), metavar="FOLDER", help="(default: generator)")
+    add("--resume", action="store_true", help="go on from the checkpoint in the folder, after Ctrl-C or a kill")
+
+
+def _add_settings(kind: ArgumentParser, name: str) -> None:
+    """--model.latent and so on; null, as they are by default, lets the data decide."""
+    from torchaug.training.load import KINDS as CLASSES
+
+    settings = settings_of(CLASSES[name])
+    if name.startswith("table-"):
+        settings["encoding"] = Encoding  # which its codec takes
+    if name == "gan":
+        settings["gamma"] = float | Literal["auto"]  # which `fit` takes
+    for setting, hint in settings.items():
+        kind.add_argument(f"--model.{setting}", type=hint | None, default=None)
+    names = ", ".join(settings)
+    kind.epilog = textwrap.fill(
+        f"--model.NAME V sets {names} (default: what suits the data). --trainer.NAME V sets Lightning's "
+        f"{', '.join(TRAINER[:7])} or others.",
+        78,
+    )
+
+
+def settings_of(kind: type) -> dict[str, Any]:
+    """The settings of a generator's class that have a default, with their types; also those it passes to its parent.
+
+    >>> class Small:
+    ...     def __init__(self, classes: list[str], latent: int = 8, seed: int = 0) -> None: ...
+    >>> settings_of(Small)
+    {'latent': <class 'int'>}
+    """
+    found: dict[str, Any] = {}
+    for each in kind.__mro__:
+        if "__init__" not in vars(each):
+            continue
+        hints = get_type_hints(each.__init__)  # type: ignore[misc]
+        parameters = inspect.signature(each.__init__).parameters  # type: ignore[misc]
+        for name, parameter in parameters.items():
+            if name not in _GIVEN and parameter.default is not parameter.empty and name in hints:
+                found.setdefault(name, hints[name])
+        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters.values()):
+            break
+    return found
+
+
+def _add_trainer(kind: ArgumentParser) -> None:
+    import lightning.pytorch as L
+
+    skipped = set(inspect.signature(L.Trainer.__init__).parameters) - {"self", *TRAINER}
+    kind.add_class_arguments(L.Trainer, "trainer", skip=skipped, instantiate=False, fail_untyped=False)
+    kind.set_defaults({"trainer.devices": 1, "trainer.logger": False})

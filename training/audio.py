@@ -1,0 +1,144 @@
+"""Training of the conditional VAE of sounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from typing_extensions import Self
+
+from torchaug.data.waveforms import TensorWaveforms
+from torchaug.models.audio_vae import AudioVAE
+from torchaug.models.spectrogram import SpectrogramCodec
+from torchaug.models.vae import ImageVAE
+from torchaug.training.data import InMemory
+from torchaug.training.generator import KeyedAugment
+from torchaug.training.synthesizer import Columns, check_settings
+from torchaug.training.vae import LitVAE
+
+LEVELS = 4096
+"""Values of a mel: rounded, its image does not depend on the last bits of a network, nor does the waveform."""
+LOUDEST = 32767
+"""Waveforms are rounded to those of 16 bits, for the same reason."""
+
+
+class LitAudioVAE(LitVAE):
+    """An `AudioVAE` in training: a `LitVAE` of the log-mel images of sounds.
+
+    Train it with a `SynthesisDataModule` of `TensorWaveforms` or an `AudioDataset`, as `torchaug.training.fit.fit` does. Its
+    checkpoints hold the statistics of the spectrograms too.
+
+    Args:
+        shape: 1, mels and frames of the codec.
+        classes: the name of each class; none for sounds without labels.
+        steps: optimiser steps.
+        augment: applied to the log-mel images in training; not part of the checkpoint.
+        sample_rate, samples: of a clip.
+        codec: other arguments of `SpectrogramCodec`.
+        settings: of `LitVAE`; any objective but "vq".
+    """
+
+    kind = "audio-vae"
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        classes: Sequence[str],
+        steps: int,
+        augment: KeyedAugment | None = None,
+        *,
+        sample_rate: int,
+        samples: int,
+        codec: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> None:
+        if settings.get("objective") == "vq":
+            raise ValueError("LitAudioVAE: objective must not be 'vq', whose codes cannot be mixed to vary a clip")
+        super().__init__(shape, classes, steps, augment, **settings)
+        self.codec = SpectrogramCodec(sample_rate, samples, **(codec or {}))
+
+    @classmethod
+    def for_data(
+        cls,
+        data: InMemory,
+        steps: int,
+        *,
+        augment: KeyedAugment | None = None,
+        seed: int = 0,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Self:
+        sounds = sounds_in(data, cls.__name__)
+        chosen = {**cls.default_settings(data), **(settings or {}), "seed": seed}
+        codec = SpectrogramCodec(chosen["sample_rate"], chosen["samples"], **chosen.get("codec", {}))
+        module = cls((1, codec.mels, codec.frames), sounds.classes or [], steps, augment, **chosen)
+        module.codec.fit(sounds.waveforms, sounds.lengths)
+        return module
+
+    @classmethod
+    def default_settings(cls, data: InMemory) -> dict[str, Any]:
+        """Settings that suit sounds of this rate and length, on this machine.
+
+        >>> from torchaug.data import vowels
+        >>> found = LitAudioVAE.default_settings(vowels(1))
+        >>> found["sample_rate"], found["samples"], found["likelihood"]
+        (8000, 4000, 'gaussian')
+        """
+        sounds = sounds_in(data, cls.__name__)
+        settings: dict[str, Any] = {"sample_rate": sounds.sample_rate, "samples": sounds.waveforms.shape[2]}
+        preset = "small" if torch.cuda.is_available() else "tiny"
+        return settings | {"preset": preset, "latent": 32, "likelihood": "gaussian", "levels": LEVELS}
+
+    @classmethod
+    def described(cls, data: InMemory) -> dict[str, Any]:
+        sounds = sounds_in(data, cls.__name__)
+        return {"classes": list(sounds.classes or []), "sample_rate": sounds.sample_rate}
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The rate of the sounds."""
+        return {"sample_rate": self.codec.sample_rate}
+
+    @property
+    def audio(self) -> AudioVAE:
+        """The VAE with averaged weights, and the codec."""
+        vae = self.averaged
+        assert isinstance(vae, ImageVAE)
+        return AudioVAE(self.codec, vae)
+
+    def make(self, labels: Tensor, keys: Tensor, **settings: Any) -> Columns:
+        check_settings(f"{type(self).__name__}.make", settings, self.sampling)
+        return {"waveform": _rounded(self.audio.generate(labels, keys, **settings))}
+
+    def interpolate(
+        self, first: int, second: int, steps: int = 8, *, labels: int | str = 0, seed: int = 0, **settings: Any
+    ) -> Tensor:
+        """Waveforms on the way between two of a class, from sample number `first` to number `second`, (steps, 1, T)."""
+        return _rounded(self.codec.decode(self._between(first, second, steps, labels, seed, settings)))
+
+    @torch.no_grad()
+    def score(self, content: Tensor, labels: Tensor) -> Tensor:
+        """A lower bound of log p(log-mels | label) in nats, (B,), of waveforms (B, 1, T)."""
+        images = self.codec.encode(content.to(self.device)).to(self.dtype)
+        return self.averaged.score(images, labels.to(self.device))
+
+    def images_of(self, batch: dict[str, Tensor]) -> Tensor:
+        """The log-mel images of the batch's waveforms."""
+        with torch.no_grad():
+            return self.codec.encode(batch["waveform"], batch["lengths"]).to(self.dtype)
+
+
+def sounds_in(data: InMemory, who: str) -> TensorWaveforms:
+    """The data as sounds of one channel, or an error."""
+    if not isinstance(data, TensorWaveforms):
+        raise TypeError(f"{who}: expected sounds, got a {type(data).__name__}; choose a kind made for these")
+    if data.waveforms.shape[1] != 1:
+        raise ValueError(
+            f"{who}: expected sounds of one channel, got {data.waveforms.shape[1]}; read them with mono=True"
+        )
+    return data
+
+
+def _rounded(waveforms: Tensor) -> Tensor:
+    return ((waveforms * LOUDEST).round() / LOUDEST).float()

@@ -1,0 +1,238 @@
+"""What the Lightning modules of all table generators share: the codec, conditions, and the guard against copying."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+from typing_extensions import Self
+
+from torchaug.data.tables import TableDataset
+from torchaug.keys import fold_in, sample_keys, uniforms
+from torchaug.models.conditions import ConditionSampler
+from torchaug.models.ema import EMA
+from torchaug.models.table_codec import TableCodec
+from torchaug.models.table_model import TableModel
+from torchaug.training.data import InMemory, SynthesisDataModule
+from torchaug.training.generator import KeyedAugment, LitGenerator
+from torchaug.training.plan import class_keys
+from torchaug.training.synthesizer import Columns, check_settings
+
+CHECKS = 10
+"""How often, in the course of training, rows are compared with the training rows,"""
+APART = 50
+"""and how many steps lie between two comparisons at least."""
+JUDGED = 256
+"""Rows made for such a comparison."""
+LOOKED_AT = 1000
+"""Training rows whose distance to the others says what is usual, at most."""
+
+
+class Asked(NamedTuple):
+    """A batch: encoded rows (B, width), and what is asked of each: labels and values, (B,) int64."""
+
+    rows: Tensor
+    labels: Tensor
+    values: Tensor
+
+
+class _Table(NamedTuple):
+    """The training table on the device."""
+
+    rows: Tensor
+    labels: Tensor
+    sampler: ConditionSampler | None
+    usual: Tensor
+
+
+class LitTable(LitGenerator):
+    """A generator of table rows with its codec and its averaged weights.
+
+    Ten times in the course of training, rows are made and their distances to the nearest training row compared with
+    those between training rows. Where the ratio of the medians falls below `novelty`, the generator begins to copy:
+    training stops, and the weights of the comparison before are kept.
+
+    Hyperparameters, besides those of the model: "codec", the codec's `config`; "columns", their names; "classes";
+    "steps"; "learning_rate"; "half_life" of the averaged weights, in samples; "given_share", the share of rows that are
+    drawn by a value of a categorical column and told it; "novelty"; "seed".
+    """
+
+    model: TableModel
+    kept: TableModel
+    stopped: Tensor
+    batch_size: ClassVar[int] = 256
+    sampling: ClassVar[tuple[str, ...]] = ("given",)
+    """The settings of `make`."""
+
+    def take(self, model: TableModel) -> None:
+        """Makes this the model to train."""
+        self.model = model
+        self.ema = EMA(model, self.hparams["half_life"], ramp=0.2)
+        self.kept = deepcopy(self.ema.model)
+        self.ema.model.codec = self.model.codec = model.codec  # one for all: it is not averaged
+        self.register_buffer("stopped", torch.zeros((), dtype=torch.bool))
+        self._table: tuple[_Table, ...] = ()  # in a tuple, so that the sampler is no submodule
+
+    @property
+    def sampled(self) -> TableModel:
+        """The averaged weights that samples are made with: the last ones, or those from before copying began."""
+        return self.kept if bool(self.stopped) else self.ema.model
+
+    @classmethod
+    def for_data(
+        cls,
+        data: InMemory,
+        steps: int,
+        *,
+        augment: KeyedAugment | None = None,
+        seed: int = 0,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """A generator to train on this table; `settings` may name an "encoding" too, see `TableCodec.fit`."""
+        table = table_in(data, cls.__name__)
+        if augment is not None:
+            raise ValueError(
+                f"{cls.__name__}: expected no augment, which generators of tables do not take; leave it out"
+            )
+        chosen = {**cls.default_settings(data), **(settings or {}), "seed": seed}
+        codec = TableCodec.fit(table, encoding=chosen.pop("encoding", "auto"))
+        names = [column.name for column in table.columns]
+        given: dict[str, Any] = {"codec": codec.config, "columns": names, "classes": list(table.classes or [])}
+        module = cls(**given, **{"steps": steps, **chosen})
+        module.model.codec.load_state_dict(codec.state_dict())
+        return module
+
+    @classmethod
+    def default_settings(cls, data: InMemory) -> dict[str, Any]:
+        return {}
+
+    @classmethod
+    def default_steps(cls, data: InMemory) -> int:
+        """An eighth of the number of values in the table, from 150 to 3000: small tables are soon learnt by heart."""
+        return min(3000, max(150, len(data) * len(table_in(data, cls.__name__).columns) // 8))
+
+    @classmethod
+    def described(cls, data: InMemory) -> dict[str, Any]:
+        columns = [column.name for column in table_in(data, cls.__name__).columns]
+        return {"columns": columns, **super().described(data)}
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What the columns are, so that a bank can be read as a table."""
+        return dict(self.model.codec.config["table"])
+
+    def make(self, labels: Tensor, keys: Tensor, **settings: Any) -> Columns:
+        check_settings(f"{type(self).__name__}.make", settings, self.sampling)
+        return _as_columns(self.sampled.generate(labels, keys, **settings))
+
+    def natural(self, columns: Columns, labels: Tensor) -> TableDataset:
+        """The rows as a table with the original headers, categories, classes and types."""
+        codec = self.model.codec
+        numeric, codes = columns["table"].split([len(codec.numeric), len(codec.categorical)], 1)
+        return codec.table(numeric.contiguous(), codes.long(), labels if self.classes else None)
+
+    def interpolate(
+        self, first: int, second: int, steps: int = 8, *, labels: int | str = 0, seed: int = 0, **settings: Any
+    ) -> TableDataset:
+        """Rows on the way between two of a class, as their noise turns from that of the one to that of the other."""
+        check_settings(f"{type(self).__name__}.interpolate", settings, self.sampling)
+        number = torch.full((steps,), self.class_of(labels))
+        start, end = (
+            class_keys(number, torch.full((steps,), place), seed).to(self.device_of_samples)
+            for place in (first, second)
+        )
+        shares = torch.linspace(0, 1, steps, device=self.device_of_samples)
+        return self.natural(
+            _as_columns(self.sampled.between(number.to(shares.device), start, end, shares, **settings)), number
+        )
+
+    def score(self, content: Tensor, labels: Tensor) -> Tensor:
+        """How well rows (B, F + K) float64, numbers and then codes, fit what was learnt, (B,), more is better."""
+        codec = self.model.codec
+        numeric, codes = content.double().split([len(codec.numeric), len(codec.categorical)], 1)
+        return self.sampled.score(codec.encode(numeric.contiguous(), codes.long()), labels)
+
+    def on_fit_start(self) -> None:
+        """Encodes the training table, once."""
+        super().on_fit_start()
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, SynthesisDataModule):
+            raise TypeError(
+                f"{type(self).__name__}: expected a SynthesisDataModule to train on, got {type(data).__name__}"
+            )
+        table = table_in(data.train, type(self).__name__)
+        rows = self.model.codec.encode(table.numeric, table.categorical)
+        labels = torch.zeros(len(rows), dtype=torch.int64) if table.labels is None else table.labels
+        levels = [len(column.categories) for column in table.columns if column.kind == "categorical"]
+        sampler = ConditionSampler(table.categorical, levels).to(self.device) if levels else None
+        rows, labels = rows.to(self.device), labels.to(self.device)
+        self._table = (_Table(rows, labels, sampler, _usual_distance(rows)),)
+
+    def on_fit_end(self) -> None:
+        """Forgets the training table."""
+        self._table = ()
+
+    def on_train_start(self) -> None:
+        """Does not go on where copying has begun."""
+        if bool(self.stopped):
+            self.trainer.should_stop = True
+
+    def asked(self, batch: dict[str, Tensor], keys: Tensor) -> Asked:
+        """The batch's rows, of which a share gives way to others, drawn by a value that is then asked for."""
+        (table,) = self._table
+        rows, values = batch["index"], torch.zeros_like(batch["index"])
+        if table.sampler is not None:
+            drawn = table.sampler.sample(fold_in(keys, 0))
+            chosen = uniforms(fold_in(keys, 1), 1)[:, 0] < self.hparams["given_share"]
+            rows = torch.where(chosen, drawn.row, rows)
+            values = torch.where(chosen, self.model.value_numbers(drawn.column, drawn.category), values)
+        return Asked(table.rows[rows].to(self.dtype), table.labels[rows], values)
+
+    def averaged(self, count: int, done: int) -> None:
+        """After a step on `count` samples: the averaged weights follow, and now and then copying is looked for."""
+        self.ema.update(self.model, self.samples_of_step(count))
+        steps = int(self.hparams["steps"])
+        every = max(APART, steps // CHECKS)
+        if done % every and (done != steps or steps < APART):
+            return
+        novelty = self._novelty(done)
+        if novelty is None or novelty >= self.hparams["novelty"] or done <= every:
+            self.kept.load_state_dict(self.ema.model.state_dict())
+        else:
+            self.stopped.fill_(True)
+            self.trainer.should_stop = True
+
+    def _novelty(self, done: int) -> float | None:
+        """How far made rows are from training rows, over how far these are from each other; None where that is 0."""
+        (table,) = self._table
+        if self.hparams["novelty"] <= 0 or float(table.usual) == 0:
+            return None
+        keys = sample_keys(torch.arange(JUDGED, device=self.device), seed=self.hparams["seed"], epoch=done)
+        labels = table.labels[(uniforms(keys, 1)[:, 0] * len(table.labels)).long()]
+        rows = self.model.codec.encode(*self.ema.model.generate(labels, keys))
+        novelty = float(torch.cdist(rows, table.rows).amin(1).median() / table.usual)
+        self.log("novelty", novelty, batch_size=JUDGED)
+        return novelty
+
+
+def table_in(data: Any, who: str) -> TableDataset:
+    """The data as a table, or an error."""
+    if not isinstance(data, TableDataset):
+        raise TypeError(f"{who}: expected a TableDataset, got a {type(data).__name__}; choose a kind made for these")
+    return data
+
+
+def _as_columns(made: tuple[Tensor, Tensor]) -> Columns:
+    numeric, codes = made
+    return {"table": torch.cat([numeric, codes.double()], 1)}
+
+
+def _usual_distance(rows: Tensor) -> Tensor:
+    """The median distance of a training row to the nearest other one: about that of a fresh row to the nearest."""
+    some = rows[:: -(-len(rows) // LOOKED_AT)]
+    if len(rows) < 2:
+        return rows.new_zeros(())
+    return torch.cdist(some, rows).kthvalue(2, dim=1).values.median()

@@ -1,0 +1,183 @@
+"""Does synthetic data help to find rare rows of a table? The same classifier trained in several ways, on paired seeds."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from torchaug.data.tables import TableDataset
+from torchaug.data.topup import TopUp
+from torchaug.evaluate.rare import RareScores
+from torchaug.evaluate.results import TABLE_METRICS, ColumnSheet, RowSheet, StudyResult
+from torchaug.tabular import SMOTE
+from torchaug.training.fit import fit, seconds_per_step
+from torchaug.training.load import load_generator
+from torchaug.training.resampler import Resampler
+from torchaug.training.seeds import Report, compared, run_seeds, seed_notes, versions
+from torchaug.training.table_arms import TABLE_ARMS, TableArm, is_rare, train_table_arm
+from torchaug.training.table_sheets import column_sheets, row_sheet
+
+Split = Callable[[int], tuple[TableDataset, TableDataset]]
+"""A seed to a training table and a test table; a module's function or an instance, since it goes to other processes."""
+COMPARED = (
+    ("real + synthetic", "real + oversampling"),
+    ("real + synthetic", "real + SMOTE"),
+    ("real + some synthetic", "real + SMOTE"),
+    ("real + SMOTE", "real + oversampling"),
+)
+"""Besides every arm with the first."""
+CORRECTED = (
+    "Where class frequencies were changed, by weights or by added rows, probabilities are corrected for it before F1 and the "
+    "Brier score: without that, every way of balancing looks better or worse at a threshold of a half than it is."
+)
+TREES = "The classifier is gradient-boosted trees. Linear models often gain nothing from balancing, or lose."
+_SPENT = 0.5
+"""Share of the time that generators may take."""
+
+
+@dataclass(frozen=True)
+class TableSeedResult:
+    """What one seed gave."""
+
+    seed: int
+    scores: dict[str, RareScores]
+    train_counts: tuple[int, ...]
+    test_counts: tuple[int, ...]
+    columns: tuple[ColumnSheet, ...]
+    rows: RowSheet | None
+    seconds: float
+
+
+def run_table_study(
+    split: Split,
+    *,
+    rare: Sequence[int],
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    kind: str = "table-diffusion",
+    steps: int | None = None,
+    seconds: float | None = None,
+    arms: Sequence[TableArm] = TABLE_ARMS,
+    data: str = "",
+    progress: Report | None = None,
+    workers: int = 2,
+) -> StudyResult:
+    """Trains every arm on every seed, and compares.
+
+    In one seed all arms share the training and test rows and the classifier: gradient-boosted trees, rare rows against all
+    others. What is added to the training rows is made from them alone.
+
+    Args:
+        split: seed to training and test rows.
+        rare: numbers of the rare classes.
+        seeds: of the paired runs.
+        kind: of generator.
+        steps: of the generator; None: the kind's default, or fewer where `seconds` are short.
+        seconds: time for all of it.
+        arms: the first is the baseline.
+        data: what the data are called in the result.
+        progress: called as parts are done.
+        workers: seeds that run at the same time, each in a process of its own with one thread; 1 runs them here.
+
+    Raises:
+        ValueError: no seeds or arms, no labels, or a rare class that does not exist.
+    """
+    start = time.monotonic()
+    train, _ = split(seeds[0]) if seeds else (None, None)
+    classes = [] if train is None else list(train.classes or [])
+    if train is None or not arms or not rare or not set(rare) < set(range(len(classes))):
+        raise ValueError(
+            f"run_table_study: expected seeds, arms and some of the {len(classes)} classes as rare, got {len(seeds)} seeds, "
+            f"{len(arms)} arms and rare classes {list(rare)}"
+        )
+    if seconds is not None:
+        rounds = -(-min(3, len(seeds)) // workers)
+        most = max(1, int(_SPENT * seconds / rounds / seconds_per_step(kind, train, 256)))
+        steps = most if steps is None else min(steps, most)
+        seconds -= time.monotonic() - start
+    with tempfile.TemporaryDirectory() as folder:
+        job = _Job(split, tuple(rare), kind, steps, tuple(arms), Path(folder), seeds[0])
+        parts = len(seeds) * (len(arms) + 1)
+        results = run_seeds(job, seeds, parts=parts, seconds=seconds, workers=workers, progress=progress)
+    names = [metric.name for metric in TABLE_METRICS]
+    values = {arm.name: {n: tuple(getattr(r.scores[arm.name], n) for r in results) for n in names} for arm in arms}
+    shown, differences = compared(TABLE_METRICS, [(arm.name, arm.text) for arm in arms], values, COMPARED)
+    first = results[0]
+    return StudyResult(
+        data=data,
+        classes=tuple(classes),
+        rare=tuple(rare),
+        train_counts=first.train_counts,
+        test_counts=first.test_counts,
+        arms=shown,
+        differences=differences,
+        seeds=tuple(result.seed for result in results),
+        steps=0,
+        seconds=time.monotonic() - start,
+        versions=versions(),
+        notes=(*seed_notes(results, len(seeds)), CORRECTED, TREES),
+        metrics=TABLE_METRICS,
+        main="average_precision",
+        unit="row",
+        columns=first.columns,
+        rows=first.rows,
+    )
+
+
+@dataclass(frozen=True)
+class _Job:
+    split: Split
+    rare: tuple[int, ...]
+    kind: str
+    steps: int | None
+    arms: tuple[TableArm, ...]
+    out: Path
+    shown_seed: int
+
+    def __call__(self, seed: int, report: Callable[[str], None]) -> TableSeedResult:
+        """Everything for one seed."""
+        start = time.monotonic()
+        train, test = self.split(seed)
+        extra = self._extra(train, seed)
+        report(f"seed {seed}: generator")
+        scores = {}
+        for arm in self.arms:
+            scores[arm.name] = train_table_arm(arm, train, test, extra, self.rare, seed)
+            report(f"seed {seed}: {arm.name}")
+        shown: dict[str, Any] = {"columns": (), "rows": None}
+        if seed == self.shown_seed and "synthetic" in extra:
+            own = [data.subset(is_rare(data, self.rare).nonzero()[:, 0]) for data in (train, test)]
+            shown["columns"] = column_sheets(own[0], extra["synthetic"])
+            shown["rows"] = row_sheet(extra["synthetic"], *own)
+        counts = [tuple(_counts(data)) for data in (train, test)]
+        return TableSeedResult(seed, scores, counts[0], counts[1], **shown, seconds=time.monotonic() - start)
+
+    def _extra(self, train: TableDataset, seed: int) -> dict[str, TableDataset]:
+        """Rows of the rare classes, in the shares that these have, as many as balance."""
+        counts = torch.tensor(_counts(train))
+        own = counts[list(self.rare)]
+        lacking = TopUp("balance").counts([int(counts.sum() - own.sum()), int(own.sum())]).get(1, 0)
+        wanted = {added for arm in self.arms if (added := arm.added) in ("smote", "synthetic")}
+        if not lacking or not wanted:
+            return {}
+        share = torch.arange(lacking) % int(own.sum())  # each real row of the rare classes as often as any other
+        labels = torch.tensor(list(self.rare))[torch.searchsorted(own.cumsum(0), share, right=True)]
+        made: dict[str, TableDataset] = {}
+        if "smote" in wanted:
+            made["smote"] = Resampler(SMOTE(train), train).sample(lacking, labels, seed=seed)
+        if "synthetic" in wanted:
+            folder = self.out / f"seed-{seed}"
+            path = fit(self.kind, train, out=folder, steps=self.steps, seed=seed, batch_size=256, every=0)
+            made["synthetic"] = load_generator(path).sample(lacking, labels, seed=seed)
+        return made
+
+
+def _counts(data: TableDataset) -> list[int]:
+    assert data.labels is not None
+    counts: list[int] = data.labels.bincount(minlength=len(data.classes or [])).tolist()
+    return counts
