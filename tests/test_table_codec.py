@@ -199,6 +199,7 @@ def test_bic_finds_the_number_of_gaussians() -> None:
 
 
 def test_a_step_of_whole_numbers_is_no_peak() -> None:
+    assert peaks(fit_mixture(torch.arange(8.0).double().repeat(500))) == 1
     values = np.random.default_rng(0).poisson(9, 5000).astype(float)
     (column,) = TableCodec.fit(table(x=values)).config["numeric"]
     assert column["encoding"] == "quantile"
