@@ -40,7 +40,7 @@ class LitVAE(LitImageGenerator):
         augment: applied to the training images; not part of the checkpoint.
         objective: "elbo"; "iwae", a tighter bound by several draws an image; "wae_mmd", which pulls all latents together
             to the prior and none alone; "vq", discrete codes and a recurrent prior over them.
-        latent, preset, likelihood, levels, components: see `ImageVAE`.
+        latent, preset, likelihood, levels, components, bic: see `ImageVAE`.
         learning_rate: the highest.
         beta: weight of the divergence after a linear warm-up over the first fifth; "elbo" and "iwae".
         free_nats: divergence of a latent that costs nothing; "elbo".
@@ -66,6 +66,7 @@ class LitVAE(LitImageGenerator):
         likelihood: Likelihood = "binomial",
         levels: int = 256,
         components: int = 1,
+        bic: bool = True,
         learning_rate: float = 2e-3,
         beta: float = 1.0,
         free_nats: float = 0.05,
@@ -93,7 +94,7 @@ class LitVAE(LitImageGenerator):
         if objective == "vq":
             self.vae = ImageVQVAE(*shape, number, codes=codes, code_size=code_size, **common)
         else:
-            self.vae = ImageVAE(*shape, number, latent=latent, components=components, **common)
+            self.vae = ImageVAE(*shape, number, latent=latent, components=components, bic=bic, **common)
         self.ema = EMA(self.vae, half_life)
 
     @property
