@@ -6,6 +6,7 @@ What is fitted lies in float64 buffers, which keep their precision whatever a mo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from torchaug.data import Column
-from torchaug.models.mixture import fit_mixture, peaks
+from torchaug.models.mixture import SHALLOW, fit_mixture, kernels, peaks
 
 CLIP = 4.0
 """Numbers of a quantile-normal column lie in [-4, 4]."""
@@ -52,7 +53,8 @@ class FittedColumn(nn.Module):
         before = dict(self.named_buffers())
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, moved in dict(self.named_buffers()).items():
-            setattr(self, name, before[name].to(moved.device))
+            if moved.dtype != before[name].dtype:
+                setattr(self, name, before[name].to(moved.device))
         return self
 
 
@@ -91,7 +93,7 @@ class NumberColumn(FittedColumn):
     def fit(cls, column: Column, values: Tensor, encoding: str) -> NumberColumn:
         """The column of `values` (N,) float64, NaN where missing."""
         there = values[~values.isnan()]
-        encoding, atoms, rest = _parted(there, encoding)
+        encoding, atoms, rest = _parted(there, _tractable(column.name, there, encoding))
         knots = _knots(rest) if encoding == "quantile" else rest.new_zeros(2, 0)
         modes = _modes(rest, encoding) if encoding in ("modes", "standard") else rest.new_zeros(4, 0)
         sizes = {"knots": knots.shape[1], "modes": modes.shape[1], "atoms": len(atoms)}
@@ -234,7 +236,22 @@ def _parted(values: Tensor, encoding: str) -> tuple[str, Tensor, Tensor]:
 
 def _is_peaked(values: Tensor) -> bool:
     """Whether three or more peaks are well apart, and are more than the steps of a scale."""
-    return len(values.unique()) > _SCALE and peaks(fit_mixture(values)) >= 3
+    if len(values.unique()) <= _SCALE or peaks(kernels(values), SHALLOW) < 3:  # a mixture takes seconds to fit
+        return False
+    return peaks(fit_mixture(values)) >= 3
+
+
+def _tractable(name: str, values: Tensor, encoding: str) -> str:
+    """The encoding, where numbers have a deviation; else the one that needs none."""
+    deviation = float(values.std(correction=0)) if len(values.unique()) > 1 else 1.0
+    if 0 < deviation < math.inf or encoding == "quantile":  # else the square of a difference is beyond float64
+        return encoding
+    if encoding != "auto":
+        raise ValueError(
+            f"TableCodec: column {name!r}: encoding {encoding!r} needs a deviation that float64 holds, got {deviation} for "
+            f"numbers of {float(values.min())} to {float(values.max())}; use 'quantile'"
+        )
+    return "quantile"
 
 
 def _modes(values: Tensor, encoding: str) -> Tensor:

@@ -104,14 +104,15 @@ class TableModel(nn.Module, ABC):
         return self._decoded(labels, draw, given, **settings)
 
     def _decoded(self, labels: Tensor, draw: Draw, given: Given | None, **settings: Any) -> tuple[Tensor, Tensor]:
+        """Rows as float32, whatever they were computed in: the last bits of float64 depend on the batch size."""
         if not given:
-            return self.codec.decode(self.rows(labels, torch.zeros_like(labels), draw, **settings))
+            return self.codec.decode(self.rows(labels, torch.zeros_like(labels), draw, **settings).float())
         name, code = self._asked(given)
         codes = torch.full_like(labels, code)
         values = self.value_numbers(torch.full_like(labels, list(self.codec.choices).index(name)), codes)
         rows, block = self.rows(labels, values, draw, **settings), self.codec.choices[name]
         rows[:, block.start : block.start + block.size] = self.codec.spell(name, codes).to(rows)
-        return self.codec.decode(rows)
+        return self.codec.decode(rows.float())
 
     def _asked(self, given: Given) -> tuple[str, int]:
         if len(given) > 1:

@@ -255,7 +255,7 @@ def test_what_is_there_is_kept(bank: Bank, tmp_path: Path) -> None:
         ({"image": torch.zeros(1, 3, 4, 4)}, "folder", "images must be .* uint8 with 1 to 4 channels"),
         ({"image": torch.zeros(1, 5, 4, 4, dtype=torch.uint8)}, "webdataset", r"got torch.uint8 \(5, 4, 4\)"),
         ({"waveform": torch.zeros(1, 1, 4)}, "folder", "expected attributes with a 'sample_rate'"),
-        ({"text": ["x"]}, "zip", "to must be one of folder, parquet, webdataset"),
+        ({"text": ["x"]}, "zip", "to must be one of folder, parquet, csv, webdataset"),
     ],
 )
 def test_what_cannot_be_exported_leaves_nothing(tmp_path: Path, content: Any, to: str, words: str) -> None:

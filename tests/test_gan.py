@@ -271,7 +271,9 @@ def step_of(preset: str, size: int, width: int) -> None:
         assert weight.grad.isfinite().all()
 
 
-@pytest.mark.parametrize(("preset", "size", "width"), [("tiny", 16, 9), ("narrow", 33, 5), ("small", 32, 20), ("base", 24, 24)])
+@pytest.mark.parametrize(
+    ("preset", "size", "width"), [("tiny", 16, 9), ("narrow", 33, 5), ("small", 32, 20), ("base", 24, 24)]
+)
 def test_every_preset_makes_a_step(preset: str, size: int, width: int) -> None:
     step_of(preset, size, width)
 

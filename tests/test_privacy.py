@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.data import DataLoader
 
-from torchaug.data import MixedSampler, Source, TensorImages, digits
+from torchaug.data import Column, MixedSampler, Source, TableDataset, TensorImages, digits
 from torchaug.data.bank.media import facts
 from torchaug.image import RandomHorizontalFlip
 from torchaug.models.accountant import noise_for
@@ -31,22 +32,41 @@ from torchaug.models.privacy import (
     poisson_rows,
     private_gradients,
 )
+from torchaug.models.table_codec import TableCodec
 from torchaug.training.fit import fit, quiet
 from torchaug.training.load import load_generator, read_checkpoint
-from torchaug.training.private import PrivateData
+from torchaug.training.private import PrivateData, resume_private
 from torchaug.training.private_images import PrivateGAN, PrivateVAE
+from torchaug.training.private_tables import public_table
 
-KINDS = ["vae", "gan"]
+IMAGES, TABLES = ["vae", "gan"], ["table-vae", "table-diffusion"]
 LOOSE = Privacy(epsilon=200.0, shares=(0.1,) * 10, secret=7)
+BOUNDS = {"x": (-9.0, 9.0), "y": (-9.0, 9.0)}
 
 
-def few() -> TensorImages:
-    return digits().subset(torch.arange(60))
+def few(start: int = 0) -> TensorImages:
+    return digits().subset(torch.arange(start, start + 60))
 
 
-def trained(kind: str, out: Path, data: TensorImages | None = None, **options: Any) -> Path:
+def table(seed: int = 0) -> TableDataset:
+    """60 rows of two numbers, a category of three and ten classes, those of `few`."""
+    random = np.random.default_rng(seed)
+    numbers = torch.from_numpy(random.normal(size=(60, 2)))
+    columns = [Column.of_numbers(name, numbers[:, place].numpy()) for place, name in enumerate("xy")]
+    columns.append(Column("colour", "categorical", ("blue", "green", "red")))
+    codes, labels = torch.from_numpy(random.integers(3, size=(60, 1))), torch.from_numpy(random.integers(10, size=60))
+    return TableDataset(numbers, codes, columns, labels, digits().classes)
+
+
+def data_for(kind: str, seed: int = 0) -> Any:
+    return table(seed) if kind in TABLES else few(60 * seed)
+
+
+def trained(kind: str, out: Path, data: Any = None, **options: Any) -> Path:
     chosen: dict[str, Any] = {"steps": 3, "batch_size": 12, "every": 0, "privacy": LOOSE, **options}
-    return fit(kind, few() if data is None else data, out=out, **chosen)
+    if kind in TABLES:
+        chosen["settings"] = {"bounds": BOUNDS, "width": 16} | chosen.get("settings", {})
+    return fit(kind, data_for(kind) if data is None else data, out=out, **chosen)
 
 
 # what a row may add
@@ -224,7 +244,7 @@ def test_a_canary_is_found_without_privacy_and_hidden_with_it() -> None:
 # training
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*IMAGES, *TABLES])
 def test_nothing_but_the_noisy_gradients_carries_the_data(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,7 +252,7 @@ def test_nothing_but_the_noisy_gradients_carries_the_data(
         return {name: torch.zeros_like(p) for name, p in parameters.items()}
 
     monkeypatch.setattr(PrivateData, "gradients", nothing)
-    first, other = few(), digits().subset(torch.arange(60, 120))
+    first, other = data_for(kind), data_for(kind, seed=1)
     assert not torch.equal(first.labels, other.labels)
     made = [read_checkpoint(trained(kind, tmp_path / str(i), data)) for i, data in enumerate((first, other))]
     assert made[0]["torchaug"] == made[1]["torchaug"]
@@ -242,25 +262,26 @@ def test_nothing_but_the_noisy_gradients_carries_the_data(
         assert torch.equal(value, made[1]["state_dict"][name]), name
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*IMAGES, *TABLES])
 def test_the_cost_is_in_the_checkpoint_the_bank_and_its_samples(kind: str, tmp_path: Path) -> None:
     privacy = Privacy(epsilon=50.0, delta=1e-4)
-    generator = load_generator(trained(kind, tmp_path, privacy=privacy))
+    data = data_for(kind)
+    generator = load_generator(trained(kind, tmp_path, data, privacy=privacy))
     assert generator.privacy is not None
     assert 45 < generator.privacy["epsilon"] <= 50
     assert (generator.privacy["delta"], generator.privacy["steps"]) == (1e-4, 3)
     assert generator.trained_items is None
     assert generator.trained_on is None
-    exact = few().labels.bincount(minlength=10) / 60
+    exact = data.labels.bincount(minlength=10) / 60
     assert generator.shares != pytest.approx(exact.tolist(), abs=1e-6)
     bank = generator.synthesize({"3": 2}, tmp_path / "bank")
     assert bank is not None
     assert bank.manifest["made_by"][0]["config"]["privacy"] == generator.privacy
     assert facts(bank, 1)["epsilon"] == generator.privacy["epsilon"]
-    assert generator.sample(4, "3").shape == (4, 1, 8, 8)
+    assert len(generator.sample(4, "3")) == 4
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*IMAGES, "table-diffusion"])
 def test_a_resumed_training_is_the_uninterrupted_one(kind: str, tmp_path: Path) -> None:
     def stop(done: int, *_: Any) -> None:
         raise KeyboardInterrupt
@@ -285,8 +306,6 @@ def test_classes_are_not_counted_twice(tmp_path: Path) -> None:
     privacy = Privacy(epsilon=100.0)  # each run has another secret
     before = read_checkpoint(trained("gan", tmp_path, privacy=privacy, steps=2))["torchaug"]
     data = PrivateData(few(), privacy, 2, 12)
-    from torchaug.training.private import resume_private
-
     assert data.shares != before["shares"]
     resume_private(before, data, tmp_path / "generator.ckpt")
     assert data.shares == before["shares"]
@@ -299,7 +318,9 @@ def test_the_secret_is_nowhere_written(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_private_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="with privacy must be one of vae, gan, got 'tree'"):
+    with pytest.raises(
+        ValueError, match="with privacy must be one of vae, gan, table-vae, table-diffusion, got 'tree'"
+    ):
         trained("tree", tmp_path)
     with pytest.raises(ValueError, match="expected steps, since the noise depends on them, got seconds"):
         trained("vae", tmp_path, steps=None, seconds=3.0)
@@ -314,6 +335,43 @@ def test_what_cannot_be_private_is_refused(tmp_path: Path) -> None:
         Privacy(epsilon=0.0)
     with pytest.raises(ValueError, match="shares must be at least 0 and sum to 1"):
         Privacy(epsilon=1.0, shares=(0.5, 0.4))
+
+
+@pytest.mark.parametrize("kind", [*IMAGES, *TABLES])
+def test_a_row_is_the_same_whoever_else_is_in_the_step(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[tuple[Tensor, ...]] = []
+
+    def remember(self: PrivateData, loss: Any, parameters: Parameters, rows: Any, step: int) -> Parameters:
+        found.append(rows)
+        return {name: torch.zeros_like(p) for name, p in parameters.items()}
+
+    monkeypatch.setattr(PrivateData, "gradients", remember)
+    for number, drawn in enumerate(([3, 7, 9], [3, 9])):
+        monkeypatch.setattr("torchaug.training.private.poisson_rows", lambda *_, rows=drawn: torch.tensor(rows))
+        trained(kind, tmp_path / str(number), steps=1)
+    for more, fewer in zip(*found, strict=True):  # images or encoded rows, labels, noise, times
+        torch.testing.assert_close(more[[0, 2]], fewer, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_codecs_without_public_bounds_are_refused(kind: str, tmp_path: Path) -> None:
+    for bounds in ({}, {"x": (0, 1)}, {"x": (0, 1), "y": (1, 0)}, {"x": (0, 1), "y": (0, 1), "colour": (0, 1)}):
+        with pytest.raises(ValueError, match=r"expected bounds of x, y, lower before upper, .* mixtures tell of rows"):
+            trained(kind, tmp_path, settings={"bounds": bounds})
+    with pytest.raises(ValueError, match="expected no encoding, given_share, which would look at rows"):
+        trained(kind, tmp_path, settings={"encoding": "modes", "given_share": 0.5})
+
+
+def test_the_codec_of_private_tables_knows_bounds_alone() -> None:
+    first, other = (TableCodec.fit(public_table(table(seed), BOUNDS), encoding="standard") for seed in (0, 1))
+    assert first.config == other.config
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name
+    far = torch.tensor([[100.0, -100.0]], dtype=torch.float64)
+    numbers, _ = first.decode(first.encode(far, torch.tensor([[2]])))
+    torch.testing.assert_close(numbers, torch.tensor([[9.0, -9.0]], dtype=torch.float64))
 
 
 @pytest.mark.parametrize("module", [PrivateVAE, PrivateGAN])

@@ -26,7 +26,7 @@ from torchaug.training.load import KINDS, check_checkpoint, read_checkpoint
 from torchaug.training.monitor import Monitor
 from torchaug.training.plan import launched_as
 from torchaug.training.private import PrivateData, resume_private
-from torchaug.training.private_images import PRIVATE
+from torchaug.training.private_tables import PRIVATE
 
 FILE = "generator.ckpt"
 _PROBED = 6

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from torchaug.keys import hash_int
@@ -19,13 +19,11 @@ from torchaug.models.privacy import (
     Parameters,
     Privacy,
     RowLoss,
-    check_private,
     counted_shares,
     poisson_rows,
     private_gradients,
 )
 from torchaug.training.data import Loadable, SynthesisDataModule
-from torchaug.training.generator import LitGenerator
 
 COUNTING = 20.0
 """Classes are counted with noise of this over epsilon: about a hundredth of the training's noise pays for it."""
@@ -167,26 +165,3 @@ def resume_private(label: dict[str, Any], data: SynthesisDataModule, file: Path)
         )
     if isinstance(data, PrivateData):
         data.shares = label["shares"]
-
-
-def private_data(module: LitGenerator, networks: nn.Module) -> PrivateData:
-    """The private data that a module is trained on, or an error that says why the training would not be private."""
-    trainer, who = module.trainer, type(module).__name__
-    data = getattr(trainer, "datamodule", None)
-    if not isinstance(data, PrivateData):
-        loader = trainer.train_dataloader
-        found = type(getattr(loader, "sampler", loader)).__name__ if data is None else type(data).__name__
-        raise TypeError(
-            f"{who}: expected the batches of PrivateData, in which each row is by chance and on its own, got {found}; "
-            "exact shares of sources and balanced classes cannot be accounted for"
-        )
-    problems = {
-        "one process": trainer.world_size == 1,
-        "precision 32-true": str(trainer.precision) == "32-true",
-        "accumulate_grad_batches=1": trainer.accumulate_grad_batches == 1,
-        "no augment": module.augment is None,
-    }
-    if not all(problems.values()):
-        raise ValueError(f"{who}: with privacy expected {', '.join(name for name, met in problems.items() if not met)}")
-    check_private(networks)
-    return data

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, cast
 
 import torch
@@ -17,12 +16,11 @@ from torchaug.models.privacy import Parameters
 from torchaug.models.vae import ImageVAE
 from torchaug.models.vae_objectives import elbo
 from torchaug.training.gan import LitGAN
-from torchaug.training.generator import LitGenerator
-from torchaug.training.private import private_data
+from torchaug.training.private_steps import OneNoisyLoss, PrivateSteps, private_data
 from torchaug.training.vae import LitVAE
 
 
-class PrivateVAE(LitVAE):
+class PrivateVAE(OneNoisyLoss, LitVAE):
     """A `LitVAE` whose every step is noisy; samples come from the standard normal prior.
 
     The aggregated posterior would be fitted to the training images and tell of them, so it is left out. Nothing that was
@@ -35,57 +33,32 @@ class PrivateVAE(LitVAE):
             raise ValueError(
                 f"PrivateVAE: expected the objective elbo, got {self.hparams['objective']}; the others are not private here"
             )
-        self._data = private_data(self, self.vae)
-        self._private = (_LossOf(self.vae),)  # in a tuple, so that it is no submodule
+        self.account(_Elbo(self.vae))
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        """Computes the noisy gradients; `backward` hands them to the optimiser."""
-        images, labels = self.images_of(batch), batch["label"]
-        noise = latents(fold_in(self.step_keys(len(images)), 1), self._private[0].vae.latent, images.dtype)
+        """The noisy gradients of the loss per pixel."""
+        images, keys = self.images_of(batch), fold_in(self.row_keys(batch), 1)
+        noise = latents(keys, self.vae.latent, images.dtype)  # type: ignore[arg-type, union-attr]
         beta = self.hparams["beta"] * min(1.0, 5 * self.progress)
-        pixels = images[0].numel() if len(images) else math.prod(self.shape)
-
-        def loss(parameters: Parameters, row: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-            one = tuple(tensor[None] for tensor in row)
-            nats: Tensor = functional_call(self._private[0], parameters, (*one, beta))
-            return nats / pixels
-
-        parameters = {name: p.detach() for name, p in self._private[0].named_parameters()}
-        self._gradients = self._data.gradients(loss, parameters, (images, labels, noise), self.global_step)
-        self._samples = self._data.batch_size
-        self.log("epsilon", self._data.epsilon(self.global_step + 1), batch_size=1)
-        return torch.zeros((), device=self.device)
-
-    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """The gradients are there already."""
-        for name, parameter in self._private[0].named_parameters():
-            parameter.grad = self._gradients[name]
-
-    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any) -> None:
-        """Nothing: each row's gradient was clipped before the noise."""
+        return self.noisy((images, batch["label"], noise), beta)
 
     def prepare_samples(self) -> None:
         """Nothing: the prior stays the standard normal."""
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Says what the training has cost."""
-        super().on_save_checkpoint(checkpoint)
-        checkpoint["torchaug"]["privacy"] = self._data.card(self.global_step)
 
-
-class _LossOf(nn.Module):
+class _Elbo(nn.Module):
     """The loss of a VAE as a module's call, which `functional_call` wants."""
 
     def __init__(self, vae: ImageVAE) -> None:
         super().__init__()
         self.vae = vae
 
-    def forward(self, *arguments: Any) -> Tensor:
-        images, labels, noise, beta = arguments
-        return elbo(self.vae, images, labels, noise, beta=beta)[0]
+    def forward(self, images: Tensor, labels: Tensor, noise: Tensor, beta: float) -> Tensor:
+        """Nats per pixel."""
+        return elbo(self.vae, images, labels, noise, beta=beta)[0] / images[0].numel()
 
 
-class PrivateGAN(LitGAN):
+class PrivateGAN(PrivateSteps, LitGAN):
     """A `LitGAN` whose discriminator takes noisy steps and whose generator never meets a real image.
 
     A row's loss is that of the pair of a real image and a generated one of its class, with R1 and R2. The relativistic
@@ -105,12 +78,13 @@ class PrivateGAN(LitGAN):
         """A noisy step of the discriminator, then a step of the generator."""
         generator, discriminator = self._optimizers()
         self._schedule(generator, discriminator)
-        self._judge_privately(self.images_of(batch), batch["label"])
+        self._judge_privately(self.images_of(batch), batch["label"], self.row_keys(batch))
         discriminator.step()
 
         self.toggle_optimizer(generator)
-        labels = self._wanted()
-        fake = self.gan.generator(self._latents(len(labels), 3), labels)
+        keys = self.step_keys(self._data.batch_size)
+        labels = choice(uniforms(fold_in(keys, 2), 1)[:, 0], self._data.shares)  # not the batch's
+        fake = self.gan.generator(self._latents(fold_in(keys, 3)), labels)
         generator.zero_grad()
         self.manual_backward(-self.gan.discriminator(fake, labels).mean())
         generator.step()
@@ -122,10 +96,10 @@ class PrivateGAN(LitGAN):
         # only the generator's step is counted, so that trainer.global_step is the number of batches
         return cast("list[Any]", self.optimizers())[0], cast("list[Any]", self.optimizers(use_pl_optimizer=False))[1]
 
-    def _judge_privately(self, real: Tensor, labels: Tensor) -> None:
+    def _judge_privately(self, real: Tensor, labels: Tensor, keys: Tensor) -> None:
         gamma, network = default_gamma(*self.shape[1:]), self.gan.discriminator
         with torch.no_grad():
-            fake = self.gan.generator(self._latents(len(real), 0), labels)
+            fake = self.gan.generator(self._latents(fold_in(keys, 0)), labels)
 
         def loss(parameters: Parameters, row: tuple[Tensor, Tensor, Tensor]) -> Tensor:
             def critic(images: Tensor, labels: Tensor) -> Tensor:
@@ -140,20 +114,5 @@ class PrivateGAN(LitGAN):
         for name, parameter in network.named_parameters():
             parameter.grad = found[name]
 
-    def _wanted(self) -> Tensor:
-        """Classes by their shares, of the generator's own samples."""
-        keys = fold_in(self.step_keys(self._data.batch_size), 2)
-        return choice(uniforms(keys, 1)[:, 0], self._data.shares)
-
-    def _latents(self, count: int, purpose: int) -> Tensor:
-        generator = self.gan.generator
-        return latents(fold_in(self.step_keys(count), purpose), generator.latent, generator.start.dtype)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Says what the training has cost."""
-        super().on_save_checkpoint(checkpoint)
-        checkpoint["torchaug"]["privacy"] = self._data.card(self.global_step)
-
-
-PRIVATE: dict[str, type[LitGenerator]] = {module.kind: module for module in (PrivateVAE, PrivateGAN)}
-"""The kinds that can be trained with privacy."""
+    def _latents(self, keys: Tensor) -> Tensor:
+        return latents(keys, self.gan.generator.latent, self.gan.generator.start.dtype)

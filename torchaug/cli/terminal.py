@@ -148,7 +148,8 @@ def read_images(options: Namespace, console: Console, largest: int | None = None
         with bar(console, "reading images") as report:
             images = data.in_memory(report)
         if not isinstance(images, TensorImages):
-            raise Misuse(f"load: expected images, got the sounds {options.data}")
+            what = "table" if isinstance(images, TableDataset) else "sounds"
+            raise Misuse(f"load: expected images, got the {what} {options.data}")
         return images
 
 

@@ -1,0 +1,269 @@
+"""Training of table generators: repeated exactly, kept from copying, on any table, and asked only for what it knows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from torchaug.data import Column, TableDataset, TensorImages
+from torchaug.keys import sample_keys
+from torchaug.models.networks import seeded_weights
+from torchaug.training.data import SynthesisDataModule
+from torchaug.training.fit import FILE, fit, quiet
+from torchaug.training.load import KINDS, load_generator
+from torchaug.training.table_base import LitTable
+
+SMALL: dict[str, Any] = {"width": 16, "blocks": 1}
+TABLES = ["table-diffusion", "table-vae", "table-gan"]
+JOBS = ("cook", "nurse", "pilot")
+SHIFT = torch.tensor([-3.0, 0.0, 3.0], dtype=torch.float64)
+
+
+def people(rows: int = 60, labels: bool = True, seed: int = 0) -> TableDataset:
+    """A number that the job shifts by 3, a whole number, and the job, of which pilots are rare."""
+    random = np.random.default_rng(seed)
+    jobs = torch.from_numpy(random.choice(3, rows, p=[0.5, 0.4, 0.1]))
+    pay = torch.from_numpy(random.normal(0, 0.3, rows)) + SHIFT[jobs]
+    age = torch.from_numpy(random.integers(20, 60, rows).astype(float))
+    columns = [Column.of_numbers("pay", pay.numpy()), Column.of_numbers("age", age.numpy())]
+    columns += [Column("job", "categorical", JOBS)]
+    names = {"labels": torch.arange(rows) % 2, "classes": ["left", "right"]} if labels else {}
+    return TableDataset(torch.stack([pay, age], 1), jobs[:, None], columns, **names)  # type: ignore[arg-type]
+
+
+def numbers(values: np.ndarray[Any, Any]) -> TableDataset:
+    """A table of numeric columns without labels."""
+    columns = [
+        Column("none", "numeric", decimals=0) if np.isnan(each).all() else Column.of_numbers(f"x{place}", each)
+        for place, each in enumerate(values.T)
+    ]
+    return TableDataset(torch.from_numpy(values), torch.zeros(len(values), 0, dtype=torch.int64), columns)
+
+
+def lit(kind: str, data: TableDataset, steps: int = 8, **settings: Any) -> Any:
+    with seeded_weights(0):
+        return KINDS[kind].for_data(data, steps, settings={**SMALL, **settings})
+
+
+def train(module: Any, data: TableDataset, folder: Path, steps: int, after: Path | None = None) -> L.Trainer:
+    options: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    with quiet():
+        trainer = L.Trainer(
+            max_steps=steps, accelerator="cpu", enable_model_summary=False, default_root_dir=folder, **options
+        )
+        trainer.fit(module, SynthesisDataModule(data, batch_size=16), ckpt_path=after, weights_only=True)
+    return trainer
+
+
+def same(first: nn.Module, second: nn.Module) -> bool:
+    other = second.state_dict()
+    return all(torch.equal(value, other[name]) for name, value in first.state_dict().items())
+
+
+def equal(first: TableDataset, second: TableDataset) -> bool:
+    return torch.equal(first.numeric.nan_to_num(-9), second.numeric.nan_to_num(-9)) and torch.equal(
+        first.categorical, second.categorical
+    )
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_resumed_training_ends_in_the_same_bits(kind: str, tmp_path: Path) -> None:
+    data = people()
+    through, half = lit(kind, data), lit(kind, data)
+    train(through, data, tmp_path, 8)
+    train(half, data, tmp_path, 4).save_checkpoint(tmp_path / "half.ckpt")
+    assert not same(through, half)
+    rest = lit(kind, data)
+    train(rest, data, tmp_path, 8, after=tmp_path / "half.ckpt")
+    assert same(through, rest)
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_checkpoint_is_all_that_is_needed(kind: str, tmp_path: Path) -> None:
+    data = people()
+    generator = load_generator(fit(kind, data, out=tmp_path, steps=3, settings=SMALL, every=0))
+    torch.load(tmp_path / FILE, weights_only=True)
+    assert generator.kind == kind
+    assert generator.classes == ["left", "right"]
+    assert generator.shares == [0.5, 0.5]
+    made = generator.sample(20, "right", seed=3, given={"job": "pilot"})
+    assert isinstance(made, TableDataset)
+    assert made.columns == data.columns
+    assert made.labels is not None
+    assert made.labels.tolist() == [1] * 20
+    assert made.categorical[:, 0].tolist() == [2] * 20
+    assert torch.equal(made.numeric[:, 1], made.numeric[:, 1].round())
+    bank = generator.synthesize({"right": 20}, tmp_path / "bank", seed=3, settings={"given": {"job": "pilot"}})
+    table = bank.in_memory()
+    assert isinstance(table, TableDataset)
+    assert torch.allclose(table.numeric, made.numeric, atol=1e-3)
+    assert equal(table, generator.synthesize({"right": 20}, tmp_path / "again", seed=3, batch_size=7,
+                                             settings={"given": {"job": "pilot"}}).in_memory())  # fmt: skip
+    scores = generator.score(torch.cat([made.numeric, made.categorical.double()], 1), made.labels)
+    assert scores.shape == (20,)
+    way = generator.interpolate(0, 1, 3, labels="right", seed=3, given={"job": "pilot"})
+    assert torch.allclose(way.numeric[[0, 2]], made.numeric[:2], atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", [*TABLES[:2], pytest.param("table-gan", marks=pytest.mark.slow)])
+def test_conditions_are_learnt(kind: str, tmp_path: Path) -> None:
+    data = people(300)
+    settings = {"width": 64, "blocks": 2, "learning_rate": 3e-3, "half_life": 3000.0}
+    steps = 300 if kind == "table-gan" else 150
+    generator = load_generator(fit(kind, data, out=tmp_path, steps=steps, settings=settings, batch_size=64, every=0))
+    for job, shift in zip(JOBS, SHIFT.tolist(), strict=True):  # the rare one too
+        made = generator.sample(60, given={"job": job})
+        assert abs(float(made.numeric[:, 0].median()) - shift) < 1, job
+    free = generator.sample(300)
+    shares = free.categorical[:, 0].bincount(minlength=3) / 300
+    assert torch.allclose(shares, data.categorical[:, 0].bincount(minlength=3) / 300, atol=0.12)
+
+
+def test_rows_that_are_drawn_by_a_value_have_it(tmp_path: Path) -> None:
+    data = people()
+    module = lit("table-vae", data, given_share=0.5)
+    seen: list[Any] = []
+    asked = module.asked
+    module.asked = lambda batch, keys: seen.append((batch, asked(batch, keys))) or seen[-1][1]
+    train(module, data, tmp_path, 8)
+    block = module.model.codec.choices["job"]
+    told = 0
+    assert data.labels is not None
+    for batch, (rows, labels, values) in seen:
+        codes = rows[:, block.start : block.start + block.size].argmax(1)
+        assert torch.equal(codes[values > 0], values[values > 0] - 1)
+        free = values == 0
+        wanted = module.model.codec.encode(data.numeric, data.categorical)[batch["index"]]
+        assert torch.equal(rows[free], wanted[free])
+        assert torch.equal(labels[free], data.labels[batch["index"]][free])
+        told += int((values > 0).sum())
+    assert 0.35 < told / (8 * 16) < 0.65
+    pilots = sum(int((values == 3).sum()) for _, (_, _, values) in seen)
+    assert pilots / told > 0.15  # of 10 % in the table
+
+
+def test_copying_is_noticed_and_the_weights_before_it_are_kept(tmp_path: Path) -> None:
+    data = people()
+    module = lit(
+        "table-vae", data, steps=110, novelty=1e6
+    )  # nothing is so new: from the second comparison on, all copies
+    trainer = train(module, data, tmp_path, 110)
+    assert trainer.global_step == 100
+    assert bool(module.stopped)
+    before = lit("table-vae", data, steps=110, novelty=0)
+    train(before, data, tmp_path, 50)
+    assert same(module.kept, before.ema.model)
+    assert not same(module.kept, module.ema.model)
+    keys = sample_keys(torch.arange(5))
+    assert equal_columns(module.make(keys * 0, keys), before.make(keys * 0, keys))
+    trainer.save_checkpoint(tmp_path / "stopped.ckpt")
+    again = lit("table-vae", data, steps=110, novelty=1e6)
+    assert train(again, data, tmp_path, 110, after=tmp_path / "stopped.ckpt").global_step == 100
+    assert same(module, again)
+
+
+def equal_columns(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_novelty_is_the_ratio_of_distances(tmp_path: Path) -> None:
+    data = people()
+    module = lit("table-vae", data)
+    train(module, data, tmp_path, 1)
+    module.trainer.datamodule.train = data
+    module.on_fit_start()
+    encoded = module.model.codec.encode(data.numeric, data.categorical)
+    module.log = lambda *_, **__: None
+
+    def distances(rows: Tensor, others: Tensor) -> list[float]:
+        return sorted(float((row - others).norm(dim=1).min()) for row in rows)
+
+    usual = sorted(
+        float((row - torch.cat([encoded[:place], encoded[place + 1 :]])).norm(dim=1).min())
+        for place, row in enumerate(encoded)
+    )
+    module.ema.model.generate = lambda labels, keys: (
+        data.numeric[torch.arange(len(keys)) % 60] + 0.05,
+        data.categorical[torch.arange(len(keys)) % 60],
+    )
+    moved = module.model.codec.encode(*module.ema.model.generate(None, torch.zeros(256)))
+    wanted = distances(moved, encoded)
+    median = (len(usual) - 1) // 2  # torch's, the lower of the two in the middle
+    assert module._novelty(1) == pytest.approx(wanted[127] / usual[median], rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_any_table(kind: str, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    ten = people(10)
+    odd = random.normal(size=(30, 4))
+    odd[:, 1], odd[:, 2] = 7.25, np.nan
+    odd[::3, 3] = np.nan
+    same_rows = numbers(np.repeat(random.normal(size=(2, 2)), 10, 0))
+    one_class = TableDataset(ten.numeric, ten.categorical, ten.columns, torch.zeros(10).long(), ["only"])
+    for place, data in enumerate([ten, one_class, people(20, labels=False), numbers(odd), same_rows]):
+        out = tmp_path / f"{place}"
+        steps = 52 if place == 4 else 2  # those are compared with the training rows, whose distances are 0
+        made = load_generator(fit(kind, data, out=out, steps=steps, settings=SMALL, batch_size=16, every=0)).sample(12)
+        assert len(made) == 12
+        assert made.classes == data.classes
+        assert (made.labels is None) == (data.labels is None)
+    odd_made = load_generator(tmp_path / "3" / FILE).sample(40).numeric
+    assert (odd_made[:, 1] == 7.25).all()
+    assert odd_made[:, 2].isnan().all()
+    assert not odd_made[:, 0].isnan().any()
+
+
+def test_what_cannot_be_trained_or_asked_for(tmp_path: Path) -> None:
+    data = people()
+    generator = load_generator(fit("table-vae", data, out=tmp_path, steps=2, settings=SMALL, every=0))
+    with pytest.raises(ValueError, match=r"expected a class the generator knows \(left, right\), got 'middle'"):
+        generator.sample(2, "middle")
+    with pytest.raises(ValueError, match="column 'job' must be one of 'cook', 'nurse', 'pilot', got 'dentist'"):
+        generator.sample(2, "left", given={"job": "dentist"})
+    with pytest.raises(TypeError, match=r"LitTableVAE.make: expected given, got truncation"):
+        generator.sample(2, "left", truncation=0.5)
+    images = TensorImages(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]), ["a", "b"])
+    with pytest.raises(TypeError, match="LitTableVAE: expected a TableDataset, got a TensorImages"):
+        fit("table-vae", images, out=tmp_path / "images", steps=2)
+    with pytest.raises(ValueError, match="LitTableVAE: expected no augment"):
+        fit("table-vae", data, out=tmp_path / "augment", steps=2, augment=lambda images, keys: images)
+    other = numbers(np.random.default_rng(0).normal(size=(20, 2)))
+    with pytest.raises(ValueError, match=r"has columns \['pay', 'age', 'job'\], and \['x0', 'x1'\] was asked for"):
+        fit("table-vae", other, out=tmp_path, steps=4, settings=SMALL, resume=True)
+    with pytest.raises(TypeError, match="expected a SynthesisDataModule to train on, got NoneType"):
+        L.Trainer(max_steps=1, logger=False, enable_checkpointing=False, accelerator="cpu").fit(
+            lit("table-vae", data), torch.utils.data.DataLoader([0])
+        )
+
+
+def test_defaults_suit_the_table() -> None:
+    kinds = [KINDS[kind] for kind in TABLES]
+    assert all(issubclass(kind, LitTable) and kind.batch_size == 256 for kind in kinds)
+    assert kinds[0].default_steps(people()) == 150
+    assert kinds[0].default_steps(people(4000)) == 1500
+    assert kinds[0].default_steps(people(90_000)) == 3000
+
+
+def test_fit_takes_the_defaults_of_the_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    vae = KINDS["table-vae"]
+    monkeypatch.setattr(vae, "batch_size", 8)
+    monkeypatch.setattr(vae, "default_steps", lambda data: 3 if len(data) == 60 else 0)
+    done: list[int] = []
+    fit("table-vae", people(), out=tmp_path, settings=SMALL, every=0, progress=lambda *step: done.append(step[1]))
+    assert set(done) == {3}
+    assert int(load_generator(tmp_path / FILE).ema.seen) == 24  # type: ignore[operator]
+
+
+def test_the_encoding_is_a_setting(tmp_path: Path) -> None:
+    generator = load_generator(
+        fit("table-vae", people(), out=tmp_path, steps=1, settings={**SMALL, "encoding": {"pay": "standard"}}, every=0)
+    )
+    assert isinstance(generator, LitTable)
+    assert [each["encoding"] for each in generator.model.codec.config["numeric"]] == ["standard", "quantile"]
