@@ -143,8 +143,7 @@ class LitVAE(LitImageGenerator):
         numbers = torch.full((2,), self.class_of(label))
         keys = class_keys(numbers, torch.tensor([first, second]), seed)
         ends, wanted = keys.to(self.device), numbers[:1].to(self.device)
-        images = vae.interpolate(wanted, ends[:1], ends[1:], steps, **settings)[0]
-        return (images * 255).round().clamp(0, 255) / 255  # the ends are those samples, as `make` rounds them
+        return vae.interpolate(wanted, ends[:1], ends[1:], steps, **settings)[0]
 
     @torch.no_grad()
     def score(self, content: Tensor, labels: Tensor) -> Tensor:
