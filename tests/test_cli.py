@@ -107,7 +107,7 @@ def test_the_first_help_names_every_command(capsys: Capture) -> None:
         ("demo extra", "unrecognized arguments: extra"),
         ("fit", "expected a kind (vae, gan, table-diffusion,"),
         ("fit vae", "required: --data"),
-        ("fit cat --data digits", "KIND: invalid choice: 'cat' (choose from"),
+        ("fit cat --data digits", "invalid choice: 'cat' (choose from"),
         ("fit vae --data empty", "got no folder in empty"),
         ("fit vae --data single", "at least 2 classes, got 1 (cat)"),
         ("fit vae --data hollow", "got no image"),

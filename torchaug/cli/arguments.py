@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def build_parser(words: Sequence[str] = ()) -> ArgumentParser:
     commands = parser.add_subcommands(title="commands", metavar="COMMAND")
     for name, describe, text in (
         ("demo", _demo_arguments, "does synthetic data help? train seven ways, compare, and write a report"),
-        ("fit", None, "train a generator on your images, table or sounds"),
+        ("fit", partial(_fit_arguments, words), "train a generator on your images, table or sounds"),
         ("synthesize", _synthesize_arguments, "make a bank of synthetic samples with a trained generator"),
         ("verify", _verify_arguments, "read everything in a data set or a bank, and list what is bad"),
         ("drop", _drop_arguments, "leave samples out of a bank from now on"),
@@ -55,18 +56,13 @@ def build_parser(words: Sequence[str] = ()) -> ArgumentParser:
         ("bench-loader", _bench_loader_arguments, "where the time of a batch goes, and how to load faster"),
     ):
         command = command_parser(name, text)
-        if describe is not None:
-            describe(command)
+        describe(command)
         commands.add_subcommand(name, command, help=text)
-        if describe is None:
-            from torchaug.cli.fit_arguments import add_kinds
-
-            add_kinds(command, words)
     return parser
 
 
 def command_parser(name: str, text: str) -> ArgumentParser:
-    """The parser of a command, or of a kind of one."""
+    """The parser of a command."""
     command = ArgumentParser(
         usage=f"torchaug {name} [options]",
         description=f"{text[0].upper()}{text[1:]}.",
@@ -94,6 +90,12 @@ def _demo_arguments(command: ArgumentParser) -> None:
         metavar="FOLDER",
         help="gets report.html, results.json (default: demo)",
     )
+
+
+def _fit_arguments(words: Sequence[str], command: ArgumentParser) -> None:
+    from torchaug.cli.fit_arguments import add_kind
+
+    add_kind(command, words)
 
 
 def _synthesize_arguments(command: ArgumentParser) -> None:

@@ -41,18 +41,18 @@ Encoding = Literal["auto", "quantile", "modes", "standard"]
 _GIVEN = ("self", "classes", "steps", "augment", "seed")  # to a class by what it is trained on, or by options of all
 
 
-def add_kinds(command: ArgumentParser, words: Sequence[str]) -> None:
-    """The kinds of torchaug fit, of which only the one among the words is described: it takes seconds to import."""
+def add_kind(command: ArgumentParser, words: Sequence[str]) -> None:
+    """The kind of torchaug fit, and the options of the kind that is among the words: others take seconds to import."""
+    command.usage = "torchaug fit KIND [options]"
+    command.add_argument("kind", metavar="KIND", choices=(*KINDS, *SHORT), help="what to train")
     named = [name for word in words if (name := SHORT.get(word, word)) in KINDS][:1]
-    kinds = command.add_subcommands(dest="kind", title="kinds", metavar="KIND")
-    shorts = {full: [short] for short, full in SHORT.items()}
-    for name, text in KINDS.items():
-        kind = arguments.command_parser(f"fit {name}", f"train a generator of {text}")
-        if name in named:
-            _add_options(kind)
-            _add_settings(kind, name)
-            _add_trainer(kind)
-        kinds.add_subcommand(name, kind, help=text, aliases=shorts.get(name, []))
+    for name in named:
+        _add_options(command)
+        _add_settings(command, name)
+        _add_trainer(command)
+    if not named:
+        lines = (f"  {name:16} {text}" for name, text in KINDS.items())
+        command.epilog = "\n".join(["kinds, each with options of its own (torchaug fit KIND --help):", *lines])
 
 
 def _add_options(kind: ArgumentParser) -> None:

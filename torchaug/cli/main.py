@@ -50,15 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = parser.parse_args(argv)
         if options.subcommand == "fit":
-            options = parser.instantiate_classes(options)  # a logger, say
+            options = parser.instantiate(options)  # a logger, say
     except SystemExit as leaving:  # --help and --version
         return int(leaving.code or 0)
     except (argparse.ArgumentError, argparse.ArgumentTypeError) as error:  # the latter: of a value in a YAML
         return _fail(2, f"{_line(error)}; see torchaug --help")
     chosen: Namespace = options[options.subcommand]
-    if options.subcommand == "fit":  # whose options are those of a kind
-        kind, chosen = chosen.kind, chosen[chosen.kind]
-        chosen.kind = kind
     try:
         COMMANDS[options.subcommand](chosen, open_console())
     except KeyboardInterrupt as interrupt:
@@ -81,8 +78,7 @@ def _line(error: Exception) -> str:
     if isinstance(error, argparse.ArgumentTypeError):
         return f"--config: {text}"
     if isinstance(error, argparse.ArgumentError):
-        lost = getattr(error.__cause__, "__context__", None)  # jsonargparse trips over the kind in its own message
-        return _misread(str(lost) if isinstance(error.__cause__, KeyError) and lost else text)
+        return _misread(text)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"{text}; what was made is kept: make room and run the same command again"
     if isinstance(error, (Misuse, ValueError, OSError, ImportError, FloatingPointError)) and text:
@@ -92,10 +88,10 @@ def _line(error: Exception) -> str:
 
 def _misread(text: str) -> str:
     """What the parser says of arguments, in the words of who gave them."""
-    text = re.sub(rf"\b(?:fit\.[\w-]+|{'|'.join(COMMANDS)})\.(\w+)", r"--\1", text)
-    if text.startswith('expected "--kind" to be one of'):
+    text = re.sub(rf"\b(?:{'|'.join(COMMANDS)})\.(\w+)", r"--\1", text)
+    if text.endswith("required: --kind"):
         return f"fit: expected a kind ({', '.join(KINDS)}), got none"
-    unknown = re.search(r"Key '(?:fit\.[\w-]+\.)?([\w.]+)' is not expected", text)
+    unknown = re.search(r"does not accept option '([\w.]+)'", text)
     if unknown is not None:
         return f"--config: expected options, got {unknown[1]}"
     key, given = re.search(r'Parser key "([\w.]+)"', text), re.search(r"Given value: (.*)", text)
