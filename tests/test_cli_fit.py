@@ -122,7 +122,8 @@ def test_options_reach_the_model_and_the_trainer(capsys: Capture) -> None:
     found = hyper()
     assert (found["latent"], found["beta"], found["steps"], found["levels"]) == (5, 0.5, 3, 17)
     assert "training: 3 of 3, loss" in capsys.readouterr().out
-    assert load_generator(FILE).ema.seen == 3 * 2 * 16
+    generator: Any = load_generator(FILE)
+    assert generator.ema.seen == 3 * 2 * 16
 
 
 def test_a_printed_configuration_trains_the_same_generator(capsys: Capture) -> None:
