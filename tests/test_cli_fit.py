@@ -102,7 +102,7 @@ def test_what_is_wrong_is_said_in_one_line(options: str, words: str | None, caps
         return
     assert code == 2
     assert words in error_of(capsys)
-    assert not Path("generator").exists()
+    assert not FILE.exists()
 
 
 def test_a_kind_that_does_not_fit_the_data_is_refused(capsys: Capture) -> None:
@@ -122,8 +122,7 @@ def test_options_reach_the_model_and_the_trainer(capsys: Capture) -> None:
     found = hyper()
     assert (found["latent"], found["beta"], found["steps"], found["levels"]) == (5, 0.5, 3, 17)
     assert "training: 3 of 3, loss" in capsys.readouterr().out
-    generator: Any = load_generator(FILE)
-    assert generator.ema.seen == 3 * 2 * 16
+    assert torch.load(FILE, weights_only=True)["state_dict"]["ema.seen"] == 3 * 2 * 16
 
 
 def test_a_printed_configuration_trains_the_same_generator(capsys: Capture) -> None:
@@ -183,7 +182,7 @@ def test_a_table_goes_from_a_csv_to_a_bank_with_the_asked_counts(kind: str, caps
     bank = Bank("bank")
     assert bank.counts() == {"fraud": 7, "ok": 2}
     assert main(["export", "--bank", "bank", "--to", "csv", "--out", "made.csv"]) == 0
-    (found,) = Path().rglob("made*.csv") if Path("made.csv").is_file() else Path("made.csv").rglob("*.csv")
+    found = next(path for path in Path("made.csv").rglob("*.csv") if path.name != "samples.csv")
     with found.open() as file:
         assert {row["job"] for row in csv.DictReader(file)} == {"cook"}
     assert main([*make[:-1], "job=judge", "--out", "other"]) == 2
