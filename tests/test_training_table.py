@@ -255,8 +255,8 @@ def test_defaults_suit_the_table() -> None:
     kinds = [KINDS[kind] for kind in TABLES]
     assert all(issubclass(kind, LitTable) and kind.batch_size == 256 for kind in kinds)
     assert kinds[0].default_steps(people()) == 150
-    assert kinds[0].default_steps(people(4000)) == 1500
-    assert kinds[0].default_steps(people(90_000)) == 3000
+    assert kinds[0].default_steps(people(3000)) == 1500
+    assert kinds[0].default_steps(people(90_000)) == 4000
 
 
 def test_fit_takes_the_defaults_of_the_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

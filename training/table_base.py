@@ -111,8 +111,8 @@ class LitTable(LitGenerator):
 
     @classmethod
     def default_steps(cls, data: InMemory) -> int:
-        """An eighth of the number of values in the table, from 150 to 3000: small tables are soon learnt by heart."""
-        return min(3000, max(150, len(data) * len(table_in(data, cls.__name__).columns) // 8))
+        """A sixth of the number of values in the table, from 150 to 4000: small tables are soon learnt by heart."""
+        return min(4000, max(150, len(data) * len(table_in(data, cls.__name__).columns) // 6))
 
     @classmethod
     def described(cls, data: InMemory) -> dict[str, Any]:
