@@ -15,6 +15,7 @@ from torchaug.models.latents import latents
 from torchaug.models.privacy import Parameters
 from torchaug.models.vae import ImageVAE
 from torchaug.models.vae_objectives import elbo
+from torchaug.training.data import InMemory
 from torchaug.training.gan import LitGAN
 from torchaug.training.private_steps import OneNoisyLoss, PrivateSteps, private_data
 from torchaug.training.vae import LitVAE
@@ -26,6 +27,11 @@ class PrivateVAE(OneNoisyLoss, LitVAE):
     The aggregated posterior would be fitted to the training images and tell of them, so it is left out. Nothing that was
     measured on them is logged, but what the training has cost so far. Checkpoints load as `LitVAE`.
     """
+
+    @classmethod
+    def default_settings(cls, data: InMemory) -> dict[str, Any]:
+        """As of `LitVAE`, but with the whole divergence: samples come from the prior that it pulls latents to."""
+        return super().default_settings(data) | {"beta": 1.0}
 
     def on_train_start(self) -> None:
         """Refuses to train on what it could not account for."""
