@@ -234,7 +234,7 @@ def column(table: Any, name: str) -> list[Any]:
 
 
 def test_csv_holds_the_exact_value_of_a_float32(tmp_path: Path) -> None:
-    data = read_table(pyarrow.table({"x": pyarrow.array([0.1, 70551008, 3], pyarrow.float32())}), label=None)
+    data = read_table(pyarrow.table({"x": pyarrow.array([0.1, 70551008.0, 3.0], pyarrow.float32())}), label=None)
     assert _equal(read_table_like(write_table(data, tmp_path / "x.csv"), data).numeric, data.numeric)
 
 
