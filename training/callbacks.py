@@ -90,13 +90,14 @@ class SampleGrid(EveryNSteps):
         if trainer.global_step % self.every_n_steps:
             self.at(trainer, pl_module)
 
-    @rank_zero_only
     def at(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Draws one."""
         if not isinstance(pl_module, LitGenerator):
             raise TypeError(f"SampleGrid: expected a generator of torchaug in training, got {type(pl_module).__name__}")
         step = trainer.global_step
-        folder = Path(trainer.log_dir or trainer.default_root_dir)
+        folder = Path(trainer.log_dir or trainer.default_root_dir)  # all processes ask: Lightning broadcasts it
+        if not trainer.is_global_zero:
+            return
         folder.mkdir(parents=True, exist_ok=True)
         picture = show(pl_module, self.per_class, folder / f"samples-{step:07d}")
         for logger in trainer.loggers:
