@@ -16,13 +16,11 @@ from torchaug.models.vae import ImageVAE
 from torchaug.models.vae_objectives import elbo, iwae, wae_mmd
 from torchaug.models.vq import ImageVQVAE
 from torchaug.training.data import InMemory, SynthesisDataModule
-from torchaug.training.generator import KeyedAugment, LitImageGenerator, cosine, images_in
+from torchaug.training.generator import KeyedAugment, LitImageGenerator, images_in, warmed_up
 from torchaug.training.images import suited
 from torchaug.training.plan import class_keys
 
 Objective = Literal["elbo", "iwae", "wae_mmd", "vq"]
-WARM_UP = 0.05
-"""Share of the steps in which the learning rate rises."""
 FITTED = 8192
 """Training images that the aggregated posterior is fitted to, at most."""
 
@@ -187,13 +185,7 @@ class LitVAE(LitImageGenerator):
         """AdamW; the rate rises over the first 5 % of the steps and falls to 0 along a cosine."""
         rate = self.hparams["learning_rate"]
         optimizer = torch.optim.AdamW(self.vae.parameters(), rate, weight_decay=1e-4, fused=self.fused)
-        steps = int(self.hparams["steps"])
-
-        def factor(step: int) -> float:
-            return min((step + 1) / (WARM_UP * steps + 1), cosine(1.0, 0.0, min(1.0, step / steps)))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return warmed_up(optimizer, int(self.hparams["steps"]))
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any) -> None:
         """Clips the norm at 1."""
