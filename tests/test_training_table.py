@@ -99,6 +99,7 @@ def test_a_checkpoint_is_all_that_is_needed(kind: str, tmp_path: Path) -> None:
     assert made.labels.tolist() == [1] * 20
     assert made.categorical[:, 0].tolist() == [2] * 20
     assert torch.equal(made.numeric[:, 1], made.numeric[:, 1].round())
+    assert (made.numeric[:, 1] >= 20).all()  # as in the table: the codec has come along
     settings: dict[str, Any] = {"given": {"job": "pilot"}}
     bank = generator.synthesize({"right": 20}, tmp_path / "bank", seed=3, settings=settings)
     again = generator.synthesize({"right": 20}, tmp_path / "again", seed=3, settings=settings, batch_size=7)
@@ -108,6 +109,12 @@ def test_a_checkpoint_is_all_that_is_needed(kind: str, tmp_path: Path) -> None:
     assert isinstance(table, TableDataset)
     assert torch.allclose(table.numeric, made.numeric, atol=1e-3)
     assert equal(table, again.in_memory())
+    free, free_again = (
+        generator.synthesize({"left": 20}, tmp_path / f"free{size}", batch_size=size) for size in (20, 7)
+    )
+    assert free is not None
+    assert free_again is not None
+    assert equal(free.in_memory(), free_again.in_memory())
     scores = generator.score(torch.cat([made.numeric, made.categorical.double()], 1), made.labels)
     assert scores.shape == (20,)
     way = generator.interpolate(0, 1, 3, labels="right", seed=3, given={"job": "pilot"})
