@@ -17,10 +17,11 @@ from torchaug.keys import sample_keys
 from torchaug.models.networks import seeded_weights
 from torchaug.training import gamma
 from torchaug.training.data import SynthesisDataModule
-from torchaug.training.fit import fit, quiet
+from torchaug.training.fit import fit
 from torchaug.training.gan import LitGAN
 from torchaug.training.gan_holdout import HeldOut
 from torchaug.training.load import load_generator
+from torchaug.training.quiet import quiet
 
 COLOR = ADA("color", p=1.0)
 

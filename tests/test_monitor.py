@@ -25,9 +25,10 @@ from torchaug.training.alarm import Alarm, Check
 from torchaug.training.callbacks import ReportProgress, SampleGrid
 from torchaug.training.checkpoints import FiniteLoss, SaveCheckpoint, save_whole
 from torchaug.training.data import SynthesisDataModule
-from torchaug.training.fit import FILE, fit, quiet
+from torchaug.training.fit import FILE, fit
 from torchaug.training.load import KINDS, load_generator
 from torchaug.training.monitor import Monitor
+from torchaug.training.quiet import quiet
 from torchaug.training.show import spectrograms, write_rows, write_wav
 
 EARLY = Alarm(after=0)

@@ -33,11 +33,12 @@ from torchaug.models.privacy import (
     private_gradients,
 )
 from torchaug.models.table_codec import TableCodec
-from torchaug.training.fit import fit, quiet
+from torchaug.training.fit import fit
 from torchaug.training.load import load_generator, read_checkpoint
 from torchaug.training.private import PrivateData, resume_private
 from torchaug.training.private_images import PrivateGAN, PrivateVAE
 from torchaug.training.private_tables import public_table
+from torchaug.training.quiet import quiet
 
 IMAGES, TABLES = ["vae", "gan"], ["table-vae", "table-diffusion"]
 LOOSE = Privacy(epsilon=200.0, shares=(0.1,) * 10, secret=7)

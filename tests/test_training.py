@@ -26,11 +26,12 @@ from torchaug.keys import fold_in, sample_keys
 from torchaug.models.vae import ImageVAE
 from torchaug.training.callbacks import ReportProgress, SampleGrid
 from torchaug.training.data import EndlessSampler, SynthesisDataModule, class_weights, held_out
-from torchaug.training.fit import FILE, fit, quiet
+from torchaug.training.fit import FILE, fit
 from torchaug.training.gan import LitGAN
 from torchaug.training.generator import LitGenerator, LitImageGenerator
 from torchaug.training.images import grey_levels
 from torchaug.training.load import load_generator
+from torchaug.training.quiet import quiet
 from torchaug.training.synthesize import synthesize
 from torchaug.training.synthesizer import Synthesizer
 from torchaug.training.vae import LitVAE

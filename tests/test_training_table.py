@@ -15,8 +15,9 @@ from torchaug.data import Column, TableDataset, TensorImages
 from torchaug.keys import sample_keys
 from torchaug.models.networks import seeded_weights
 from torchaug.training.data import SynthesisDataModule
-from torchaug.training.fit import FILE, fit, quiet
+from torchaug.training.fit import FILE, fit
 from torchaug.training.load import KINDS, load_generator
+from torchaug.training.quiet import quiet
 from torchaug.training.table_base import LitTable
 
 SMALL: dict[str, Any] = {"width": 16, "blocks": 1}

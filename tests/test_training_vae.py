@@ -16,8 +16,9 @@ from torchaug.image import RandomAffine
 from torchaug.models.networks import seeded_weights
 from torchaug.models.vae import ImageVAE
 from torchaug.training.data import SynthesisDataModule
-from torchaug.training.fit import fit, quiet
+from torchaug.training.fit import fit
 from torchaug.training.load import load_generator
+from torchaug.training.quiet import quiet
 from torchaug.training.vae import LitVAE
 
 OBJECTIVES = ["elbo", "iwae", "wae_mmd", "vq"]

@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import logging
-import signal
 import time
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as L
 import torch
 
-from torchaug.models.networks import seeded_weights
 from torchaug.models.privacy import Privacy
 from torchaug.training.alarm import Alarm
-from torchaug.training.callbacks import Progress, ReportProgress, SampleGrid
-from torchaug.training.checkpoints import FiniteLoss, SaveCheckpoint, SaveOnInterrupt, save_whole
+from torchaug.training.callbacks import Progress, ReportProgress
 from torchaug.training.data import Balance, Loadable, SynthesisDataModule
 from torchaug.training.gamma import find_gamma
-from torchaug.training.generator import KeyedAugment, LitGenerator
+from torchaug.training.generator import KeyedAugment
 from torchaug.training.load import KINDS, check_checkpoint, read_checkpoint
-from torchaug.training.monitor import Monitor
 from torchaug.training.plan import launched_as
 from torchaug.training.private import PrivateData, resume_private
 from torchaug.training.private_tables import PRIVATE
+from torchaug.training.run import Watch, build, train
 
 FILE = "generator.ckpt"
 _PROBED = 6
 """Steps by whose time a training of so many seconds is planned; the first is left out."""
-FEWEST, CHECKS = 8, 10
-"""Held-out samples below which a training is not watched, and how often it is."""
 OWN = (
     "max_steps",
     "max_epochs",
@@ -136,7 +128,7 @@ def fit(
         return file
     out.mkdir(parents=True, exist_ok=True)
     module = build(kind, data, steps, settings, augment, seed)
-    watch = _Watch(file, data, steps, every, alarm, progress)
+    watch = Watch(file, data, steps, every, alarm, progress)
     try:
         train(module, data, out, steps, watch.callbacks, options, before is not None, watch)
     except (FloatingPointError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]  # or nearly so
@@ -147,40 +139,6 @@ def fit(
             f"fit: stopped early: {watch.rung}; {file} is of a step before, where there was one", stacklevel=2
         )
     return file
-
-
-class _Watch:
-    """What looks on while a generator is trained, in the order in which it must."""
-
-    def __init__(
-        self,
-        file: Path,
-        data: SynthesisDataModule,
-        steps: int,
-        every: int,
-        alarm: Alarm | None,
-        progress: Progress | None,
-    ) -> None:
-        self.file = file
-        few = data.holdout is None or len(data.holdout) < FEWEST
-        self.monitor = None if few else Monitor(max(1, min(every or steps, steps // CHECKS)), alarm=alarm)
-        self.callbacks: list[L.Callback] = [FiniteLoss()]  # before anything is saved
-        if self.monitor is not None:
-            self.callbacks.append(self.monitor)
-        if progress is not None:
-            self.callbacks.append(ReportProgress(progress))
-        if every:
-            self.callbacks += [SampleGrid(every), SaveCheckpoint(file, every, self.monitor)]
-
-    @property
-    def rung(self) -> str | None:
-        """What the alarm rang for."""
-        return self.monitor.rung if self.monitor is not None else None
-
-    @property
-    def keeps(self) -> bool:
-        """Whether the checkpoint that is there is better than the weights at the end."""
-        return self.rung is not None and self.file.exists()
 
 
 def _checked_options(options: Mapping[str, Any], seconds: float | None, privacy: Privacy | None) -> dict[str, Any]:
@@ -214,57 +172,6 @@ def _gamma(
         return float(before["hyper_parameters"]["gamma"])
     found = find_gamma(dataset, seed=seed, batch_size=batch_size, balance=balance, augment=augment, settings=settings)
     return found.gamma
-
-
-def build(
-    kind: str,
-    data: SynthesisDataModule,
-    steps: int,
-    settings: Mapping[str, Any] | None,
-    augment: KeyedAugment | None,
-    seed: int,
-) -> LitGenerator:
-    """A generator to train on the data's training part, its first weights a function of the seed."""
-    kinds = PRIVATE if isinstance(data, PrivateData) else KINDS
-    with seeded_weights(seed):
-        return kinds[kind].for_data(data.train, steps, augment=augment, seed=seed, settings=settings)
-
-
-def train(
-    module: LitGenerator,
-    data: SynthesisDataModule,
-    out: Path,
-    steps: int,
-    callbacks: list[L.Callback],
-    options: Mapping[str, Any],
-    resume: bool = False,
-    watch: _Watch | None = None,
-) -> None:
-    """Trains a generator, watched by the callbacks and, where it is given, by `watch`, which also says where it is saved."""
-    if int(options.get("accumulate_grad_batches", 1)) > 1 and not module.automatic_optimization:
-        raise ValueError(
-            f"fit: {module.kind} steps its optimisers itself, expected a larger batch_size, got accumulate_grad_batches; "
-            "where memory is short, its setting accumulate has a batch computed in parts"
-        )
-    file = None if watch is None else watch.file
-    interrupt = SaveOnInterrupt(file)
-    chosen = {"devices": 1, "logger": False} | dict(options)
-    with quiet(), interrupt.listening():
-        trainer = L.Trainer(
-            max_steps=steps,
-            callbacks=[*callbacks, interrupt],
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=out,
-            **chosen,
-        )
-        with interruptible():
-            trainer.fit(module, data, ckpt_path=file if resume else None, weights_only=True)
-        if watch is not None and not watch.keeps:
-            save_whole(trainer, watch.file)
-    if interrupt.asked:  # after the last step: everything is saved
-        raise KeyboardInterrupt
 
 
 def seconds_per_step(kind: str, dataset: Loadable, batch_size: int | None = None) -> float:
@@ -305,41 +212,3 @@ def _checkpoint(file: Path, kind: str, data: SynthesisDataModule) -> dict[str, A
                 "or train into another folder"
             )
     return checkpoint
-
-
-_EXPECTED = (
-    r".*LeafSpec.*",  # Lightning 2.6 on torch 2.9 and later
-    r"Found \d+ module\(s\) in eval mode.*",  # the averaged weights
-    r"The '\w+' does not have many workers.*",  # the data are in memory
-    r".*GPU available but not used.*",
-    r"You're resuming from a checkpoint that ended before the epoch ended.*",  # the stream is resumed by its step
-    r"Checkpoint directory .* exists and is not empty.*",
-)
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Lets Ctrl-C through as KeyboardInterrupt; Lightning makes an exit of it and ignores the signal ever after."""
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit as leaving:
-        if not isinstance(leaving.__context__, KeyboardInterrupt):
-            raise
-        signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from None
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silences Lightning's tips, and those of its warnings that are expected here; others are shown as ever."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            for message in _EXPECTED:
-                warnings.filterwarnings("ignore", message)
-            yield
-    finally:
-        logger.setLevel(level)

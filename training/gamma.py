@@ -17,6 +17,7 @@ from torchaug.models.gan import default_gamma
 from torchaug.training.data import Balance, Loadable, SynthesisDataModule
 from torchaug.training.gan import LitGAN
 from torchaug.training.generator import KeyedAugment, images_in
+from torchaug.training.run import build, train
 
 HELD_OUT = 0.2
 NEIGHBOURS = 5
@@ -83,8 +84,6 @@ def find_gamma(
 def _trained(
     data: SynthesisDataModule, steps: int, settings: Mapping[str, Any], augment: KeyedAugment | None, seed: int
 ) -> LitGAN:
-    from torchaug.training.fit import build, train  # which calls this module
-
     module = cast(LitGAN, build("gan", data, steps, settings, augment, seed))
     train(module, data, Path(), steps, [], {})
     return module
