@@ -71,7 +71,7 @@ def fit(options: Namespace, console: Console) -> None:
 @contextmanager
 def _of_lightning() -> Iterator[None]:
     """What Lightning finds wrong with --trainer."""
-    from lightning.pytorch.utilities.exceptions import MisconfigurationException
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
 
     try:
         yield
