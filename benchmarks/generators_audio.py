@@ -54,7 +54,7 @@ def sounds(data: str, method: str, seed: int) -> Result:
 
     vae = generator.averaged
     pools = {
-        "reconstructions": pool(lambda _: vae.posterior_mix(real, labels, torch.zeros(len(real), vae.latent), 0.0), 1),
+        "reconstructions": pool(lambda keys: vae.posterior_mix(real, labels, keys, 0.0), 1),
         "variations 0.3": pool(lambda keys: audio.vary(real, labels, keys, 0.3)),
         "variations 0.6": pool(lambda keys: audio.vary(real, labels, keys, 0.6)),
         "variations 0.3, as waveforms": pool(waveforms, 2),

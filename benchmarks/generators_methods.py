@@ -139,7 +139,7 @@ class Smote:
         }
         values = np.concatenate([train.numeric.numpy(), train.categorical.numpy().astype(float)], 1)
         mixed = train.categorical.shape[1] > 0
-        smote = SMOTENC(range(numbers, values.shape[1]), **options) if mixed else SMOTE(**options)
+        smote = SMOTENC(list(range(numbers, values.shape[1])), **options) if mixed else SMOTE(**options)
         made, labels = (all_[len(train) :] for all_ in smote.fit_resample(values, train.labels.numpy()))
         numeric, codes = torch.from_numpy(made[:, :numbers]), torch.from_numpy(made[:, numbers:].astype(np.int64))
         return train.with_rows(numeric.contiguous(), codes, torch.from_numpy(labels))

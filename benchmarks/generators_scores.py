@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from torchaug.data.tables import TableDataset
+from torchaug.data.topup import prior_correct, prior_shift
 
 Array = np.ndarray[Any, Any]
 
@@ -114,5 +115,6 @@ def rare_scores(probability: Array, labels: Array, weights: Array) -> dict[str, 
 
 def corrected(probability: Array, trained: float, real: float) -> Array:
     """Probabilities of a classifier trained where a share `trained` is rare, for data in which a share `real` is."""
-    odds = (real / (1 - real)) / (trained / (1 - trained)) * probability / np.maximum(1 - probability, 1e-15)
-    return odds / (1 + odds)
+    shift = prior_shift([1 - trained, trained], [1 - real, real])
+    found: Array = prior_correct(probability, shift, probabilities=True)
+    return found

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 ITERATIONS = 30
 JITTER = 1e-5
+SHARE = 7
+"""Images of a class for each of its Gaussians, at least: one of fewer would copy them."""
 
 
 class AggregatedPosterior(nn.Module):
@@ -16,7 +19,9 @@ class AggregatedPosterior(nn.Module):
 
     Args:
         num_classes, latent: how many classes, and how long a latent is.
-        components: Gaussians of a class, at most; each class gets as many as lower its Bayesian information criterion.
+        components: Gaussians of a class, at most, and at most one for seven of its images.
+        bic: take fewer where that lowers the Bayesian information criterion. It finds what is well apart; more than it
+            asks for follow a class of one curved heap better.
 
     Shape: z (B, latent) standard normal, labels (B,) and u (B,) uniform in [0, 1) to latents (B, latent).
 
@@ -34,8 +39,9 @@ class AggregatedPosterior(nn.Module):
     factors: Tensor
     fitted: Tensor
 
-    def __init__(self, num_classes: int, latent: int, components: int = 1) -> None:
+    def __init__(self, num_classes: int, latent: int, components: int = 1, *, bic: bool = True) -> None:
         super().__init__()
+        self.bic = bic
         if components < 1:
             raise ValueError(f"AggregatedPosterior: components must be at least 1, got {components}")
         self.register_buffer("means", torch.zeros(num_classes, components, latent))
@@ -66,29 +72,30 @@ class AggregatedPosterior(nn.Module):
         """Fits it to the posteriors of images.
 
         A class of n images has its own centers; its covariance about them is (n own + k pooled) / (n + k), where pooled
-        is that of all classes and k is `pooling`. So a class of five images borrows the ways in which images of the
-        other classes vary.
+        is that of all classes and k is `pooling`. So a class of five images, which has one center, borrows the ways in
+        which images of the other classes vary about theirs; classes of several centers pool what is left about these.
 
         Args:
             mean, variance: (N, latent), of the posterior of each image.
             labels: (N,).
             pooling: k, in images; None for four times the size of the latent.
         """
-        classes, components, latent = self.means.shape
+        (classes, components, latent), size = self.means.shape, len(labels)
         counts = torch.bincount(labels, minlength=classes).to(mean.dtype)
-        means, weights, scatter = (
-            torch.zeros_like(self.means),
-            torch.zeros_like(self.weights),
-            torch.zeros_like(self.factors),
-        )
+        means, weights = torch.zeros_like(self.means), torch.zeros_like(self.weights)
+        about_mean, about = torch.zeros_like(self.factors), torch.zeros_like(self.factors)  # scatter matrices
         weights[:, 0] = 1
         for label in labels.unique().tolist():
             rows = labels == label
-            centers, shares, scatter[label] = best_mixture(mean[rows], variance[rows], components)
-            means[label, : len(centers)], weights[label, : len(centers)] = centers, shares
+            about_mean[label] = mixture(mean[rows], variance[rows], 1).scatter
+            found = best_mixture(mean[rows], variance[rows], components, self.bic)
+            own = slice(len(found.centers))
+            means[label, own], weights[label, own], about[label] = found.centers, found.weights, found.scatter
+        one, several = torch.eye(latent).to(mean), ((weights > 0).sum(1) > 1)[:, None, None]
+        narrow = (about * several).sum(0) / (counts * several[:, 0, 0]).sum().clamp(min=1)
+        pooled = torch.where(several, narrow, about_mean.sum(0) / size)
         k = 4.0 * latent if pooling is None else pooling
-        pooled, one = scatter.sum(0) / len(labels), torch.eye(latent).to(mean)
-        covariance = (scatter + k * pooled) / (counts + k).clamp(min=1e-6)[:, None, None]
+        covariance = (about + k * pooled) / (counts + k).clamp(min=1e-6)[:, None, None]
         covariance = torch.where((counts > 0)[:, None, None], covariance, one) + JITTER * one
         self.means.copy_(means)
         self.weights.copy_(weights)
@@ -96,31 +103,39 @@ class AggregatedPosterior(nn.Module):
         self.fitted.copy_(counts > 0)
 
 
-def best_mixture(mean: Tensor, variance: Tensor, components: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Centers (K, latent), weights (K,) and scatter (latent, latent) of the K with the lowest Bayesian criterion."""
+class Mixture(NamedTuple):
+    """Centers (K, latent), weights (K,), scatter about the centers (latent, latent): size times the covariance.
+
+    The log-likelihood is that which draws from the points have on average.
+    """
+
+    centers: Tensor
+    weights: Tensor
+    scatter: Tensor
+    log_likelihood: float
+
+
+def best_mixture(mean: Tensor, variance: Tensor, components: int, bic: bool = True) -> Mixture:
+    """The mixture of at most so many components with the lowest Bayesian criterion, or of as many as points allow."""
     size, latent = mean.shape
-    best: tuple[Tensor, Tensor, Tensor] | None = None
-    lowest = math.inf
-    for k in range(1, min(components, size) + 1):
-        centers, weights, scatter, log_likelihood = mixture(mean, variance, k)
+    most = max(1, min(components, size // SHARE))
+    if not bic:
+        return mixture(mean, variance, most)
+
+    def criterion(found: Mixture) -> float:
+        k = len(found.centers)
         free = k * latent + latent * (latent + 1) / 2 + k - 1
-        criterion = free * math.log(size) - 2 * log_likelihood
-        if best is None or criterion < lowest:
-            best, lowest = (centers, weights, scatter), criterion
-    assert best is not None
-    return best
+        return free * math.log(size) - 2 * found.log_likelihood
+
+    return min((mixture(mean, variance, k) for k in range(1, most + 1)), key=criterion)
 
 
-def mixture(mean: Tensor, variance: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor, float]:
+def mixture(mean: Tensor, variance: Tensor, k: int) -> Mixture:
     """k Gaussians of one covariance by expectation-maximisation, of points that are Gaussians themselves.
 
     It starts with centers far from each other, so that it needs no random numbers.
-
-    Returns:
-        Centers, weights, the scatter matrix about the centers (size times the covariance), and the log-likelihood that
-        draws from the points have on average.
     """
-    own, size = torch.diag_embed(variance).sum(0), len(mean)
+    own, size = torch.diag(variance.sum(0)), len(mean)
     shares = torch.zeros(size, k).to(mean)
     shares.scatter_(1, _apart(mean, k).argmin(1, keepdim=True), 1.0)
     log_likelihood = 0.0
@@ -131,13 +146,11 @@ def mixture(mean: Tensor, variance: Tensor, k: int) -> tuple[Tensor, Tensor, Ten
         scatter = own + torch.einsum("nk,nki,nkj->ij", shares, off, off)
         factor = torch.linalg.cholesky(scatter / size + JITTER * torch.eye(mean.shape[1]).to(mean))
         white = torch.linalg.solve_triangular(factor, off.transpose(1, 2), upper=False)
-        inner = (
-            torch.linalg.solve_triangular(factor, torch.diag_embed(variance.sqrt()), upper=False).square().sum((1, 2))
-        )
+        inner = variance @ torch.cholesky_inverse(factor).diagonal()
         log_volume = factor.diagonal().log().sum() + mean.shape[1] / 2 * math.log(2 * math.pi)
         joint = weights.clamp(min=1e-12).log() - log_volume - white.square().sum(1) / 2 - inner[:, None] / 2
         shares, log_likelihood = joint.softmax(1), float(joint.logsumexp(1).sum())
-    return centers, weights, scatter, log_likelihood
+    return Mixture(centers, weights, scatter, log_likelihood)
 
 
 def _apart(points: Tensor, k: int) -> Tensor:

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchaug.models.latents import check_request, latents
 from torchaug.models.spectrogram import SpectrogramCodec
 from torchaug.models.vae import ImageVAE
 
@@ -60,12 +59,8 @@ class AudioVAE(nn.Module):
             labels, keys: (B,) int64.
             amount: in [0, 1]; 0 changes nothing.
         """
-        check_request("AudioVAE.vary", labels, keys, self.vae.num_classes)
-        if not 0 <= amount <= 1:
-            raise ValueError(f"AudioVAE.vary: amount must be in [0, 1], got {amount}")
-        z = latents(keys, self.vae.latent, images.dtype)
-        own = self.vae.posterior_mix(images, labels, z, 0.0)
-        return (images + self.vae.posterior_mix(images, labels, z, amount) - own).clamp(0, 1)
+        own = self.vae.posterior_mix(images, labels, keys, 0.0)
+        return (images + self.vae.posterior_mix(images, labels, keys, amount) - own).clamp(0, 1)
 
     @torch.no_grad()
     def variations(

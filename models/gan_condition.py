@@ -57,6 +57,13 @@ class Condition(nn.Module):
         # the last row is always there, so that a sample without any label has a vector, too
         return (on @ table[:-1] + table[-1]) / (1 + on.square().sum(1, keepdim=True)).sqrt()
 
+    def zeroed(self) -> Condition:
+        """Itself, with vectors that are 0 at first: for what labels change, and do not make."""
+        for layer in (self.embedding, self.out):
+            for weight in () if layer is None else layer.parameters():
+                nn.init.zeros_(weight)
+        return self
+
     def check(self, who: str, labels: Tensor, keys: Tensor) -> None:
         """Refuses labels and keys that are not one pair per sample, and labels that cannot be.
 

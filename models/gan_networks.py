@@ -136,6 +136,7 @@ class Generator(nn.Module):
         wide = stage_widths(size, len(grids))[::-1]
         self.shape, self.latent, self.levels, self.grids = shape, latent, levels, grids
         self.condition = Condition(condition, num_classes, latent)
+        self.gain = Condition(condition, num_classes, latent).zeroed()
         self.start = nn.Parameter(torch.randn(wide[0], *grids[0]))
         self.scale = scaled(nn.Linear(2 * latent, wide[0]), slope=1.0)
         self.blocks = _stages(size, wide)
@@ -144,12 +145,16 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
         """An image for each latent."""
-        style = self.scale(torch.cat([z, self.condition(labels)], dim=1))
-        h = self.blocks[0](self.start * style[:, :, None, None])
+        h = self.blocks[0](self.start * self.style(z, labels)[:, :, None, None])
         for (height, width), change, blocks in zip(self.grids[1:], self.change, self.blocks[1:], strict=True):
             h = F.interpolate(change(h), scale_factor=2.0, mode="bilinear", align_corners=False)
             h = blocks(h[..., :height, :width])
         return torch.sigmoid(self.out(h))
+
+    def style(self, z: Tensor, labels: Tensor) -> Tensor:
+        """What the start grid is scaled by, (B, width), affine in the latent: each label stretches it in its own way."""
+        style: Tensor = self.scale(torch.cat([z * (1 + self.gain(labels)), self.condition(labels)], dim=1))
+        return style
 
     @torch.no_grad()
     def draw(self, z: Tensor, labels: Tensor) -> Tensor:

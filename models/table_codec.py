@@ -47,9 +47,9 @@ class TableCodec(nn.Module):
     order. Labels and groups are not in it. See `NumberColumn` and `ChoiceColumn` for what a column becomes.
 
     What comes back: categories, whole numbers, missing values and atoms exactly; of other numbers those that are
-    knots (columns of up to 1001 different values: all) exactly, others as near as float32 lets them, about 1e-6 of
-    the distance between two knots or of a mode's deviation, and then rounded to the column's decimals. Whole numbers
-    and decimals are therefore exact as long as a mode's deviation (or "standard" column's) is at most 10^6 steps.
+    knots (in columns of up to 1001 different values all but what is clipped) exactly, others as near as float32 lets
+    them, at worst 2e-5 of the distance between two knots or 1e-6 of a mode's deviation, and then rounded to the
+    column's decimals. So whole numbers and decimals are exact where that is less than half a step.
     Numbers outside the range that was fitted become its ends.
 
     Args:

@@ -34,7 +34,8 @@ class ImageVAE(nn.Module):
         preset: size of the networks, "tiny", "small" or "base".
         likelihood: of a pixel given the latent, "binomial", "bernoulli", "gaussian" or "logistic": see `PixelLikelihood`.
         levels: how many values a channel can take; samples are rounded to them.
-        components: Gaussians of a class in the aggregated posterior, at most; see `AggregatedPosterior`.
+        components, bic: Gaussians of a class in the aggregated posterior, at most, and whether a criterion chooses how
+            many; see `AggregatedPosterior`.
         condition: "class"; "multi-label": labels are (B, num_classes) of 0 and 1; "continuous": (B, num_classes) numbers
             of about unit variance. For these two, all images share one aggregated posterior.
 
@@ -59,6 +60,7 @@ class ImageVAE(nn.Module):
         likelihood: Likelihood = "binomial",
         levels: int = 256,
         components: int = 1,
+        bic: bool = True,
         condition: ConditionKind = "class",
     ) -> None:
         super().__init__()
@@ -70,7 +72,7 @@ class ImageVAE(nn.Module):
         self.posterior = nn.Linear(self.encoder.features, 2 * latent)
         self.decoder = Decoder(latent, channels, height, width, size.width, size)
         self.pixels = PixelLikelihood(likelihood, channels, levels)
-        self.aggregated = AggregatedPosterior(num_classes if condition == "class" else 1, latent, components)
+        self.aggregated = AggregatedPosterior(num_classes if condition == "class" else 1, latent, components, bic=bic)
 
     def encode(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the latent, (B, latent) each."""

@@ -233,6 +233,18 @@ def column(table: Any, name: str) -> list[Any]:
     return table[name].to_pylist() if name in table.column_names else []
 
 
+def test_csv_holds_the_exact_value_of_a_float32(tmp_path: Path) -> None:
+    data = read_table(pyarrow.table({"x": pyarrow.array([0.1, 70551008.0, 3.0], pyarrow.float32())}), label=None)
+    assert _equal(read_table_like(write_table(data, tmp_path / "x.csv"), data).numeric, data.numeric)
+
+
+def test_times_of_csv_count_in_the_other_tables_unit(tmp_path: Path) -> None:
+    times = pyarrow.array([datetime.datetime(2024, 5, 31, 12)], pyarrow.timestamp("us"))
+    data = read_table(pyarrow.table({"at": times}), label=None)
+    (tmp_path / "x.csv").write_text("at\n2024-05-31 12:00:00\n")
+    assert _equal(read_table_like(tmp_path / "x.csv", data).numeric, data.numeric)
+
+
 def test_one_column_with_missing_values_keeps_its_rows(tmp_path: Path) -> None:
     data = read_table({"x": [1.5, None, None, 2.25]}, label=None)
     assert read_table(write_table(data, tmp_path / "x.csv"), label=None).to_arrow().to_pydict() == {

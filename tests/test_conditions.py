@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from torchaug.keys import sample_keys
+from torchaug.models import conditions
 from torchaug.models.conditions import ConditionSampler, Drawn
 
 
@@ -66,6 +67,13 @@ def test_every_row_of_a_large_table_can_be_drawn() -> None:
     sampler.counts, sampler.rows = torch.tensor([3 << 24]), torch.arange(3, dtype=torch.uint8).repeat(1 << 24)
     thirds = sampler.sample(sample_keys(torch.arange(3000))).row
     assert chisquare(thirds.bincount(minlength=3).numpy()).pvalue > 1e-3
+
+
+def test_a_category_without_rows_is_not_drawn_at_the_ends_of_a_uniform(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = torch.tensor([[1, 0], [1, 2]])  # the first column has no 0, the second no 1
+    for u, wanted in (([0.0, 0, 0, 0], [0, 0, 1]), ([0.5, 0.5, 0, 0], [1, 1, 2]), ([0.5, 0, 0, 0], [0, 1, 0])):
+        monkeypatch.setattr(conditions, "uniforms", lambda keys, count, u=u: torch.tensor([u]))
+        assert [int(each) for each in ConditionSampler(codes, [2, 3]).sample(torch.zeros(1).long())] == wanted
 
 
 def test_what_is_refused() -> None:

@@ -326,6 +326,10 @@ def test_what_cannot_be_private_is_refused(tmp_path: Path) -> None:
         trained("vae", tmp_path, steps=None, seconds=3.0)
     with pytest.raises(ValueError, match="expected no augment"):
         trained("vae", tmp_path, augment=RandomHorizontalFlip())
+    with pytest.raises(ValueError, match=r"expected the objective elbo, got wae_mmd"):
+        trained("vae", tmp_path, settings={"objective": "wae_mmd"})
+    with pytest.raises(ValueError, match=r"got \{'loss': 'hinge', 'lazy': 2\}; the others are not private here"):
+        trained("gan", tmp_path, settings={"loss": "hinge", "lazy": 2})
     with pytest.raises(ValueError, match="batch_size must be at most the 60 rows, got 61"):
         trained("vae", tmp_path, batch_size=61)
     with pytest.raises(TypeError, match=r"1 is a BatchNorm2d, which mixes the rows of a batch"):

@@ -116,7 +116,9 @@ def test_quantile_normal_is_the_normal_of_the_ranks() -> None:
 
 
 def test_quantile_normal_is_monotone_and_keeps_the_range() -> None:
-    values = np.concatenate([np.random.default_rng(0).lognormal(size=20_000), np.full(300, 0.5)])
+    values = np.concatenate(
+        [np.random.default_rng(0).lognormal(size=100_000), np.full(300, 0.5)]
+    )  # several are clipped
     codec = TableCodec.fit(table(x=values, y=values), encoding="quantile")
     grid = torch.linspace(-9, 9, 5001)
     decoded = codec.decode(grid[:, None].expand(-1, 2))[0][:, 0]
@@ -126,7 +128,7 @@ def test_quantile_normal_is_monotone_and_keeps_the_range() -> None:
     assert beyond.tolist() == [[-4, 4]] * 2
     inside = torch.from_numpy(values)[:, None].expand(-1, 2)
     encoded = codec.encode(inside, torch.zeros(len(values), 0).long())
-    assert (codec.decode(encoded)[0] - inside).abs().max() < 1e-6 * values.max()
+    assert (codec.decode(encoded)[0] - inside).abs().max() < 2e-5 * np.diff(np.sort(values)[-9:]).sum()
     assert abs(float(encoded.std()) - 1) < 0.01
     assert codec.config["numeric"][0]["knots"] <= 1003
 
@@ -197,6 +199,7 @@ def test_bic_finds_the_number_of_gaussians() -> None:
 
 
 def test_a_step_of_whole_numbers_is_no_peak() -> None:
+    assert peaks(fit_mixture(torch.arange(8.0).double().repeat(500))) == 1
     values = np.random.default_rng(0).poisson(9, 5000).astype(float)
     (column,) = TableCodec.fit(table(x=values)).config["numeric"]
     assert column["encoding"] == "quantile"

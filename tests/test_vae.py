@@ -370,11 +370,30 @@ def test_the_mixture_is_as_likely_as_that_of_sklearn() -> None:
 
     points = two_heaps(80)
     reference = GaussianMixture(2, covariance_type="tied", n_init=3, random_state=0).fit(points.numpy())
-    centers, weights, scatter = best_mixture(points, torch.zeros_like(points), 2)
+    centers, weights, scatter, _ = best_mixture(points, torch.zeros_like(points), 2)
     order, theirs = centers[:, 0].argsort(), reference.means_[:, 0].argsort()
     np.testing.assert_allclose(centers[order].numpy(), reference.means_[theirs], atol=1e-3)
     np.testing.assert_allclose(weights[order].numpy(), reference.weights_[theirs], atol=1e-3)
     np.testing.assert_allclose((scatter / 80).numpy(), reference.covariances_, atol=1e-3)
+
+
+def test_without_the_criterion_a_class_gets_as_many_gaussians_as_its_images_allow() -> None:
+    curve = torch.linspace(-2, 2, 84, dtype=F64)
+    arc = torch.stack([curve, curve**2, 0 * curve], 1) + 0.1 * normals(84, 3)
+    few = 5 + 0.1 * normals(5, 3, seed=1)
+    labels = torch.tensor([0] * 84 + [1] * 5)
+    posterior = AggregatedPosterior(num_classes=2, latent=3, components=12, bic=False).double()
+    posterior.fit(torch.cat([arc, few]), torch.full((89, 3), 1e-4, dtype=F64), labels, pooling=3.0)
+    assert (posterior.weights > 0).sum(1).tolist() == [12, 1]
+    z = drawn(posterior, 0, 4000)
+    off = (z[:, 1] - z[:, 0] ** 2).abs().median()  # one Gaussian would leave the curve
+    assert off < 0.3
+    # the class of one center borrows from the spread of whole classes, not from what is left about many centers
+    whole = torch.cat([arc - arc.mean(0), few - few.mean(0)])
+    pooled = (whole.T @ whole) / 89 + 1e-4 * torch.eye(3, dtype=F64)
+    own = (whole[84:].T @ whole[84:]) + 5e-4 * torch.eye(3, dtype=F64)
+    expected = (own + 3 * pooled) / 8 + 1e-5 * torch.eye(3, dtype=F64)
+    torch.testing.assert_close(posterior.factors[1] @ posterior.factors[1].T, expected)
 
 
 def test_a_class_of_one_image_can_be_drawn() -> None:

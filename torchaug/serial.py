@@ -107,7 +107,7 @@ def to_yaml(layer: Layer, extra: Names | None = None) -> str:
     >>> print(to_yaml(RandomVerticalFlip(p=0.1)), end="")
     {version: 1, transform: RandomVerticalFlip, p: 0.1}
     """
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     text: str = yaml.safe_dump(to_dict(layer, extra), sort_keys=False, default_flow_style=None, width=120)
     return text

@@ -122,8 +122,6 @@ def fit(
     else:
         data = PrivateData(dataset, privacy, steps or 1000, batch_size, seed)
     before = _checkpoint(file, kind, data) if file.exists() else None
-    if before is not None:
-        resume_private(before["torchaug"], data, file)
     if kind == "gan" and (settings or {}).get("gamma") == "auto":
         if privacy is not None:
             raise ValueError("fit: with privacy expected a number for gamma, since 'auto' looks at training samples")
@@ -293,6 +291,7 @@ def _checkpoint(file: Path, kind: str, data: SynthesisDataModule) -> dict[str, A
     """The checkpoint to go on from, or an error where it is of something else."""
     checkpoint: dict[str, Any] = read_checkpoint(file)
     found = {"kind": check_checkpoint(checkpoint, file)}
+    resume_private(checkpoint["torchaug"], data, file)
     if found["kind"] == kind:  # the same settings are asked of a module of these data as of that of the checkpoint
         hyper, wanted = checkpoint["hyper_parameters"], KINDS[kind].described(data.train)
         found |= {name: hyper[name] for name in wanted}

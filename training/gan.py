@@ -53,7 +53,7 @@ class LitGAN(LitImageGenerator):
         accumulate: parts in which a batch goes through the networks, one after the other, where memory is short. The
             gradients are those of the whole batch, and it stays one step.
         latent, preset, levels: see `ImageGAN`.
-        learning_rate: at the start; it falls to a quarter along a cosine.
+        learning_rate: at the start; it falls to a twentieth along a cosine.
         gamma: weight of the penalties at the start, falling to a tenth; None for `default_gamma`, 0 for no penalties.
         half_life: of the averaged weights, in samples.
         seed: of the noise and the augmentation.
@@ -112,11 +112,11 @@ class LitGAN(LitImageGenerator):
 
         >>> from torchaug.data import digits
         >>> LitGAN.default_settings(digits())
-        {'preset': 'tiny', 'levels': 17, 'learning_rate': 0.003}
+        {'preset': 'tiny', 'levels': 17, 'learning_rate': 0.002}
         """
         preset, levels, side = suited(images_in(data, "LitGAN"))
         preset = "narrow" if preset == "tiny" and side > 16 else "large" if preset == "base" and side > 64 else preset
-        rate = {"tiny": 3e-3, "narrow": 3e-3, "small": 2e-3, "base": 5e-4, "large": 2e-4}[preset]
+        rate = {"tiny": 2e-3, "narrow": 3e-3, "small": 2e-3, "base": 5e-4, "large": 2e-4}[preset]
         return {"preset": preset, "levels": levels, "learning_rate": rate}
 
     # samples
@@ -242,7 +242,7 @@ class LitGAN(LitImageGenerator):
         start = self.hparams["learning_rate"]
         for optimizer in optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = cosine(start, start / 4, self.progress)
+                group["lr"] = cosine(start, start / 20, self.progress)
         if self.control is None:
             self.seen_through.p.fill_(self.hparams["augment_p"] * (1 - cosine(1.0, 0.0, self.progress)))
 

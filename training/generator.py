@@ -20,6 +20,8 @@ from torchaug.training.synthesize import make_columns
 from torchaug.training.synthesizer import Columns, Synthesizer, check_settings
 
 FORMAT = 2
+WARM_UP = 0.05
+"""Share of the steps in which a learning rate rises."""
 
 
 class KeyedAugment(Protocol):
@@ -243,6 +245,16 @@ def images_in(data: InMemory, who: str) -> TensorImages:
     if not isinstance(data, TensorImages):
         raise TypeError(f"{who}: expected labelled images, got a {type(data).__name__}; choose a kind made for these")
     return data
+
+
+def warmed_up(optimizer: torch.optim.Optimizer, steps: int) -> dict[str, Any]:
+    """The optimizer with a rate that rises over the first 5 % of the steps and falls to 0 along a cosine, for Lightning."""
+
+    def factor(step: int) -> float:
+        return min((step + 1) / (WARM_UP * steps + 1), cosine(1.0, 0.0, min(1.0, step / steps)))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def cosine(start: float, end: float, progress: float) -> float:

@@ -15,6 +15,7 @@ from torchaug.models.latents import latents
 from torchaug.models.privacy import Parameters
 from torchaug.models.vae import ImageVAE
 from torchaug.models.vae_objectives import elbo
+from torchaug.training.data import InMemory
 from torchaug.training.gan import LitGAN
 from torchaug.training.private_steps import OneNoisyLoss, PrivateSteps, private_data
 from torchaug.training.vae import LitVAE
@@ -27,6 +28,11 @@ class PrivateVAE(OneNoisyLoss, LitVAE):
     measured on them is logged, but what the training has cost so far. Checkpoints load as `LitVAE`.
     """
 
+    @classmethod
+    def default_settings(cls, data: InMemory) -> dict[str, Any]:
+        """As of `LitVAE`, but with the whole divergence: samples come from the prior that it pulls latents to."""
+        return super().default_settings(data) | {"beta": 1.0}
+
     def on_train_start(self) -> None:
         """Refuses to train on what it could not account for."""
         if not isinstance(self.vae, ImageVAE) or self.hparams["objective"] != "elbo":
@@ -38,7 +44,7 @@ class PrivateVAE(OneNoisyLoss, LitVAE):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """The noisy gradients of the loss per pixel."""
         images, keys = self.images_of(batch), fold_in(self.row_keys(batch), 1)
-        noise = latents(keys, self.vae.latent, images.dtype)  # type: ignore[arg-type, union-attr]
+        noise = latents(keys, self.vae.latent, images.dtype)  # type: ignore[arg-type]
         beta = self.hparams["beta"] * min(1.0, 5 * self.progress)
         return self.noisy((images, batch["label"], noise), beta)
 

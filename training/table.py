@@ -14,11 +14,8 @@ from torchaug.models.latents import latents
 from torchaug.models.table_codec import TableCodec
 from torchaug.models.table_diffusion import TabularDiffusion
 from torchaug.models.table_vae import TabularVAE
-from torchaug.training.generator import cosine
+from torchaug.training.generator import warmed_up
 from torchaug.training.table_base import Asked, LitTable
-
-WARM_UP = 0.05
-"""Share of the steps in which the learning rate rises."""
 
 
 class _OneLoss(LitTable):
@@ -40,13 +37,7 @@ class _OneLoss(LitTable):
         """AdamW; the rate rises over the first 5 % of the steps and falls to 0 along a cosine."""
         rate = self.hparams["learning_rate"]
         optimizer = torch.optim.AdamW(self.model.parameters(), rate, weight_decay=1e-4, fused=self.fused)
-        steps = int(self.hparams["steps"])
-
-        def factor(step: int) -> float:
-            return min((step + 1) / (WARM_UP * steps + 1), cosine(1.0, 0.0, min(1.0, step / steps)))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return warmed_up(optimizer, int(self.hparams["steps"]))
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any) -> None:
         """Clips the norm at 10: what a healthy step does not reach."""

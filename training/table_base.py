@@ -111,8 +111,12 @@ class LitTable(LitGenerator):
 
     @classmethod
     def default_steps(cls, data: InMemory) -> int:
-        """An eighth of the number of values in the table, from 150 to 3000: small tables are soon learnt by heart."""
-        return min(3000, max(150, len(data) * len(table_in(data, cls.__name__).columns) // 8))
+        """A tenth of rows^(3/2), from 150 to 4000: 150 for 124 rows, 800 for 400; small tables are soon learnt by heart.
+
+        On 398 rows of the breast cancer table, rows made after 800 steps were told from real ones with an area under the
+        curve of 0.53, after 1500 steps with 0.63.
+        """
+        return min(4000, max(150, int(len(data) ** 1.5 / 10)))
 
     @classmethod
     def described(cls, data: InMemory) -> dict[str, Any]:
