@@ -397,7 +397,7 @@ def test_a_killed_fit_goes_on_to_the_same_generator(checkpoints: dict[str, Path]
     whole = fit("vae", shapes(), out=tmp_path / "whole", **options, every=0)
     with pytest.MonkeyPatch.context() as patch:
         often = functools.partial(ReportProgress, every_n_steps=1)
-        patch.setattr("torchaug.training.fit.ReportProgress", often)
+        patch.setattr("torchaug.training.run.ReportProgress", often)
         with pytest.raises(OSError, match="killed"):
             fit("vae", shapes(), out=tmp_path / "killed", **options, every=4, progress=kill)
     resumed = fit("vae", shapes(), out=tmp_path / "killed", **options, every=4, resume=True)
