@@ -347,7 +347,7 @@ def test_a_training_with_accumulation_is_resumed_exactly(tmp_path: Path, monkeyp
 
     each = functools.partial(ReportProgress, every_n_steps=1)
     with monkeypatch.context() as patch:
-        patch.setattr("torchaug.training.fit.ReportProgress", each)
+        patch.setattr("torchaug.training.run.ReportProgress", each)
         with pytest.raises(RuntimeError, match="killed"):
             fit("vae", shapes(), out=tmp_path / "cut", steps=6, every=3, progress=kill, **options)
     assert torch.load(tmp_path / "cut" / FILE, weights_only=True)["global_step"] == 3
