@@ -95,7 +95,8 @@ def test_a_bank_gives_back_its_table(tmp_path: Path) -> None:
     assert same(table, data)
     assert table.to_arrow().equals(data.to_arrow())
     assert same(bank_table(bank.drop([1, 3], "bad")), data.subset([0, 2, 4]))
-    assert table.to_frame()["job"].tolist() == ROWS["job"]
+    job = table.to_frame()["job"]
+    assert job.astype(object).where(job.notna(), None).tolist() == ROWS["job"]  # NaN in pandas 3
 
 
 @given(table=tables(), data=st.data())

@@ -230,7 +230,7 @@ def test_parts_of_a_job_array_and_ranks_of_torchrun_make_one_bank(
     command = arguments(checkpoint, tmp_path / "bank")
     assert main([*command, "--part", "1/3"]) == 0
     text = capsys.readouterr().out
-    assert "making images, part 1 of 3: 16 of 16" in text
+    assert "making samples, part 1 of 3: 16 of 16" in text
     assert f"part 1 of 3 is done\n{tmp_path / 'bank'} is not whole yet" in text
     assert sorted(name for name in files(tmp_path / "bank") if name.endswith(".json")) == [
         "manifest.json",
@@ -251,7 +251,7 @@ def test_parts_of_a_job_array_and_ranks_of_torchrun_make_one_bank(
     text = capsys.readouterr().out
     assert text.count("is not whole yet") == 1
     assert "part 0 of 2 is done" in text
-    assert "40 images in" in text
+    assert "40 samples in" in text
     assert sizes == [3, 3, 3], "shards 0, 2 and 3, three images at once"
     assert files(tmp_path / "bank") == alone
 
@@ -299,7 +299,7 @@ def test_a_killed_rank_ends_torchrun_and_a_rerun_completes_the_bank(
     answer = torchrun("-m", "torchaug", *command)
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.count("is done") == 2
-    assert "40 images in" in answer.stdout
+    assert "40 samples in" in answer.stdout
     assert files(tmp_path / "bank") == alone
 
 

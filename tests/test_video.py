@@ -138,7 +138,8 @@ def test_the_noise_of_a_sensor_is_new_in_each_frame(transform: Transform) -> Non
 
 
 def test_strength_of_the_noise_is_the_clips() -> None:
-    out = T.GaussianNoise(sigma=(0.01, 0.5), clip=False)(torch_video(torch.zeros(CLIPS, FRAMES, 3, 40, 40)))
+    noise, video = T.GaussianNoise(sigma=(0.01, 0.5), clip=False), torch_video(torch.zeros(CLIPS, FRAMES, 3, 40, 40))
+    out = noise(video, keys=sample_keys(torch.arange(CLIPS)))
     spread = out.as_subclass(Tensor).flatten(2).std(2)
     assert ((spread / spread.mean(1, keepdim=True) - 1).abs() < 0.05).all()
     assert spread.mean(1).std() > 0.03

@@ -54,17 +54,17 @@ def read_checkpoint(path: str | Path) -> Any:
 
 def check_checkpoint(checkpoint: Any, path: str | Path) -> str:
     """The kind of a checkpoint, or an error that says what was found instead."""
-    kinds = " or ".join(KINDS)
+    kinds = f"one of {', '.join(KINDS)}"
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         found = (
             f"a {type(checkpoint).__name__}" if not isinstance(checkpoint, dict) else f"entries {list(checkpoint)[:5]}"
         )
-        raise ValueError(f"load_generator: expected a Lightning checkpoint of a {kinds} in {path}, found {found}")
+        raise ValueError(f"load_generator: expected a Lightning checkpoint of {kinds} in {path}, found {found}")
     label = checkpoint.get("torchaug")
     if not isinstance(label, dict) or label.get("kind") not in KINDS:
         first = [name.split(".")[0] for name in checkpoint["state_dict"]]
         found = repr(label.get("kind")) if isinstance(label, dict) else f"weights of {sorted(set(first))[:5]}"
-        raise ValueError(f"load_generator: expected a checkpoint of a {kinds} in {path}, found {found}")
+        raise ValueError(f"load_generator: expected a checkpoint of {kinds} in {path}, found {found}")
     number = label.get("format")
     if number != FORMAT:
         newer = isinstance(number, int) and number > FORMAT
