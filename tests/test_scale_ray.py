@@ -48,6 +48,7 @@ def local_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # on a busy machine Ray takes minutes to start an actor again
 @pytest.mark.filterwarnings("ignore:`use_.*` is deprecated:DeprecationWarning")  # Ray, of its own settings
 def test_actors_make_the_bank_of_one_process_even_when_one_dies(local_ray: Any, tmp_path: Path) -> None:
     checkpoint = fit("vae", digits(), out=tmp_path / "generator", steps=3, every=0)
