@@ -257,7 +257,9 @@ def test_what_is_no_generator_is_refused_with_its_path_and_what_was_found(
     with pytest.raises(ValueError, match=r"found entries \['model'\]"):
         load_generator(file)
     torch.save({"state_dict": Other().state_dict()}, file)
-    with pytest.raises(ValueError, match=r"expected a checkpoint of one of vae, gan, .* in .*, found weights of \['layer'\]"):
+    with pytest.raises(
+        ValueError, match=r"expected a checkpoint of one of vae, gan, .* in .*, found weights of \['layer'\]"
+    ):
         load_generator(file)
     whole = torch.load(checkpoints["vae"], weights_only=True)
     for number, advice in ((99, "update torchaug"), (1, "train it anew")):
