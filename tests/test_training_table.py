@@ -263,7 +263,7 @@ def test_defaults_suit_the_table() -> None:
     kinds = [KINDS[kind] for kind in TABLES]
     assert all(issubclass(kind, LitTable) and kind.batch_size == 256 for kind in kinds)
     assert kinds[0].default_steps(people()) == 150
-    assert kinds[0].default_steps(people(400)) == 800
+    assert kinds[0].default_steps(people(400)) == 600
     assert kinds[0].default_steps(people(90_000)) == 4000
 
 

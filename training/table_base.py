@@ -111,12 +111,13 @@ class LitTable(LitGenerator):
 
     @classmethod
     def default_steps(cls, data: InMemory) -> int:
-        """A tenth of rows^(3/2), from 150 to 4000: 150 for 124 rows, 800 for 400; small tables are soon learnt by heart.
+        """30 times the root of the number of rows, at most 1.5 a row and 4000 in all, at least 150.
 
-        On 398 rows of the breast cancer table, rows made after 800 steps were told from real ones with an area under the
-        curve of 0.53, after 1500 steps with 0.63.
+        More is learnt by heart: on a table of 3000 rows, 90 of them rare, 4000 steps in place of 1500 undid all that rows
+        made of the rare class added to a classifier.
         """
-        return min(4000, max(150, int(len(data) ** 1.5 / 10)))
+        rows = len(table_in(data, cls.__name__))
+        return max(150, min(4000, int(30 * rows**0.5), int(1.5 * rows)))
 
     @classmethod
     def described(cls, data: InMemory) -> dict[str, Any]:
