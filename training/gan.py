@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
-from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 
 from torchaug.image.adaptive import AdaptiveP, HoldoutP
@@ -16,6 +15,7 @@ from torchaug.models.gan import ImageGAN, default_gamma, generate, interpolate
 from torchaug.models.gan_augment import DiscriminatorAugment
 from torchaug.models.gan_condition import ConditionKind
 from torchaug.models.gan_losses import Augment, Loss, check_loss, discriminator_loss, generator_loss
+from torchaug.training.adversarial import TwoPlayers
 from torchaug.training.data import InMemory
 from torchaug.training.gan_holdout import HeldOut
 from torchaug.training.generator import KeyedAugment, LitImageGenerator, cosine, images_in
@@ -28,7 +28,7 @@ OBSERVED = 4
 HIGHEST_P = 0.8
 
 
-class LitGAN(LitImageGenerator):
+class LitGAN(TwoPlayers, LitImageGenerator):
     """An `ImageGAN` with its two optimisers and the averaged weights of its generator.
 
     One step of the trainer is one batch: a discriminator step and a generator step. Sample from a checkpoint with
@@ -60,6 +60,7 @@ class LitGAN(LitImageGenerator):
     """
 
     kind = "gan"
+    slowing = 20
     sampling = ("truncation", "tries")
 
     def __init__(
@@ -169,12 +170,6 @@ class LitGAN(LitImageGenerator):
     def on_fit_start(self) -> None:
         """Refuses strategies under which training would fail later, or go wrong."""
         super().on_fit_start()
-        strategy = self.trainer.strategy
-        if isinstance(strategy, DDPStrategy) and not strategy._ddp_kwargs.get("find_unused_parameters", False):
-            raise ValueError(
-                "LitGAN: under DDP each half of a step leaves the other network unused, expected "
-                'strategy="ddp_find_unused_parameters_true", got plain DDP; pass that to the Trainer'
-            )
         if str(self.trainer.precision) == "16-mixed":
             raise ValueError("LitGAN: expected precision 32-true or bf16-mixed, got 16-mixed; R1 and R2 overflow in it")
         if isinstance(self.control, HoldoutP):
@@ -184,12 +179,11 @@ class LitGAN(LitImageGenerator):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """A discriminator step, then a generator step, with the same real images and labels."""
         real, labels, keys = self.images_of(batch), batch["label"], self.step_keys(len(batch["label"]))
-        # only the generator's step is counted, so that trainer.global_step is the number of batches
-        generator_optimizer = cast("list[Any]", self.optimizers())[0]
-        discriminator_optimizer = cast("list[Any]", self.optimizers(use_pl_optimizer=False))[1]
-        self._schedule(generator_optimizer, discriminator_optimizer)
+        generator, discriminator = self.players()
+        if self.control is None:
+            self.seen_through.p.fill_(self.hparams["augment_p"] * (1 - cosine(1.0, 0.0, self.progress)))
         logged: dict[str, Tensor] = {}
-        for optimizer, part in ((discriminator_optimizer, self._judge), (generator_optimizer, self._fool)):
+        for optimizer, part in ((discriminator, self._judge), (generator, self._fool)):
             self.toggle_optimizer(optimizer)
             optimizer.zero_grad()
             for rows in torch.arange(len(real)).chunk(self.hparams["accumulate"]):
@@ -238,14 +232,6 @@ class LitGAN(LitImageGenerator):
     def _augment_of(self, keys: Tensor) -> Augment | None:
         return None if self.augment is None else self.seen_through.of(keys)
 
-    def _schedule(self, *optimizers: Any) -> None:
-        start = self.hparams["learning_rate"]
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = cosine(start, start / 20, self.progress)
-        if self.control is None:
-            self.seen_through.p.fill_(self.hparams["augment_p"] * (1 - cosine(1.0, 0.0, self.progress)))
-
     def on_train_batch_end(self, outputs: Any, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Now and then, lets the controller see how far the discriminator overfits."""
         if self.control is not None and self.augment is not None and self.global_step % OBSERVED == 0:
@@ -270,6 +256,4 @@ class LitGAN(LitImageGenerator):
 
     def configure_optimizers(self) -> Any:
         """Adam without momentum for both."""
-        rate = self.hparams["learning_rate"]
-        networks = (self.gan.generator, self.gan.discriminator)
-        return [torch.optim.Adam(network.parameters(), rate, betas=(0.0, 0.99), fused=True) for network in networks]
+        return self.without_momentum(self.gan.generator.parameters(), self.gan.discriminator.parameters())

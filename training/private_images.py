@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -82,8 +82,7 @@ class PrivateGAN(PrivateSteps, LitGAN):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """A noisy step of the discriminator, then a step of the generator."""
-        generator, discriminator = self._optimizers()
-        self._schedule(generator, discriminator)
+        generator, discriminator = self.players()
         self._judge_privately(self.images_of(batch), batch["label"], self.row_keys(batch))
         discriminator.step()
 
@@ -97,10 +96,6 @@ class PrivateGAN(PrivateSteps, LitGAN):
         self.untoggle_optimizer(generator)
         self.ema.update(self.gan.generator, len(labels))
         self.log("epsilon", self._data.epsilon(self.global_step), batch_size=1)
-
-    def _optimizers(self) -> tuple[Any, Any]:
-        # only the generator's step is counted, so that trainer.global_step is the number of batches
-        return cast("list[Any]", self.optimizers())[0], cast("list[Any]", self.optimizers(use_pl_optimizer=False))[1]
 
     def _judge_privately(self, real: Tensor, labels: Tensor, keys: Tensor) -> None:
         gamma, network = default_gamma(*self.shape[1:]), self.gan.discriminator

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
-from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 
 from torchaug.keys import fold_in
 from torchaug.models.latents import latents
 from torchaug.models.table_codec import TableCodec
 from torchaug.models.table_gan import TabularGAN, discriminator_loss, generator_loss
-from torchaug.training.generator import cosine
+from torchaug.training.adversarial import TwoPlayers
 from torchaug.training.table_base import Asked, LitTable
 
 
-class LitTableGAN(LitTable):
+class LitTableGAN(TwoPlayers, LitTable):
     """A `TabularGAN` in training, with its two optimisers; see `LitTable`.
 
     One step of the trainer is one batch: a discriminator step and a generator step.
@@ -36,6 +35,7 @@ class LitTableGAN(LitTable):
     """
 
     kind = "table-gan"
+    slowing = 4
     model: TabularGAN
 
     def __init__(
@@ -61,25 +61,12 @@ class LitTableGAN(LitTable):
         size: dict[str, Any] = {"latent": latent, "width": width, "blocks": blocks, "temperature": temperature}
         self.take(TabularGAN(TableCodec.from_config(codec), max(1, len(classes)), **size))
 
-    def on_fit_start(self) -> None:
-        """Refuses strategies under which training would fail later."""
-        super().on_fit_start()
-        strategy = self.trainer.strategy
-        if isinstance(strategy, DDPStrategy) and not strategy._ddp_kwargs.get("find_unused_parameters", False):
-            raise ValueError(
-                "LitTableGAN: under DDP each half of a step leaves the other network unused, expected "
-                'strategy="ddp_find_unused_parameters_true", got plain DDP; pass that to the Trainer'
-            )
-
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """A discriminator step, then a generator step, with the same real rows and conditions."""
         keys, done = self.step_keys(len(batch["index"])), self.global_step + 1
         asked = self.asked(batch, keys)
         real = self.model.centred(asked.rows)
-        # only the generator's step is counted, so that trainer.global_step is the number of batches
-        generator_optimizer = cast("list[Any]", self.optimizers())[0]
-        discriminator_optimizer = cast("list[Any]", self.optimizers(use_pl_optimizer=False))[1]
-        self._schedule(generator_optimizer, discriminator_optimizer)
+        generator_optimizer, discriminator_optimizer = self.players()
 
         self.toggle_optimizer(discriminator_optimizer)
         with torch.no_grad():
@@ -109,15 +96,8 @@ class LitTableGAN(LitTable):
         score: Tensor = self.model.discriminator(rows, asked.labels, asked.values)
         return score
 
-    def _schedule(self, *optimizers: Any) -> None:
-        start = self.hparams["learning_rate"]
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = cosine(start, start / 4, self.progress)
-
     def configure_optimizers(self) -> Any:
         """Adam without momentum for both."""
-        rate, model = self.hparams["learning_rate"], self.model
+        model = self.model
         generator = [*model.condition.parameters(), *model.generator.parameters()]
-        networks = (generator, list(model.discriminator.parameters()))
-        return [torch.optim.Adam(parameters, rate, betas=(0.0, 0.99), fused=True) for parameters in networks]
+        return self.without_momentum(generator, model.discriminator.parameters())
