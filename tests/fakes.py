@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -48,12 +47,10 @@ class Fake(LitGenerator):
         self.seen: list[int] = []
 
     @classmethod
-    def for_data(
-        cls, data: Any, steps: int, *, augment: Any = None, seed: int = 0, settings: Mapping[str, Any] | None = None
-    ) -> Fake:
+    def made_for(cls, data: Any, steps: int, augment: Any, settings: dict[str, Any]) -> Fake:
         if not isinstance(data, TableDataset):
             raise TypeError(f"Fake: expected a table, got a {type(data).__name__}; choose a kind made for these")
-        return cls(list(data.classes or []), steps, seed=seed, **(settings or {}))
+        return cls(list(data.classes or []), steps, **settings)
 
     @classmethod
     def default_settings(cls, data: Any) -> dict[str, Any]:

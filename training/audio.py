@@ -60,19 +60,10 @@ class LitAudioVAE(LitVAE):
         self.codec = SpectrogramCodec(sample_rate, samples, **(codec or {}))
 
     @classmethod
-    def for_data(
-        cls,
-        data: InMemory,
-        steps: int,
-        *,
-        augment: KeyedAugment | None = None,
-        seed: int = 0,
-        settings: Mapping[str, Any] | None = None,
-    ) -> Self:
+    def made_for(cls, data: InMemory, steps: int, augment: KeyedAugment | None, settings: dict[str, Any]) -> Self:
         sounds = sounds_in(data, cls.__name__)
-        chosen = {**cls.default_settings(data), **(settings or {}), "seed": seed}
-        codec = SpectrogramCodec(chosen["sample_rate"], chosen["samples"], **chosen.get("codec", {}))
-        module = cls((1, codec.mels, codec.frames), sounds.classes or [], steps, augment, **chosen)
+        codec = SpectrogramCodec(settings["sample_rate"], settings["samples"], **settings.get("codec", {}))
+        module = cls((1, codec.mels, codec.frames), sounds.classes or [], steps, augment, **settings)
         module.codec.fit(sounds.waveforms, sounds.lengths)
         return module
 

@@ -57,7 +57,6 @@ class LitGenerator(L.LightningModule, Synthesizer):
         """Of a generator trained with differential privacy what that has cost, see `torchaug.training.private`."""
 
     @classmethod
-    @abstractmethod
     def for_data(
         cls,
         data: InMemory,
@@ -79,6 +78,12 @@ class LitGenerator(L.LightningModule, Synthesizer):
         Raises:
             TypeError, ValueError: samples that it cannot be trained on.
         """
+        return cls.made_for(data, steps, augment, {**cls.default_settings(data), **(settings or {}), "seed": seed})
+
+    @classmethod
+    @abstractmethod
+    def made_for(cls, data: InMemory, steps: int, augment: KeyedAugment | None, settings: dict[str, Any]) -> Self:
+        """`for_data`, given all settings, the seed among them."""
 
     @classmethod
     @abstractmethod
@@ -197,19 +202,11 @@ class LitImageGenerator(LitGenerator):
     """A generator of images; hyperparameters hold their "shape" too."""
 
     @classmethod
-    def for_data(
-        cls,
-        data: InMemory,
-        steps: int,
-        *,
-        augment: KeyedAugment | None = None,
-        seed: int = 0,
-        settings: Mapping[str, Any] | None = None,
-    ) -> Self:
+    def made_for(cls, data: InMemory, steps: int, augment: KeyedAugment | None, settings: dict[str, Any]) -> Self:
         images = images_in(data, cls.__name__)
         shape = tuple(images.images.shape[1:])
         given: dict[str, Any] = {"shape": shape, "classes": images.classes, "steps": steps, "augment": augment}
-        return cls(**given, **{**cls.default_settings(data), **(settings or {}), "seed": seed})
+        return cls(**given, **settings)
 
     @classmethod
     def described(cls, data: InMemory) -> dict[str, Any]:

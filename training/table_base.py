@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, ClassVar, NamedTuple
 
@@ -82,26 +81,17 @@ class LitTable(LitGenerator):
         return self.kept if bool(self.stopped) else self.ema.model
 
     @classmethod
-    def for_data(
-        cls,
-        data: InMemory,
-        steps: int,
-        *,
-        augment: KeyedAugment | None = None,
-        seed: int = 0,
-        settings: Mapping[str, Any] | None = None,
-    ) -> Self:
-        """A generator to train on this table; `settings` may name an "encoding" too, see `TableCodec.fit`."""
+    def made_for(cls, data: InMemory, steps: int, augment: KeyedAugment | None, settings: dict[str, Any]) -> Self:
+        """`settings` may name an "encoding" too, see `TableCodec.fit`."""
         table = table_in(data, cls.__name__)
         if augment is not None:
             raise ValueError(
                 f"{cls.__name__}: expected no augment, which generators of tables do not take; leave it out"
             )
-        chosen = {**cls.default_settings(data), **(settings or {}), "seed": seed}
-        codec = TableCodec.fit(table, encoding=chosen.pop("encoding", "auto"))
+        codec = TableCodec.fit(table, encoding=settings.pop("encoding", "auto"))
         names = [column.name for column in table.columns]
         given: dict[str, Any] = {"codec": codec.config, "columns": names, "classes": list(table.classes or [])}
-        module = cls(**given, **{"steps": steps, **chosen})
+        module = cls(**given, **{"steps": steps, **settings})
         module.model.codec.load_state_dict(codec.state_dict())
         return module
 
