@@ -16,6 +16,7 @@ from torchaug.data.readers.like import read_table_like
 from torchaug.data.tables import TableDataset
 from torchaug.keys import hash_int
 from torchaug.models.latents import latents
+from torchaug.training.data import class_shares
 from torchaug.training.synthesizer import Columns, Synthesizer, check_settings
 
 Draw = Callable[[int, "str | None"], Any]
@@ -124,11 +125,7 @@ class DrawnTable(Synthesizer):
 
     @property
     def shares(self) -> list[float] | None:
-        if self.data.labels is None:
-            return None
-        counts = self.data.labels.bincount(minlength=len(self.classes))
-        shares: list[float] = (counts / counts.sum()).tolist()
-        return shares
+        return class_shares(self.data) if self.classes else None
 
     def digest(self) -> str:
         return self.name
@@ -144,8 +141,7 @@ class DrawnTable(Synthesizer):
         return {"table": rows}
 
     def natural(self, columns: Columns, labels: Tensor) -> TableDataset:
-        numeric, codes = columns["table"].tensor_split([self.data.numeric.shape[1]], dim=1)
-        return self.data.with_rows(numeric.clone(), codes.long(), labels if self.classes else None)
+        return self.data.with_table(columns["table"], labels if self.classes else None)
 
     def _rows(self, label: int, count: int) -> Tensor:
         """`count` rows of a class."""

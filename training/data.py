@@ -65,6 +65,20 @@ def class_weights(labels: Tensor, balance: Balance) -> Tensor:
     return weights / weights.mean()
 
 
+def class_shares(data: InMemory) -> list[float]:
+    """The share of each class; [1.0] without labels.
+
+    >>> from torchaug.data import wine
+    >>> [round(share, 3) for share in class_shares(wine())]
+    [0.331, 0.399, 0.27]
+    """
+    if data.labels is None:
+        return [1.0]
+    counts = data.labels.bincount(minlength=len(data.classes or []))
+    shares: list[float] = (counts / counts.sum()).tolist()
+    return shares
+
+
 class EndlessSampler(DistributedSampler[int]):
     """Indices without an end: passes of N draws in which item i comes up floor(w_i) or ceil(w_i) times.
 
@@ -174,10 +188,7 @@ class SynthesisDataModule(L.LightningDataModule):
     @cached_property
     def shares(self) -> list[float]:
         """The share of each class in the training part; [1.0] without classes."""
-        if self.train.labels is None:
-            return [1.0]
-        counts: Tensor = self.train.labels.bincount(minlength=len(self.train.classes))
-        return (counts / counts.sum()).tolist()
+        return class_shares(self.train)
 
     @cached_property
     def trained_on(self) -> str:

@@ -55,5 +55,4 @@ class Resampler(Synthesizer, nn.Module):
         return self.smote.make(labels, keys)
 
     def natural(self, columns: Columns, labels: Tensor) -> TableDataset:
-        numbers, codes = columns["table"].cpu().tensor_split([self._one.numeric.shape[1]], dim=1)
-        return self._one.with_rows(numbers, codes.to(torch.int64), labels if self.classes else None)
+        return self._one.with_table(columns["table"], labels if self.classes else None)

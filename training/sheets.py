@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from torchaug.data import Bank, TensorImages
+from torchaug.evaluate import neighbours
 from torchaug.evaluate.results import Sheet
 from torchaug.keys import sample_keys
 from torchaug.training.arms import Recipe
@@ -37,8 +38,7 @@ def nearest(images: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
     >>> nearest(torch.tensor([[[[250]]]], dtype=torch.uint8), torch.tensor([[[[0]]], [[[255]]]], dtype=torch.uint8))[0]
     tensor([1])
     """
-    a, b = (x.flatten(1).double() / 255 for x in (images, among))
-    distance, place = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").min(1)
+    distance, place = neighbours.nearest(*(x.flatten(1).double() / 255 for x in (images, among)))
     return place, distance
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from torchaug.data.tables import Column, TableDataset
+from torchaug.evaluate.neighbours import nearest
 from torchaug.evaluate.results import ColumnSheet, RowSheet
 
 BINS, COLUMNS, ROWS = 12, 24, 8
@@ -59,8 +60,7 @@ def nearest_rows(rows: TableDataset, among: TableDataset) -> tuple[Tensor, Tenso
     Distances are Euclidean: numbers in standard deviations of `among`, each category that differs counting 1; a missing
     number is the mean, and differs by 1 from one that is not missing.
     """
-    mine, others = (_points(data, among) for data in (rows, among))
-    distance, place = torch.cdist(mine, others, compute_mode="donot_use_mm_for_euclid_dist").min(1)
+    distance, place = nearest(_points(rows, among), _points(among, among))
     return place, distance
 
 

@@ -205,6 +205,11 @@ class TableDataset(Dataset[Item]):
             notes=self.notes,
         )
 
+    def with_table(self, rows: Tensor, labels: Tensor | None = None) -> TableDataset:
+        """A table of these columns from rows (N, F + K), numbers and then codes, as a bank holds them."""
+        numeric, codes = rows.cpu().tensor_split([self.numeric.shape[1]], dim=1)
+        return self.with_rows(numeric.clone(), codes.to(torch.int64), labels)
+
     def to_arrow(self) -> Any:
         """The original values as a `pyarrow.Table`: numbers to their decimals, names of categories, nulls.
 
