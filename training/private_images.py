@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 
 from torchaug.keys import choice, fold_in, uniforms
@@ -39,7 +39,7 @@ class PrivateVAE(OneNoisyLoss, LitVAE):
             raise ValueError(
                 f"PrivateVAE: expected the objective elbo, got {self.hparams['objective']}; the others are not private here"
             )
-        self.account(_Elbo(self.vae))
+        self.account(self.vae, _nats_per_pixel)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """The noisy gradients of the loss per pixel."""
@@ -52,16 +52,8 @@ class PrivateVAE(OneNoisyLoss, LitVAE):
         """Nothing: the prior stays the standard normal."""
 
 
-class _Elbo(nn.Module):
-    """The loss of a VAE as a module's call, which `functional_call` wants."""
-
-    def __init__(self, vae: ImageVAE) -> None:
-        super().__init__()
-        self.vae = vae
-
-    def forward(self, images: Tensor, labels: Tensor, noise: Tensor, beta: float) -> Tensor:
-        """Nats per pixel."""
-        return elbo(self.vae, images, labels, noise, beta=beta)[0] / images[0].numel()
+def _nats_per_pixel(vae: ImageVAE, images: Tensor, labels: Tensor, noise: Tensor, beta: float) -> Tensor:
+    return elbo(vae, images, labels, noise, beta=beta)[0] / images[0].numel()
 
 
 class PrivateGAN(PrivateSteps, LitGAN):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -29,13 +30,26 @@ class PrivateSteps(LitGenerator):
         checkpoint["torchaug"]["privacy"] = self._data.card(self.global_step)
 
 
+class LossOf(nn.Module):
+    """A model's loss as a module's call, which `functional_call` wants: `loss(model, ...)` of what it is called with."""
+
+    def __init__(self, model: nn.Module, loss: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, *arguments: Any) -> Tensor:
+        """The loss of one row."""
+        return self.loss(self.model, *arguments)
+
+
 class OneNoisyLoss(PrivateSteps):
     """Hands the optimiser of one loss its noisy gradients, in place of those of `backward`."""
 
-    def account(self, loss: nn.Module) -> None:
-        """Accounts for the steps of this loss: a module that is called with rows, and what else there is, for a number."""
-        self._data = private_data(self, loss)
-        self._private = (loss,)  # in a tuple, so that it is no submodule
+    def account(self, model: nn.Module, loss: Callable[..., Tensor]) -> None:
+        """Accounts for the steps of a loss: `loss(model, ...)` of rows, and what else there is, is a number."""
+        module = LossOf(model, loss)
+        self._data = private_data(self, module)
+        self._private = (module,)  # in a tuple, so that it is no submodule
 
     def noisy(self, rows: tuple[Tensor, ...], *others: Any) -> Tensor:
         """Computes the gradients of a step on rows (B, ...); what it returns is no loss and tells nothing."""

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import Self
 
 from torchaug.data.tables import Column, TableDataset
 from torchaug.keys import fold_in, uniforms
 from torchaug.models.latents import latents
-from torchaug.models.table_diffusion import TabularDiffusion
 from torchaug.models.table_vae import TabularVAE
 from torchaug.training.data import InMemory
 from torchaug.training.generator import KeyedAugment, LitGenerator
@@ -125,7 +124,7 @@ class PrivateTableVAE(PrivateTable, LitTableVAE):
 
     def on_train_start(self) -> None:
         """Refuses to train on what it could not account for."""
-        self.account(_Loss(self.model))
+        self.account(self.model, lambda model, *rows: model.loss(*rows)[0])
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """The noisy gradients of the loss."""
@@ -140,28 +139,13 @@ class PrivateTableDiffusion(PrivateTable, LitTableDiffusion):
 
     def on_train_start(self) -> None:
         """Refuses to train on what it could not account for."""
-        self.account(_Loss(self.model))
+        self.account(self.model, lambda model, *rows: model.loss(*rows).mean())
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """The noisy gradients of the loss, each row at a time of its own."""
         rows, keys = self.rows_of(batch), self.row_keys(batch)
         noise = latents(fold_in(keys, 3), self.model.codec.width, rows[0].dtype)
         return self.noisy((*rows, uniforms(fold_in(keys, 2), 1)[:, 0].to(noise), noise))
-
-
-class _Loss(nn.Module):
-    """The loss of a model as a module's call, which `functional_call` wants."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, *arguments: Any) -> Tensor:
-        """The loss of one row."""
-        if isinstance(self.model, TabularDiffusion):
-            return self.model.loss(*arguments).mean()
-        assert isinstance(self.model, TabularVAE)
-        return self.model.loss(*arguments)[0]
 
 
 PRIVATE: dict[str, type[LitGenerator]] = {
