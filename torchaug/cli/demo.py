@@ -6,11 +6,12 @@ import json
 import math
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 from rich import box
@@ -56,20 +57,10 @@ def demo(options: Namespace, console: Console) -> None:
         provider, note = _provider(options, data, rare)
         provider(0)  # a split that cannot be made is known before anything is trained
         options.out.mkdir(parents=True, exist_ok=True)
-    seconds = QUICK_SECONDS if options.quick else 60 * options.minutes
     say(console, f"{options.data}: {len(data)} images of {len(data.classes)} classes, {shape_of(data)}")
     say(console, f"rare classes: {', '.join(data.classes[c] for c in rare)}")
-    say(console, f"{len(ARMS)} ways to train at equal steps, up to {options.seeds} seeds, {seconds / 60:.2g} minutes")
-    kept = f"a study is whole or nothing, and what {options.out} held before is unchanged"
-    with bar(console, "training") as report, on_interrupt(lambda: kept):
-        result = run_study(
-            provider,
-            rare=rare,
-            seeds=range(options.seeds),
-            seconds=max(1.0, seconds - END_SECONDS - (time.monotonic() - start)),
-            data=options.data,
-            progress=report,
-        )
+    with studying(options, console, f"{len(ARMS)} ways to train at equal steps", start) as plan:
+        result = run_study(provider, rare=rare, **plan)
     usual = Recipe().steps
     caution = TOO_SHORT.format(result.steps, usual) if result.steps < usual else ""
     show_study(console, replace(result, notes=(*result.notes, note), caution=caution), options.out)
@@ -78,6 +69,17 @@ def demo(options: Namespace, console: Console) -> None:
     else:
         say(console, "next, a generator to keep:")
         say(console, f"  torchaug fit vae --data {shlex.quote(options.data)} --out generator")
+
+
+@contextmanager
+def studying(options: Namespace, console: Console, ways: str, start: float) -> Iterator[dict[str, Any]]:
+    """Says what a study will do, and yields how: its seeds, the time left since `start`, and where it reports."""
+    seconds = QUICK_SECONDS if options.quick else 60 * options.minutes
+    say(console, f"{ways}, up to {options.seeds} seeds, {seconds / 60:.2g} minutes")
+    kept = f"a study is whole or nothing, and what {options.out} held before is unchanged"
+    with bar(console, "training") as report, on_interrupt(lambda: kept):
+        left = max(1.0, seconds - END_SECONDS - (time.monotonic() - start))
+        yield {"seeds": range(options.seeds), "seconds": left, "data": options.data, "progress": report}
 
 
 def show_study(console: Console, result: StudyResult, out: Path) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from jsonargparse import Namespace
 from rich.console import Console
 
-from torchaug.cli.demo import END_SECONDS, QUICK_SECONDS, rare_classes, show_study
-from torchaug.cli.terminal import Misuse, bar, misuse, on_interrupt, read_table_of, say
+from torchaug.cli.demo import rare_classes, show_study, studying
+from torchaug.cli.terminal import Misuse, misuse, read_table_of, say
 
 if TYPE_CHECKING:
     from torchaug.data import TableDataset
@@ -43,20 +43,10 @@ def demo_table(options: Namespace, console: Console) -> None:
         split = partial(holdout, data, share=SHARE)
         split(0)  # a split that cannot be made is known before anything is trained
         options.out.mkdir(parents=True, exist_ok=True)
-    seconds = QUICK_SECONDS if options.quick else 60 * options.minutes
     say(console, f"{options.data}: {len(data)} rows of {len(classes)} classes, {shape_of(data)}")
     say(console, f"rare classes: {', '.join(classes[c] for c in rare)}")
-    say(console, f"{len(TABLE_ARMS)} ways to train, up to {options.seeds} seeds, {seconds / 60:.2g} minutes")
-    kept = f"a study is whole or nothing, and what {options.out} held before is unchanged"
-    with bar(console, "training") as report, on_interrupt(lambda: kept):
-        result = run_table_study(
-            split,
-            rare=rare,
-            seeds=range(options.seeds),
-            seconds=max(1.0, seconds - END_SECONDS - (time.monotonic() - start)),
-            data=options.data,
-            progress=report,
-        )
+    with studying(options, console, f"{len(TABLE_ARMS)} ways to train", start) as plan:
+        result = run_table_study(split, rare=rare, **plan)
     show_study(console, replace(result, notes=(*result.notes, NOTE.format(SHARE))), options.out)
     say(console, "next, a generator to keep:")
     say(console, f"  torchaug fit table --data {shlex.quote(options.data)} --out generator")
