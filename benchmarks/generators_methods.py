@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
 import numpy as np
@@ -65,7 +66,7 @@ class Ours:
         return made
 
 
-class _Frames:
+class _Frames(ABC):
     """The peers of the ctgan package: data frames in and out, its defaults, its public calls alone."""
 
     ROUNDS = 20
@@ -78,8 +79,8 @@ class _Frames:
         self.model.set_random_state(seed)
         self.model.fit(to_frame(train), discrete(train))
 
-    def build(self) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def build(self) -> Any: ...
 
     def rows(self) -> TableDataset:
         return from_frame(self.model.sample(len(self.train)), self.train)

@@ -42,6 +42,8 @@ class SaveCheckpoint(EveryNSteps):
         monitor: whose word counts; before this in the trainer's list of callbacks.
     """
 
+    needs_weights = False  # `save_whole` looks at them
+
     def __init__(self, path: Path, every_n_steps: int, monitor: Monitor | None = None) -> None:
         super().__init__(every_n_steps)
         self.path, self.monitor = path, monitor
