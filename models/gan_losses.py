@@ -175,10 +175,23 @@ def _scores_and_penalties(
 def _score_and_norm(critic: Critic, images: Tensor, labels: Tensor, augment: Augment | None) -> tuple[Tensor, Tensor]:
     """Scores (B,) and squared norms (B,) of their gradients by pixel values from -1 to 1."""
 
-    def total(pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def seen(pixels: Tensor) -> Tensor:
         shown = (pixels + 1) / 2
-        score = critic(shown if augment is None else augment(shown), labels)
+        return critic(shown if augment is None else augment(shown), labels)
+
+    return score_and_norm(seen, 2 * images - 1)
+
+
+def score_and_norm(critic: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores (B,) of x (B, ...), and the squared norms (B,) of their gradients by it.
+
+    >>> score_and_norm(lambda x: 3 * x.sum(1), torch.ones(1, 2))
+    (tensor([6.]), tensor([18.]))
+    """
+
+    def total(x: Tensor) -> tuple[Tensor, Tensor]:
+        score = critic(x)
         return score.sum(), score
 
-    gradient, score = torch.func.grad(total, has_aux=True)(2 * images - 1)
+    gradient, score = torch.func.grad(total, has_aux=True)(x)
     return score, gradient.square().flatten(1).sum(1)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from torchaug.models.gan_condition import Condition, ConditionKind
 from torchaug.models.latents import latents
-from torchaug.models.networks import sizes
+from torchaug.models.networks import preset_named, sizes, widths
 
 SLOPE = 0.2
 
@@ -43,26 +43,6 @@ GAN_PRESETS = {
     "wide": GANPreset(768, 768, 2, 2.0, 16),  # 32 pixels and 50 000 images, the paper's
     "narrow": GANPreset(16, 64, 1),  # more than 16 pixels on a CPU: a step of the others takes seconds there
 }
-
-
-def gan_preset(name: str) -> GANPreset:
-    """The preset of that name.
-
-    >>> gan_preset("tiny").width
-    64
-    """
-    if name not in GAN_PRESETS:
-        raise ValueError(f"preset: expected one of {', '.join(GAN_PRESETS)}, got {name!r}")
-    return GAN_PRESETS[name]
-
-
-def stage_widths(preset: GANPreset, stages: int) -> list[int]:
-    """Channels at each stage, the one of full size first.
-
-    >>> stage_widths(gan_preset("large"), 5)
-    [64, 128, 256, 512, 512]
-    """
-    return [min(preset.width * 2**stage, preset.limit) for stage in range(stages)]
 
 
 def scaled(layer: nn.Module, gain: float = 1.0, slope: float = SLOPE) -> nn.Module:
@@ -132,8 +112,8 @@ class Generator(nn.Module):
         condition: ConditionKind = "class",
     ) -> None:
         super().__init__()
-        size, grids = gan_preset(preset), sizes(*shape[1:])[::-1]
-        wide = stage_widths(size, len(grids))[::-1]
+        size, grids = preset_named(GAN_PRESETS, preset), sizes(*shape[1:])[::-1]
+        wide = widths(size.width, size.limit, len(grids))[::-1]
         self.shape, self.latent, self.levels, self.grids = shape, latent, levels, grids
         self.condition = Condition(condition, num_classes, latent)
         self.gain = Condition(condition, num_classes, latent).zeroed()
@@ -179,8 +159,8 @@ class Discriminator(nn.Module):
         self, shape: tuple[int, int, int], num_classes: int, *, preset: str, condition: ConditionKind = "class"
     ) -> None:
         super().__init__()
-        size, grids = gan_preset(preset), sizes(*shape[1:])
-        wide = stage_widths(size, len(grids))
+        size, grids = preset_named(GAN_PRESETS, preset), sizes(*shape[1:])
+        wide = widths(size.width, size.limit, len(grids))
         self.shape = shape
         self.stem = scaled(nn.Conv2d(shape[0], wide[0], 1), slope=1.0)
         self.blocks = _stages(size, wide)

@@ -6,10 +6,10 @@ so a 13 x 20 image passes 13 x 20, 7 x 10, 4 x 5, 2 x 3 and returns to 13 x 20.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torchaug.keys import hash_int
 
 SMALLEST = 4
+Size = TypeVar("Size")
 
 
 class Preset(NamedTuple):
@@ -50,15 +51,15 @@ def seeded_weights(seed: int) -> Iterator[None]:
         yield
 
 
-def preset_named(name: str) -> Preset:
+def preset_named(presets: Mapping[str, Size], name: str) -> Size:
     """The preset of that name.
 
-    >>> preset_named("tiny").width
+    >>> preset_named(PRESETS, "tiny").width
     16
     """
-    if name not in PRESETS:
-        raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {name!r}")
-    return PRESETS[name]
+    if name not in presets:
+        raise ValueError(f"preset: expected one of {', '.join(presets)}, got {name!r}")
+    return presets[name]
 
 
 def check_sizes(who: str, shape: tuple[int, int, int], num_classes: int, latent: int, levels: int) -> None:
@@ -85,13 +86,13 @@ def sizes(height: int, width: int) -> list[tuple[int, int]]:
     return found
 
 
-def widths(preset: Preset, stages: int) -> list[int]:
-    """Channels at each stage, the one of full size first.
+def widths(width: int, limit: int, stages: int) -> list[int]:
+    """Channels at each stage, the one of full size first: doubled with each halving, up to the limit.
 
-    >>> widths(preset_named("base"), 4)
+    >>> widths(64, 256, 4)
     [64, 128, 256, 256]
     """
-    return [min(preset.width * 2**stage, preset.limit) for stage in range(stages)]
+    return [min(width * 2**stage, limit) for stage in range(stages)]
 
 
 class FilmBlock(nn.Module):
@@ -129,7 +130,7 @@ class Encoder(nn.Module):
     def __init__(self, channels: int, height: int, width: int, embedding: int, preset: Preset) -> None:
         super().__init__()
         grids = sizes(height, width)
-        wide = widths(preset, len(grids))
+        wide = widths(preset.width, preset.limit, len(grids))
         self.stem = nn.Conv2d(channels, wide[0], 3, padding=1)
         self.blocks = nn.ModuleList(
             nn.ModuleList(FilmBlock(w, w, embedding) for _ in range(preset.blocks)) for w in wide
@@ -157,7 +158,7 @@ class Decoder(nn.Module):
     def __init__(self, latent: int, channels: int, height: int, width: int, embedding: int, preset: Preset) -> None:
         super().__init__()
         self.grids = sizes(height, width)[::-1]
-        wide = widths(preset, len(self.grids))[::-1]
+        wide = widths(preset.width, preset.limit, len(self.grids))[::-1]
         self.start = nn.Linear(latent + embedding, wide[0] * self.grids[0][0] * self.grids[0][1])
         self.blocks = nn.ModuleList(
             nn.ModuleList(FilmBlock(a if i == 0 else b, b, embedding) for i in range(preset.blocks))

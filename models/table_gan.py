@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from torchaug.models.gan_losses import discriminator_terms, generator_terms, score_and_norm
 from torchaug.models.table_codec import TableCodec
 from torchaug.models.table_model import Draw, TableModel
 from torchaug.models.table_networks import ConditionEmbedding, ResMLP, gumbel
@@ -124,22 +125,14 @@ def discriminator_loss(critic: Critic, real: Tensor, fake: Tensor, gamma: float)
     """
     precise = torch.promote_types(real.dtype, torch.float32)
     with torch.autocast(real.device.type, enabled=False):
-        real_score, r1 = _score_and_penalty(critic, real.to(precise))
-        fake_score, r2 = _score_and_penalty(critic, fake.detach().to(precise))
-        loss = F.softplus(fake_score - real_score).mean() + gamma / 2 * (r1 + r2)
+        real_score, real_norm = score_and_norm(critic, real.to(precise))
+        fake_score, fake_norm = score_and_norm(critic, fake.detach().to(precise))
+        r1, r2 = real_norm.mean(), fake_norm.mean()
+        loss = discriminator_terms("relativistic", real_score, fake_score).mean() + gamma / 2 * (r1 + r2)
     parts = {"advantage": (real_score - fake_score).mean(), "r1": r1, "r2": r2}
     return loss, {name: part.detach() for name, part in parts.items()}
 
 
-def _score_and_penalty(critic: Critic, rows: Tensor) -> tuple[Tensor, Tensor]:
-    def total(rows: Tensor) -> tuple[Tensor, Tensor]:
-        score = critic(rows)
-        return score.sum(), score
-
-    gradient, score = torch.func.grad(total, has_aux=True)(rows)
-    return score, gradient.square().sum(1).mean()
-
-
 def generator_loss(critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
     """softplus(D(real) - D(fake)), the mean over pairs of one condition."""
-    return F.softplus(critic(real) - critic(fake)).mean()
+    return generator_terms("relativistic", critic(real), critic(fake)).mean()

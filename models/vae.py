@@ -13,7 +13,7 @@ from torchaug.models.aggregated import AggregatedPosterior
 from torchaug.models.gan_condition import Condition, ConditionKind
 from torchaug.models.latents import latents, on_circle
 from torchaug.models.likelihoods import Likelihood, PixelLikelihood
-from torchaug.models.networks import Decoder, Encoder, check_sizes, preset_named
+from torchaug.models.networks import PRESETS, Decoder, Encoder, check_sizes, preset_named
 from torchaug.models.vae_objectives import divergence, elbo, log_weights
 
 Prior = Literal["aggregated", "normal"]
@@ -66,7 +66,7 @@ class ImageVAE(nn.Module):
         super().__init__()
         check_sizes("ImageVAE", (channels, height, width), num_classes, latent, levels)
         self.shape, self.num_classes, self.latent, self.levels = (channels, height, width), num_classes, latent, levels
-        size = preset_named(preset)
+        size = preset_named(PRESETS, preset)
         self.condition = Condition(condition, num_classes, size.width)
         self.encoder = Encoder(channels, height, width, size.width, size)
         self.posterior = nn.Linear(self.encoder.features, 2 * latent)

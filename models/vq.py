@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torchaug.keys import uniforms
 from torchaug.models.latents import check_request
 from torchaug.models.likelihoods import Likelihood, PixelLikelihood
-from torchaug.models.networks import Decoder, Encoder, check_sizes, preset_named, sizes
+from torchaug.models.networks import PRESETS, Decoder, Encoder, check_sizes, preset_named, sizes
 from torchaug.models.quantizer import CodePrior, Quantizer
 
 COMMITMENT = 0.25
@@ -50,7 +50,7 @@ class ImageVQVAE(nn.Module):
         super().__init__()
         check_sizes("ImageVQVAE", (channels, height, width), num_classes, code_size, levels)
         self.shape, self.num_classes, self.levels = (channels, height, width), num_classes, levels
-        size, grid = preset_named(preset), sizes(height, width)[-1]
+        size, grid = preset_named(PRESETS, preset), sizes(height, width)[-1]
         places = grid[0] * grid[1]
         self.embedding = nn.Embedding(num_classes, size.width)
         self.encoder = Encoder(channels, height, width, size.width, size)
