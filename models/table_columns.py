@@ -93,9 +93,9 @@ class NumberColumn(FittedColumn):
     def fit(cls, column: Column, values: Tensor, encoding: str) -> NumberColumn:
         """The column of `values` (N,) float64, NaN where missing."""
         there = values[~values.isnan()]
-        encoding, atoms, rest = _parted(there, _tractable(column.name, there, encoding))
+        encoding, atoms, rest, mixture = _parted(there, _tractable(column.name, there, encoding))
         knots = _knots(rest) if encoding == "quantile" else rest.new_zeros(2, 0)
-        modes = _modes(rest, encoding) if encoding in ("modes", "standard") else rest.new_zeros(4, 0)
+        modes = _modes(rest, encoding, mixture) if encoding in ("modes", "standard") else rest.new_zeros(4, 0)
         sizes = {"knots": knots.shape[1], "modes": modes.shape[1], "atoms": len(atoms)}
         about = {"name": column.name, "encoding": encoding, "decimals": column.decimals}
         fitted = cls(about | sizes | {"missing": len(there) < len(values)})
@@ -214,31 +214,34 @@ class ChoiceColumn(FittedColumn):
         return codes
 
 
-def _parted(values: Tensor, encoding: str) -> tuple[str, Tensor, Tensor]:
-    """The encoding of a column, the values of it that are choices of their own, and those that become numbers.
+def _parted(values: Tensor, encoding: str) -> tuple[str, Tensor, Tensor, Tensor | None]:
+    """The encoding of a column, the values of it that are choices of their own, those that become numbers, and the mixture
+    of these where one was fitted to decide.
 
     Atoms need no choice among quantiles, where they are as wide as they are frequent.
     """
     different, counts = values.unique(return_counts=True)
     if len(different) <= _TWO:
-        return "atoms", different, values[:0]
+        return "atoms", different, values[:0], None
     if encoding == "quantile":
-        return encoding, values[:0], values
+        return encoding, values[:0], values, None
     atoms = counts >= _ATOM * len(values)
     atoms &= counts >= _STANDS_OUT * counts[~atoms].double().mean()  # no: where all are as frequent
     rest = values[~torch.isin(values, different[atoms])]
-    if encoding == "auto" and not (len(rest) >= _MANY and _is_peaked(rest)):
-        return "quantile", values[:0], values
+    mixture = _peaked(rest) if encoding == "auto" and len(rest) >= _MANY else None
+    if encoding == "auto" and mixture is None:
+        return "quantile", values[:0], values, None
     if int((~atoms).sum()) < _TWO:
-        return "atoms", different, values[:0]
-    return "modes" if encoding == "auto" else encoding, different[atoms], rest
+        return "atoms", different, values[:0], None
+    return "modes" if encoding == "auto" else encoding, different[atoms], rest, mixture
 
 
-def _is_peaked(values: Tensor) -> bool:
-    """Whether three or more peaks are well apart, and are more than the steps of a scale."""
+def _peaked(values: Tensor) -> Tensor | None:
+    """The mixture of values of which three or more peaks are well apart, and more than the steps of a scale; else None."""
     if len(values.unique()) <= _SCALE or peaks(kernels(values), SHALLOW) < 3:  # a mixture takes seconds to fit
-        return False
-    return peaks(fit_mixture(values)) >= 3
+        return None
+    mixture = fit_mixture(values)
+    return mixture if peaks(mixture) >= 3 else None
 
 
 def _tractable(name: str, values: Tensor, encoding: str) -> str:
@@ -254,12 +257,12 @@ def _tractable(name: str, values: Tensor, encoding: str) -> str:
     return "quantile"
 
 
-def _modes(values: Tensor, encoding: str) -> Tensor:
+def _modes(values: Tensor, encoding: str, mixture: Tensor | None) -> Tensor:
     """(4, n): weights, means, deviations and units of modes, or of all values as one."""
     if encoding == "standard":
         mean, deviation = values.mean(), values.std(correction=0)
         return torch.stack([torch.ones_like(mean), mean, deviation, deviation])[:, None]
-    mixture = fit_mixture(values)
+    mixture = fit_mixture(values) if mixture is None else mixture
     modes = torch.cat([mixture, mixture[2:]])
     modes = modes[:, _offsets(values, modes)[1].unique()]  # those that are some value's likeliest
     modes[3] *= _offsets(values, modes)[0].std(correction=0)
