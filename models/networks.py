@@ -1,4 +1,4 @@
-"""Convolutional pieces for images of 8 to 128 pixels, any channel count, any height and width.
+"""Convolutional pieces for images of 8 to 256 pixels, any channel count, any height and width.
 
 Sizes: each stage halves height and width, rounding up, until neither exceeds 4 pixels; the way back doubles and crops,
 so a 13 x 20 image passes 13 x 20, 7 x 10, 4 x 5, 2 x 3 and returns to 13 x 20.

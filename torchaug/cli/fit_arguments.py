@@ -59,7 +59,7 @@ def _add_options(kind: ArgumentParser) -> None:
     add = kind.add_argument
     add("--config", action="config", metavar="FILE", help="a YAML of options; --print_config prints one")
     add("--data", required=True, metavar="SOURCE", help=arguments.SOURCE)
-    add("--size", type=arguments.size, metavar="H[xW]", help="pixels that every image gets, 8 to 128")
+    add("--size", type=arguments.size, metavar="H[xW]", help="pixels that every image gets, 8 to 256")
     add("--label", metavar="COLUMN", help="a table's column of classes, or none (default: label)")
     add("--steps", type=arguments.whole(1), metavar="N", help="of the optimiser (default: as suits the kind)")
     add("--minutes", type=arguments.minutes, metavar="T", help="time to train, instead of --steps")
