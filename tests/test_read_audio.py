@@ -17,8 +17,8 @@ from hypothesis.extra import numpy as hnp
 from scipy import signal
 from torch.utils.data import DataLoader
 
+from torchaug.audio.files import read_sound
 from torchaug.data import SampleError, read_audio_folder, read_audio_manifest, resample
-from torchaug.data.sound import read_sound
 
 RATE = 8000
 

@@ -31,7 +31,13 @@ class Batch:
         box_weights: (B, N) of each box in the loss; 0 where there is none.
         keypoints: (B, N, 2) x, y in pixels.
         visible: (B, N) bool, which keypoints can be seen.
-        waveform: (B, C, T); lengths: (B,) samples of each waveform.
+        waveform: (B, C, T) floating point, in [-1, 1] as files have it.
+        spectrogram: (B, C, F, T) floating point: F frequencies, T frames.
+        lengths: (B,) int64, samples of each waveform or frames of each spectrogram; what lies behind is padding.
+        events: (B, N, 2) floating point begin and end in samples (frames beside a spectrogram); an event without duration is
+            none. event_labels: (B, N) whole numbers, the class of each event; -1 where there is none.
+        instants: (B, N) floating point, in samples: beats, borders of phones; NaN where there is none.
+        frame_labels: (B, N, ...) labels of N equal parts of the padded sound, one after the other.
         tokens: (B, L).
         table: (B, F + K) float32 or float64: F numbers, NaN where missing, and then K codes of categories.
         label: (B, ...) class numbers or soft labels; weight: (B,) of the sample in the loss.
@@ -54,7 +60,12 @@ class Batch:
     keypoints: Tensor | None = None
     visible: Tensor | None = None
     waveform: Tensor | None = None
+    spectrogram: Tensor | None = None
     lengths: Tensor | None = None
+    events: Tensor | None = None
+    event_labels: Tensor | None = None
+    instants: Tensor | None = None
+    frame_labels: Tensor | None = None
     tokens: Tensor | None = None
     table: Tensor | None = None
     label: Tensor | None = None
@@ -129,6 +140,8 @@ class Batch:
             _check_volume(self.volume, None if self.image is not None else self.mask, who)
         if self.table is not None:
             _check_table(self.table, who)
+        if self.waveform is not None or self.spectrogram is not None:
+            _check_sound(self, who)
         for name, points, widths in (("boxes", self.boxes, (4, 8)), ("keypoints", self.keypoints, (2,))):
             if points is not None and (points.ndim != 3 or points.shape[-1] not in widths):
                 shapes = " or ".join(f"(B, N, {width})" for width in widths)
@@ -160,6 +173,30 @@ class Batch:
             return Batch(image=stacked)
         return Batch(image=stacked, size=torch.tensor([i.shape[-2:] for i in images], device=first.device))
 
+    @staticmethod
+    def from_waveforms(waveforms: Sequence[Tensor]) -> Batch:
+        """One batch of waveforms (C, T) or (T,) of different lengths: padded with zeros at the end.
+
+        >>> batch = Batch.from_waveforms([torch.rand(1, 300), torch.rand(1, 200)])
+        >>> batch.waveform.shape, batch.lengths.tolist()
+        (torch.Size([2, 1, 300]), [300, 200])
+        """
+        if not waveforms:
+            raise ValueError("Batch.from_waveforms: expected at least one waveform, got none")
+        waveforms = [waveform[None] if waveform.ndim == 1 else waveform for waveform in waveforms]
+        first = waveforms[0]
+        for i, waveform in enumerate(waveforms):
+            if waveform.ndim != 2 or waveform.shape[0] != first.shape[0] or waveform.dtype != first.dtype:
+                raise ValueError(
+                    "Batch.from_waveforms: waveforms must be (C, T) or (T,) of one dtype and channel count, got "
+                    f"{waveform.dtype} {tuple(waveform.shape)} at {i} beside {first.dtype} {tuple(first.shape)} at 0"
+                )
+        lengths = [waveform.shape[1] for waveform in waveforms]
+        stacked = first.new_zeros(len(waveforms), first.shape[0], max(lengths))
+        for row, waveform in zip(stacked, waveforms, strict=True):
+            row[:, : waveform.shape[1]] = waveform
+        return Batch(waveform=stacked, lengths=torch.tensor(lengths, device=first.device))
+
 
 FIELDS = tuple(field.name for field in fields(Batch))
 _pytree.register_dataclass(Batch, field_names=list(FIELDS))
@@ -173,6 +210,43 @@ def _check_image(image: Tensor, who: str) -> None:
             f"{who}: image must be uint8 or floating point in [0, 1], got {image.dtype}; "
             "convert it with torchvision's to_dtype(image, torch.uint8, scale=True)"
         )
+
+
+def _check_sound(batch: Batch, who: str) -> None:
+    if batch.waveform is not None and batch.spectrogram is not None:
+        raise ValueError(f"{who}: expected a waveform or a spectrogram, got both, whose lengths would differ")
+    name, sound, shape = (
+        ("waveform", batch.waveform, "(B, C, T), or one (C, T) or (T,)")
+        if batch.spectrogram is None
+        else ("spectrogram", batch.spectrogram, "(B, C, F, T) or (B, F, T), or one (F, T)")
+    )
+    assert sound is not None
+    if sound.ndim != (3 if name == "waveform" else 4):
+        raise ValueError(f"{who}: {name} must be {shape}, got {tuple(sound.shape)}")
+    if not sound.is_floating_point():
+        raise TypeError(f"{who}: {name} must be floating point, got {sound.dtype}; divide 16-bit samples by 32768")
+    if batch.lengths is not None:
+        _check_lengths(batch.lengths, sound, who)
+    ends = {"events": ("(B, N, 2)", 3), "instants": ("(B, N)", 2)}
+    for name, (shape, rank) in ends.items():
+        value = getattr(batch, name)
+        wrong = value is not None and (value.ndim != rank or (name == "events" and value.shape[2] != 2))
+        if value is not None and (wrong or not value.is_floating_point()):
+            raise ValueError(f"{who}: {name} must be {shape} floating point, got {value.dtype} {tuple(value.shape)}")
+
+
+def _check_lengths(lengths: Tensor, sound: Tensor, who: str) -> None:
+    """Values are looked at where that waits for nothing: on the host. On a GPU lengths above T count as T."""
+    if lengths.shape != sound.shape[:1] or lengths.dtype != torch.int64:
+        raise ValueError(
+            f"{who}: lengths must be int64 ({len(sound)},), one for each sound, got {lengths.dtype} {tuple(lengths.shape)}"
+        )
+    if lengths.device.type == "cpu" and len(lengths):
+        low, high = (int(end) for end in lengths.aminmax())
+        if low < 0 or high > sound.shape[-1]:
+            raise ValueError(
+                f"{who}: lengths must be from 0 to {sound.shape[-1]}, the samples there are, got {lengths.tolist()}"
+            )
 
 
 def _check_table(table: Tensor, who: str) -> None:

@@ -41,6 +41,8 @@ class _Place:
         value = value[0] if single else value
         if self.field == "mask" and isinstance(self.value, Tensor) and value.ndim > self.value.ndim:
             value = value.squeeze(-4 if batch.volume is not None else -3)
+        if self.field in _CHANNEL_RANK and value.ndim > self.value.ndim:
+            value = value.squeeze({"waveform": -2, "spectrogram": -3}[self.field])
         if is_pil(self.value):
             return _to_pil(value) if value.dtype == torch.uint8 else value
         kind = _tv_kind(self.value)
@@ -125,10 +127,13 @@ _WANTED = {
     "image": "an image among the inputs (a tensor of 3 or 4 dimensions, a PIL image, a tv_tensors.Image or a dict with "
     "'image')",
     "table": "a table among the inputs (a floating-point tensor of 1 or 2 dimensions, or a dict with 'table')",
+    "waveform": "a waveform among the inputs (a floating-point tensor (B, C, T), (C, T) or (T,), or a dict with 'waveform')",
+    "spectrogram": "a spectrogram among the inputs (a floating-point tensor (B, C, F, T), (B, F, T) or (F, T), or a dict with "
+    "'spectrogram')",
 }
 
 
-Plain = Literal["image", "table"]
+Plain = Literal["image", "table", "waveform", "spectrogram"]
 """What a tensor without a name is taken for."""
 
 
@@ -137,16 +142,20 @@ def pack(inputs: tuple[Any, ...], who: str, form: BoxForm = AS_IT_CAME, plain: P
 
     Recognised: a `Batch`; tv_tensors by their type; PIL images; dict entries named as the fields of `Batch`; else the
     first tensor of three or more dimensions is the image, or with five, (B, C, D, H, W), the volume; or, for transforms of
-    tables (`plain`), the first of floating point with one or two dimensions is the table. An entry "labels" is
-    `box_labels` where there are boxes, else `label`; so is a tensor (B,) or (B, K) that follows images or a table in a
-    tuple. A list of images (of any sizes) is a batch of them. Everything else passes through untouched. One sample,
-    `(C, H, W)` or PIL, a video `(T, C, H, W)`, a dict's "volume" `(C, D, H, W)` or a row of a table, is a batch of one.
+    tables, waveforms or spectrograms (`plain`), the first of floating point with as many dimensions as one of these. An
+    entry "labels" is `box_labels` where there are boxes, else `label`; so is a tensor (B,) or (B, K) that follows images,
+    sounds or a table in a tuple. A list of images (of any sizes) or waveforms (of any lengths) is a batch of them.
+    Everything else passes through untouched. One sample, `(C, H, W)` or PIL, a video `(T, C, H, W)`, a dict's "volume"
+    `(C, D, H, W)`, a waveform `(C, T)` or `(T,)`, a spectrogram `(F, T)` or a row of a table, is a batch of one.
     """
     structure = inputs[0] if len(inputs) == 1 else inputs
     if isinstance(structure, Batch):
         return structure.check(who), lambda batch: batch
-    if isinstance(structure, list) and structure and all(_is_image(item) for item in structure):
-        return _pack_list(structure, who)
+    if isinstance(structure, list) and structure:
+        if plain == "waveform" and all(isinstance(item, Tensor) and item.ndim < 3 for item in structure):
+            return _pack_waveforms(structure, who)
+        if all(_is_image(item) for item in structure):
+            return _pack_list(structure, who)
     found: dict[str, _Place] = {}
     template = _find(structure, found, who)
     if found.keys().isdisjoint(_INPUTS):
@@ -161,6 +170,8 @@ def pack(inputs: tuple[Any, ...], who: str, form: BoxForm = AS_IT_CAME, plain: P
     def unpack(result: Batch) -> Any:
         if single and result.size is not None and batch.size is None:
             result = _cut_to_size(result)
+        if single and result.lengths is not None and batch.lengths is None:
+            result = _cut_to_length(result)
         image = result.image if result.video is None else result.video
         boxes_on = None if image is None else (image.shape[-2], image.shape[-1])
 
@@ -194,6 +205,14 @@ def _cut_to_size(result: Batch) -> Batch:
     return result.replace(size=None, **{n: p[..., :height, :width] for n, p in planes.items() if p is not None})
 
 
+def _cut_to_length(result: Batch) -> Batch:
+    """One sound without its padding. Its length is a value on the device, which is waited for."""
+    assert result.lengths is not None
+    length = int(result.lengths[0])
+    sounds = {"waveform": result.waveform, "spectrogram": result.spectrogram}
+    return result.replace(lengths=None, **{n: s[..., :length] for n, s in sounds.items() if s is not None})
+
+
 def _is_image(value: Any) -> bool:
     return is_pil(value) or (isinstance(value, Tensor) and value.ndim == 3 and _tv_kind(value) != "Mask")
 
@@ -215,6 +234,19 @@ def _pack_list(images: list[Any], who: str) -> tuple[Batch, Unpack]:
             place.restore(Batch(image=result.image[i : i + 1, :, :h, :w]), single=True, boxes_on=None)
             for i, (place, (h, w)) in enumerate(zip(places, sizes, strict=True))
         ]
+
+    return batch, unpack
+
+
+def _pack_waveforms(waveforms: list[Tensor], who: str) -> tuple[Batch, Unpack]:
+    batch = Batch.from_waveforms(waveforms).check(who)
+
+    def unpack(result: Batch) -> list[Tensor]:
+        assert result.waveform is not None
+        same = result.lengths is batch.lengths  # those that came in need not be read back from the device
+        lengths = [w.shape[-1] for w in waveforms] if same or result.lengths is None else result.lengths.tolist()
+        rows = zip(waveforms, result.waveform, lengths, strict=True)
+        return [row[0, :length] if came.ndim == 1 else row[:, :length] for came, row, length in rows]
 
     return batch, unpack
 
@@ -256,18 +288,22 @@ def _find(structure: Any, found: dict[str, _Place], who: str) -> Any:
     return _walk(structure, leaf)
 
 
-_INPUTS = ("image", "volume", "video", "waveform", "tokens", "table")
+_INPUTS = ("image", "volume", "video", "waveform", "spectrogram", "tokens", "table")
+_PLAIN_RANKS: dict[Plain, tuple[int, ...]] = {"table": (1, 2), "waveform": (1, 2, 3), "spectrogram": (2, 3, 4)}
 
 
 def _find_plain(structure: Any, found: dict[str, _Place], plain: Plain) -> Any:
-    """As torchvision has it: without an input by type or name, the first plain tensor is the image, volume or table."""
+    """As torchvision has it: without an input by type or name, the first plain tensor is the image, volume, table, ..."""
 
     def leaf(value: Any, name: Any) -> Any:
-        if not isinstance(value, Tensor) or not found.keys().isdisjoint(("image", "volume", "table")):
+        if not isinstance(value, Tensor) or not found.keys().isdisjoint(_INPUTS):
             return value
-        if value.ndim not in (1, 2) or not value.is_floating_point() if plain == "table" else value.ndim < 3:
+        if plain == "image":
+            if value.ndim < 3:
+                return value
+        elif value.ndim not in _PLAIN_RANKS[plain] or not value.is_floating_point():
             return value
-        field = "table" if plain == "table" else "volume" if value.ndim == 5 else "image"
+        field = plain if plain != "image" else "volume" if value.ndim == 5 else "image"
         found[field] = _Place(field, value)
         return found[field]
 
@@ -287,7 +323,8 @@ def _find_labels(structure: Any, found: dict[str, _Place]) -> Any:
         return place(value, "box_labels" if boxes and value.ndim == boxes.value.ndim - 1 else "label")
 
     structure = _walk(structure, leaf)
-    inputs = next((found[name] for name in ("image", "video", "table") if name in found), None)
+    named = ("image", "video", "waveform", "spectrogram", "table")
+    inputs = next((found[name] for name in named if name in found), None)
     if inputs is None or not isinstance(inputs.value, Tensor) or _is_single(found):
         return structure
     if type(structure) not in (tuple, list):
@@ -307,7 +344,10 @@ def _is_single(found: dict[str, _Place]) -> bool:
     for name in ("volume", "video"):
         if name in found:
             return bool(found[name].value.ndim <= 4)
-    ranks = {"mask": 2, "boxes": 2, "keypoints": 2, "waveform": 2, "tokens": 1, "table": 1}
+    for name in ("waveform", "spectrogram"):
+        if name in found:
+            return bool(found[name].value.ndim <= 2)
+    ranks = {"mask": 2, "boxes": 2, "keypoints": 2, "tokens": 1, "table": 1}
     return any(name in ranks and place.value.ndim <= ranks[name] for name, place in found.items())
 
 
@@ -320,7 +360,13 @@ def _tensor(place: _Place, single: bool, who: str, found: dict[str, _Place]) -> 
         value = _to_internal(value)
     value = cast(Tensor, value.as_subclass(Tensor))
     value = value[None] if single else value
+    if place.field in _CHANNEL_RANK and value.ndim == _CHANNEL_RANK[place.field]:
+        return value[:, None]
     return _with_planes(value, found) if place.field == "mask" else value
+
+
+_CHANNEL_RANK = {"waveform": 2, "spectrogram": 3}
+"""Dimensions of a batch of these that came without an axis of channels."""
 
 
 def _with_planes(mask: Tensor, found: dict[str, _Place]) -> Tensor:

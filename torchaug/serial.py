@@ -125,11 +125,11 @@ def from_yaml(text: str, extra: Names | None = None) -> Layer:
 
 
 def _names(extra: Names | None) -> dict[str, type[Layer]]:
-    """The transforms by name: public ones, those of volumes and tables as "volume.Name" and "tabular.Name" where an image's
-    has the name, and `extra`.
+    """The transforms by name: public ones, those of volumes, tables and sounds as "volume.Name", "tabular.Name" and "audio.Name"
+    where an image's has the name, and `extra`.
     """
     names: dict[str, type[Layer]] = {}
-    for module in ("torchaug", "torchaug.image", "torchaug.volume", "torchaug.tabular"):
+    for module in ("torchaug", "torchaug.image", "torchaug.volume", "torchaug.tabular", "torchaug.audio"):
         if find_spec(module) is None:
             continue
         exports = import_module(module)

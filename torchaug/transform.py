@@ -46,14 +46,16 @@ class Params:
             go to the device of the batch by one copy a run, in place of hundreds of small kernels.
         canvas: height and width of the image (or mask) they were drawn for; None without one.
         size: (B, 2) sizes of the images where they differ.
+        lengths: (B,) samples of the waveforms, or frames of the spectrograms; None without them.
     """
 
     u: Tensor
     canvas: Canvas | None = None
     size: Tensor | None = None
+    lengths: Tensor | None = None
 
 
-_pytree.register_dataclass(Params, field_names=["u", "canvas", "size"])
+_pytree.register_dataclass(Params, field_names=["u", "canvas", "size", "lengths"])
 
 
 @dataclass(frozen=True)
@@ -102,15 +104,15 @@ class Layer(nn.Module, ABC):
 
     @property
     def plain(self) -> Plain:
-        """What a tensor without a name is taken for."""
-        return "table" if any(leaf.of_tables for leaf in self.leaves()) else "image"
+        """What a tensor without a name is taken for: what the first of its steps takes that says so."""
+        return next((leaf.takes for leaf in self.leaves() if leaf.takes != "image"), "image")
 
     def forward(self, *inputs: Any, keys: Tensor | None = None, generator: torch.Generator | None = None) -> Any:
         """Transform the inputs and return the same structure.
 
         Args:
             inputs: a tensor, PIL image, tv_tensor, `Batch`, list of images, or tuples and dicts of these; what is
-                neither an image, video or table nor its mask, boxes, keypoints or label passes through.
+                neither an image, video, sound or table nor its mask, boxes, keypoints, events or label passes through.
             keys: (B,) int64, the randomness of each sample (`torchaug.keys.sample_keys`), on the host (less work for a
                 GPU) or beside the batch; by default the batch's own `key`, or else one draw from `generator`, or else
                 from torch's default generator.
@@ -130,7 +132,7 @@ class Layer(nn.Module, ABC):
                 f"{type(self).__name__}: keys must be int64 of shape ({len(batch)},), one per sample, got {keys.dtype} "
                 f"{tuple(keys.shape)}; make them with torchaug.keys.sample_keys(ids, seed=..., epoch=...)"
             )
-        return Params(uniforms(keys, self.columns), canvas_of(batch), batch.size)
+        return Params(uniforms(keys, self.columns), canvas_of(batch), batch.size, lengths_of(batch))
 
     def describe(self, params: Params, i: int) -> list[dict[str, Any]]:
         """What happened to sample i: for each leaf its name, whether it was applied, and its drawn parameters.
@@ -142,7 +144,8 @@ class Layer(nn.Module, ABC):
         if len(u) != 1:
             raise IndexError(f"{type(self).__name__}.describe: sample must be below {len(params.u)}, got {i}")
         own = None if params.size is None else params.size[row].to(u.device)
-        size = Sizes.of(params.canvas or (0, 0), own, u)
+        lengths = None if params.lengths is None else params.lengths[row].to(u.device)
+        size = Sizes.of(params.canvas or (0, 0), own, u)._replace(lengths=lengths)
         records = []
         for leaf, (numbers, chosen) in zip(self.leaves(), self.route(u, u.new_ones(1, dtype=torch.bool)), strict=True):
             drawn = leaf.drawn(numbers, size)
@@ -155,11 +158,15 @@ class Layer(nn.Module, ABC):
 
 
 class Sizes(NamedTuple):
-    """Heights and widths of the images of a batch, (B,) float each, and the canvas (H, W) that holds them all."""
+    """Heights and widths of the images of a batch, (B,) float each, and the canvas (H, W) that holds them all.
+
+    Beside waveforms or spectrograms, also their lengths (B,) int64.
+    """
 
     height: Tensor
     width: Tensor
     canvas: Canvas
+    lengths: Tensor | None = None
 
     @staticmethod
     def of(canvas: Canvas, size: Tensor | None, like: Tensor) -> Sizes:
@@ -178,7 +185,8 @@ class Sizes(NamedTuple):
 
     def rows(self, rows: slice) -> Sizes:
         """Of some samples."""
-        return Sizes(self.height[rows], self.width[rows], self.canvas)
+        lengths = None if self.lengths is None else self.lengths[rows]
+        return Sizes(self.height[rows], self.width[rows], self.canvas, lengths)
 
 
 def canvas_of(batch: Batch) -> Canvas | None:
@@ -188,6 +196,16 @@ def canvas_of(batch: Batch) -> Canvas | None:
     planes = (batch.image, batch.video, batch.mask)
     plane = next((plane for plane in planes if plane is not None), None)
     return None if plane is None else (plane.shape[-2], plane.shape[-1])
+
+
+def lengths_of(batch: Batch) -> Tensor | None:
+    """(B,) int64: samples of each waveform, or frames of each spectrogram; None where there is neither."""
+    sound = batch.waveform if batch.waveform is not None else batch.spectrogram
+    if sound is None:
+        return None
+    if batch.lengths is not None:
+        return batch.lengths.clamp(0, sound.shape[-1])
+    return torch.full(sound.shape[:1], sound.shape[-1], dtype=torch.int64, device=sound.device)
 
 
 def full_precision(batch: Batch) -> AbstractContextManager[object]:
@@ -221,8 +239,8 @@ class Transform(Layer):
     """True where it does the same in training and in evaluation and has no chance `p`: Resize, Normalize, ToDtype."""
     dense: bool = False
     """Whether it works out numbers for each pixel from what was drawn: these are made where the images are."""
-    of_tables: bool = False
-    """True where it acts on tables: then a tensor without a name is one."""
+    takes: Plain = "image"
+    """What a tensor without a name is: a transform of tables takes a table."""
     resizes: bool = False
     """True where every image comes out with the size of `canvas_after`."""
     differentiable: Literal[0, 1, 2] = 2

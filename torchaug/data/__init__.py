@@ -1,5 +1,6 @@
 """The data path: readers, banks of generated images, the exact mixture of sources, and the loader that augments."""
 
+from torchaug.audio.resample import resample
 from torchaug.data.bank import Bank, BankWriter, export, merge, read_decisions
 from torchaug.data.collate import collate
 from torchaug.data.errors import SampleError
@@ -30,7 +31,6 @@ from torchaug.data.readers import (
     read_text,
     read_tokens,
 )
-from torchaug.data.resample_audio import resample
 from torchaug.data.sampler import MixedSampler, Plan
 from torchaug.data.schedule import Constant, Cosine, Linear, Piecewise, Schedule
 from torchaug.data.snapshot import Snapshot

@@ -114,7 +114,7 @@ class PadIfNeeded(Geometric):
         return Sizes(height, width, self.canvas_after(size.canvas))
 
     def matrix(self, u: Tensor, size: Sizes) -> Tensor:
-        height, width, _ = self.sizes(u, u, size)
+        height, width = self.sizes(u, u, size)[:2]
         above, before = height - size.height, width - size.width
         if self.position == "center":
             return moved(-(above / 2).floor(), -(before / 2).floor())

@@ -26,7 +26,7 @@ class Rows(Transform):
         p: chance per sample.
     """
 
-    of_tables = True
+    takes = "table"
     width: int | None = None
     """Columns that a table must have; None: any number."""
 

@@ -36,7 +36,7 @@ class MixUp(Mix):
     """
 
     uniforms = 5
-    of_tables = True
+    takes = "table"
 
     def __init__(self, numeric: int, alpha: float = 1.0, num_classes: int | None = None, p: float = 1.0) -> None:
         super().__init__(num_classes, p)

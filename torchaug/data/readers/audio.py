@@ -9,12 +9,12 @@ from pathlib import Path
 
 from torch import Tensor
 
+from torchaug.audio.files import EXTENSIONS, library, read_sound
 from torchaug.data.items import Item
 from torchaug.data.readers.base import FileDataset
 from torchaug.data.readers.labels import class_numbers
 from torchaug.data.readers.layout import files_by_class
 from torchaug.data.readers.rows import Row, read_rows
-from torchaug.data.sound import EXTENSIONS, library, read_sound
 
 Span = tuple[float, float | None]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sized
 from pathlib import Path
 from typing import Any
 
-from torchaug.data import sound
+from torchaug.audio import files as sound_files
 from torchaug.data.bank import Bank
 from torchaug.data.bank.format import MANIFEST
 from torchaug.data.decode import EXTENSIONS
@@ -127,7 +127,7 @@ def _listed(source: str, size: Size) -> Loaded:
     names = column_names(source, "load")
     if "path" in names:
         first = str(read_columns(source, ["path"], "load").cells["path"][0])
-        if first.lower().endswith(sound.EXTENSIONS):
+        if first.lower().endswith(sound_files.EXTENSIONS):
             return _without_size(read_audio_manifest)(source, size)
         return read_manifest(source, size=size)
     if "text" in names:
@@ -144,7 +144,7 @@ def _listed(source: str, size: Size) -> Loaded:
 OF_FOLDER: dict[tuple[str, ...], Reader] = {
     (".nii", ".nii.gz"): _without_size(read_nifti),
     (".dcm", ".dicom", ".ima"): _without_size(read_dicom),
-    sound.EXTENSIONS: _without_size(read_audio_folder),
+    sound_files.EXTENSIONS: _without_size(read_audio_folder),
     EXTENSIONS: _image_reader(read_folder),
     (".txt",): _without_size(read_text),
 }

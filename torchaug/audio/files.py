@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchaug.data.resample_audio import resample
+from torchaug.audio.resample import resample
 
 EXTENSIONS = (".aif", ".aiff", ".au", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
 LOUDEST = 4.0  # peaks up to here (12 dB over) come from lossy decoders and hot mixes, above from samples not scaled

@@ -1,0 +1,194 @@
+"""The kinds of transforms of sounds, and what they have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from torchaug.audio.timeline import TimeMap, moved_labels
+from torchaug.batch import Batch
+from torchaug.transform import Layer, Params, Sizes, Transform, lengths_of
+
+
+class Wave(Transform):
+    """A transform of waveforms that moves nothing in time. A concrete one writes `wave`.
+
+    Padding, what lies behind a waveform's length, stays as it is, bit for bit, and so do samples that are not chosen.
+
+    >>> class Halve(Wave):
+    ...     def wave(self, waveform, lengths, u):
+    ...         return waveform / 2
+    >>> Halve()(torch.tensor([0.5, -1.0]))
+    tensor([ 0.2500, -0.5000])
+
+    Args:
+        p: chance per sample.
+    """
+
+    takes = "waveform"
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__(p)
+
+    @abstractmethod
+    def wave(self, waveform: Tensor, lengths: Tensor, u: Tensor) -> Tensor:
+        """What becomes of all of (B, C, T) float32 or float64, from `lengths` (B,) int64 and `u` (B, uniforms).
+
+        What lies behind a length may hold anything, NaN too, and must not matter: `own_samples` tells what does not.
+        """
+
+    def transform(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
+        waveform = waveform_of(batch, self)
+        lengths = lengths_of(batch)
+        assert lengths is not None
+        out = self.wave(working(waveform), lengths, u).to(waveform.dtype)
+        kept = chosen[:, None, None] & own_samples(lengths, waveform.shape[-1])
+        return batch.replace(waveform=torch.where(kept, out, waveform))
+
+
+class Timed(Transform):
+    """A transform that moves sound in time, and the labels with it. A concrete one writes `move` and `timeline`.
+
+    What lies behind a waveform's length afterwards is 0. Samples that are not chosen stay; where the waveforms that come out
+    are longer than those that came in, they are padded.
+
+    >>> class Backwards(Timed):  # of waveforms without padding
+    ...     keeps_length = True
+    ...     def timeline(self, lengths, u):
+    ...         ahead = TimeMap.linear(lengths, lengths)
+    ...         return TimeMap(ahead.source, ahead.target.flip(-1))
+    ...     def move(self, waveform, lengths, u, samples):
+    ...         return waveform.flip(-1)
+    >>> sound, beat = torch.tensor([5.0, 6.0, 7.0]), torch.tensor([0.5])
+    >>> Backwards(p=1.0)({"waveform": sound, "instants": beat})
+    {'waveform': tensor([7., 6., 5.]), 'instants': tensor([2.5000])}
+
+    Args:
+        p: chance per sample.
+    """
+
+    takes = "waveform"
+    keeps_length: bool = False
+    """True where every waveform comes out as long as it came in."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__(p)
+
+    def samples_after(self, samples: int) -> int:
+        """T of what comes out, for T that came in, padding included: known from constructors alone, and no less than what
+        the longest waveform may become, nor, where `p` may leave samples as they are, than what came in."""
+        return samples
+
+    def lengths_after(self, lengths: Tensor, u: Tensor) -> Tensor:
+        """(B,) int64 what lengths (B,) become."""
+        return lengths
+
+    @abstractmethod
+    def timeline(self, lengths: Tensor, u: Tensor) -> TimeMap:
+        """Where each instant goes."""
+
+    @abstractmethod
+    def move(self, waveform: Tensor, lengths: Tensor, u: Tensor, samples: int) -> Tensor:
+        """What becomes of all of (B, C, T), float32 or float64: (B, C, samples). Padding as in `Wave.wave`."""
+
+    def sizes(self, u: Tensor, chosen: Tensor, size: Sizes) -> Sizes:
+        if size.lengths is None:
+            return size
+        return size._replace(lengths=torch.where(chosen, self.lengths_after(size.lengths, u), size.lengths))
+
+    def transform(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
+        waveform = waveform_of(batch, self)
+        before = lengths_of(batch)
+        assert before is not None
+        samples = self.samples_after(waveform.shape[-1])
+        after = torch.where(chosen, self.lengths_after(before, u), before)
+        out = self.move(working(waveform), before, u, samples).to(waveform.dtype)
+        out = torch.where(chosen[:, None, None], out, fitted(waveform, samples))
+        stays = ~chosen[:, None, None] & (torch.arange(samples, device=out.device) < waveform.shape[-1])
+        return batch.replace(
+            waveform=torch.where(own_samples(after, samples) | stays, out, torch.zeros_like(out)),
+            lengths=batch.lengths if self.keeps_length else after,
+            **moved_labels(batch, self.timeline(before, u), chosen, samples),
+        )
+
+
+@runtime_checkable
+class Moving(Protocol):
+    """A transform that moves sound in time."""
+
+    def timeline(self, lengths: Tensor, u: Tensor) -> TimeMap:
+        """Where each instant goes."""
+
+    def lengths_after(self, lengths: Tensor, u: Tensor) -> Tensor:
+        """(B,) int64 what lengths (B,) become."""
+
+
+def time_map(layer: Layer, params: Params) -> TimeMap:
+    """Where a transform, or all of a Compose, takes each instant, given what it drew: the product of its steps' maps.
+
+    For annotations that are kept outside of the batch; those in it (`events`, `instants`, `frame_labels`) are moved already.
+
+    Args:
+        layer: in training, as it was applied.
+        params: of `layer.draw(batch)`.
+    """
+    if params.lengths is None:
+        raise ValueError("time_map: params must come from a batch with a waveform or a spectrogram")
+    u = params.u
+    lengths = params.lengths.to(u.device)
+    way = TimeMap.linear(lengths, lengths)
+    for leaf, call in zip(layer.leaves(), layer.route(u, u.new_ones(len(u), dtype=torch.bool)), strict=True):
+        if isinstance(leaf, Moving):
+            way = way.then(leaf.timeline(lengths, call.u).where(call.chosen, lengths))
+            lengths = torch.where(call.chosen, leaf.lengths_after(lengths, call.u), lengths)
+    return way
+
+
+def waveform_of(batch: Batch, step: Transform) -> Tensor:
+    """The batch's waveform (B, C, T), or an error that names the step."""
+    if batch.waveform is None:
+        raise TypeError(
+            f"{type(step).__name__}: expected a waveform: a tensor (B, C, T), (C, T) or (T,), or a dict with 'waveform'; "
+            f"got {[*batch.present()]}"
+        )
+    return batch.waveform
+
+
+def working(sound: Tensor) -> Tensor:
+    """The sound in a precision to work in: float32, or float64 where it is."""
+    return sound if sound.dtype == torch.float64 else sound.to(torch.float32)
+
+
+def own_samples(lengths: Tensor, samples: int) -> Tensor:
+    """(B, 1, samples) bool: what is not padding."""
+    return (torch.arange(samples, device=lengths.device) < lengths[:, None])[:, None]
+
+
+def fitted(waveform: Tensor, samples: int) -> Tensor:
+    """The first `samples` samples of (..., T), zeros after them."""
+    there = waveform.shape[-1]
+    return functional.pad(waveform, (0, samples - there)) if samples > there else waveform[..., :samples]
+
+
+def rms(waveform: Tensor, lengths: Tensor) -> Tensor:
+    """(B, 1, 1): the root of the mean square of all channels' own samples; 0 of none."""
+    own = own_samples(lengths, waveform.shape[-1])
+    power = torch.where(own, waveform, torch.zeros_like(waveform)).square().sum((1, 2), keepdim=True)
+    return (power / (lengths.clamp(min=1)[:, None, None] * max(1, waveform.shape[1]))).sqrt()
+
+
+def amplitude(decibels: Tensor) -> Tensor:
+    """The factor of an amplitude that so many decibels are."""
+    return 10 ** (decibels / 20)
+
+
+def taken(waveform: Tensor, places: Tensor) -> Tensor:
+    """The samples of (B, C, T) at places (B, S), one for all channels; those beyond the ends are held."""
+    if not waveform.shape[-1]:
+        return waveform.new_zeros(*waveform.shape[:2], places.shape[1])
+    places = places.clamp(0, waveform.shape[-1] - 1)
+    return waveform.gather(2, places[:, None].expand(-1, waveform.shape[1], -1))
