@@ -42,9 +42,7 @@ def assert_same(a: Batch, b: Batch, atol: float = 0) -> None:
         other = b.present()[name]
         assert value.dtype == other.dtype, name
         allowed = atol if value.is_floating_point() else 0
-        torch.testing.assert_close(
-            value, other, rtol=0, atol=allowed, equal_nan=True, msg=lambda m, n=name: f"{n}: {m}"
-        )
+        torch.testing.assert_close(value, other, rtol=0, atol=allowed, equal_nan=True)
 
 
 @every(STANDING_ALONE)
