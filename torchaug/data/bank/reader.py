@@ -26,6 +26,7 @@ from torchaug.data.bank.format import (
     read_tensors,
     sealed,
 )
+from torchaug.data.bank.media import sample_rate
 from torchaug.data.bank.review import read_decisions
 from torchaug.data.bank.tables import bank_table, is_table
 from torchaug.data.bank.verify import check_whole, damaged, lacking
@@ -33,6 +34,7 @@ from torchaug.data.errors import SampleError
 from torchaug.data.files import append_line
 from torchaug.data.images import TensorImages, check_labels
 from torchaug.data.items import Item
+from torchaug.data.waveforms import TensorWaveforms
 
 MAPPED = 16_384
 """Shards that stay mapped; Linux allows a process 65,530 mappings, and the oldest is mapped again when it is needed."""
@@ -186,15 +188,20 @@ class Bank(Dataset[Item]):
         return self._columns([indices for indices in self.by_shard() if len(indices)], [name])[name]
 
     def in_memory(self, progress: Callable[[int, int], None] | None = None) -> Any:
-        """All samples in memory: `TensorImages`, or the `TableDataset` of a bank of a table.
+        """All samples in memory: `TensorImages`, `TensorWaveforms`, or the `TableDataset` of a bank of a table.
 
         Args:
             progress: called with (samples done, samples in all).
         """
-        data = bank_table(self) if is_table(self) else self._images()
+        data = bank_table(self) if is_table(self) else self._sounds() if "waveform" in self.columns else self._images()
         if progress is not None:
             progress(len(self), len(self))
         return data
+
+    def _sounds(self) -> TensorWaveforms:
+        waveforms: list[Tensor] = list(self.column("waveform"))  # type: ignore[arg-type]
+        classes = self.classes if self.labels is not None else None
+        return TensorWaveforms.of(waveforms, self.labels, classes, sample_rate=sample_rate(self))
 
     def _images(self) -> TensorImages:
         images = self.column("image")
