@@ -21,7 +21,7 @@ from torchaug.training.audio_arms import audio_recipe
 from torchaug.training.fit import fit, seconds_per_step
 from torchaug.training.load import load_generator
 from torchaug.training.samples import Data, Samples, labelled
-from torchaug.training.seeds import Report, compared, run_seeds, seed_notes, versions
+from torchaug.training.seeds import Report, run_seeds, study_result
 from torchaug.training.sheets import contact_sheets
 from torchaug.training.sound_sheets import seconds_of_waveforms, sound_sheets
 from torchaug.training.synthesize import synthesize
@@ -139,7 +139,20 @@ def run_study(
         job = _Job(provider, tuple(rare), recipe, tuple(arms), Path(out or scratch), seeds[0])
         parts = len(seeds) * (len(arms) + 1)
         results = run_seeds(job, seeds, parts=parts, seconds=seconds, workers=workers, progress=progress)
-    return _summary(results, train, tuple(rare), recipe, arms, data, time.monotonic() - start, len(seeds))
+    return study_result(
+        results,
+        arms,
+        IMAGE_METRICS,
+        COMPARED,
+        wanted=len(seeds),
+        data=data,
+        classes=tuple(labelled(train)[1]),
+        rare=tuple(rare),
+        steps=recipe.steps,
+        seconds=time.monotonic() - start,
+        sheets=results[0].sheets,
+        unit="image" if isinstance(train, TensorImages) else "clip",
+    )
 
 
 @dataclass(frozen=True)
@@ -249,37 +262,3 @@ def _check_rare(rare: Sequence[int], train: Samples) -> None:
     unknown = [c for c in rare if not 0 <= c < classes]
     if unknown or not rare:
         raise ValueError(f"run_study: rare classes must be among 0 to {classes - 1}, got {unknown or 'none'}")
-
-
-def _summary(
-    results: Sequence[SeedResult],
-    train: Samples,
-    rare: tuple[int, ...],
-    recipe: Recipe,
-    arms: Sequence[Arm],
-    data: str,
-    seconds: float,
-    wanted: int,
-) -> StudyResult:
-    values = {
-        arm.name: {m.name: tuple(getattr(r.scores[arm.name], m.name) for r in results) for m in IMAGE_METRICS}
-        for arm in arms
-    }
-    shown, differences = compared(IMAGE_METRICS, [(arm.name, arm.text) for arm in arms], values, COMPARED)
-    first = results[0]
-    return StudyResult(
-        data=data,
-        classes=tuple(labelled(train)[1]),
-        rare=rare,
-        train_counts=first.train_counts,
-        test_counts=first.test_counts,
-        arms=shown,
-        differences=differences,
-        seeds=tuple(result.seed for result in results),
-        steps=recipe.steps,
-        seconds=seconds,
-        sheets=first.sheets,
-        versions=versions(),
-        notes=tuple(seed_notes(results, wanted)),
-        unit="image" if isinstance(train, TensorImages) else "clip",
-    )

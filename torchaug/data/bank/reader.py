@@ -26,15 +26,14 @@ from torchaug.data.bank.format import (
     read_tensors,
     sealed,
 )
-from torchaug.data.bank.media import sample_rate
+from torchaug.data.bank.memory import bank_images, bank_sounds
 from torchaug.data.bank.review import read_decisions
 from torchaug.data.bank.tables import bank_table, is_table
 from torchaug.data.bank.verify import check_whole, damaged, lacking
 from torchaug.data.errors import SampleError
 from torchaug.data.files import append_line
-from torchaug.data.images import TensorImages, check_labels
+from torchaug.data.images import check_labels
 from torchaug.data.items import Item
-from torchaug.data.waveforms import TensorWaveforms
 
 MAPPED = 16_384
 """Shards that stay mapped; Linux allows a process 65,530 mappings, and the oldest is mapped again when it is needed."""
@@ -193,21 +192,11 @@ class Bank(Dataset[Item]):
         Args:
             progress: called with (samples done, samples in all).
         """
-        data = bank_table(self) if is_table(self) else self._sounds() if "waveform" in self.columns else self._images()
+        sounds = "waveform" in self.columns
+        data = bank_table(self) if is_table(self) else bank_sounds(self) if sounds else bank_images(self)
         if progress is not None:
             progress(len(self), len(self))
         return data
-
-    def _sounds(self) -> TensorWaveforms:
-        waveforms: list[Tensor] = list(self.column("waveform"))  # type: ignore[arg-type]
-        classes = self.classes if self.labels is not None else None
-        return TensorWaveforms.of(waveforms, self.labels, classes, sample_rate=sample_rate(self))
-
-    def _images(self) -> TensorImages:
-        images = self.column("image")
-        if not isinstance(images, Tensor) or self.labels is None:
-            raise ValueError(f"Bank: expected images of one size with labels in {self.path}, got others")
-        return TensorImages(images, self.labels, self.classes)
 
     def verify(self, progress: Callable[[int, int], None] | None = None, *, workers: int = 0) -> None:
         """Read every file and compare its checksum.
