@@ -18,6 +18,7 @@ from torchaug.training.data import SynthesisDataModule
 from torchaug.training.fit import FILE, fit
 from torchaug.training.load import KINDS, load_generator
 from torchaug.training.quiet import quiet
+from torchaug.training.table import LitTableDiffusion
 from torchaug.training.table_base import LitTable
 
 SMALL: dict[str, Any] = {"width": 16, "blocks": 1}
@@ -262,9 +263,20 @@ def test_what_cannot_be_trained_or_asked_for(tmp_path: Path) -> None:
 def test_defaults_suit_the_table() -> None:
     kinds = [KINDS[kind] for kind in TABLES]
     assert all(issubclass(kind, LitTable) and kind.batch_size == 256 for kind in kinds)
-    assert kinds[0].default_steps(people()) == 150
-    assert kinds[0].default_steps(people(400)) == 600
-    assert kinds[0].default_steps(people(90_000)) == 4000
+    for kind in kinds:
+        assert kind.default_steps(people()) == 150
+        assert kind.default_steps(people(400)) == (1000 if kind.kind == "table-diffusion" else 600)
+        assert kind.default_steps(people(90_000)) == 4000
+
+
+def test_a_diffusion_is_as_wide_as_its_table_needs() -> None:
+    def width(rows: int, numbers: int) -> int:
+        columns = [Column(f"n{place}", "numeric") for place in range(numbers)]
+        table = TableDataset(torch.zeros(rows, numbers).double(), torch.zeros(rows, 0, dtype=torch.int64), columns)
+        found: int = LitTableDiffusion.default_settings(table)["width"]
+        return found
+
+    assert [width(100, 12), width(100, 64), width(100, 500), width(9000, 2)] == [128, 256, 512, 256]
 
 
 def test_fit_takes_the_defaults_of_the_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

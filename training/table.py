@@ -14,8 +14,12 @@ from torchaug.models.latents import latents
 from torchaug.models.table_codec import TableCodec
 from torchaug.models.table_diffusion import TabularDiffusion
 from torchaug.models.table_vae import TabularVAE
+from torchaug.training.data import InMemory
 from torchaug.training.generator import warmed_up
-from torchaug.training.table_base import Asked, LitTable
+from torchaug.training.table_base import Asked, LitTable, table_in
+
+MANY_ROWS = 8000
+"""Of a table whose diffusion may be wide, however few its columns."""
 
 
 class _OneLoss(LitTable):
@@ -87,6 +91,27 @@ class LitTableDiffusion(_OneLoss):
         self.save_hyperparameters()
         size = {"width": width, "blocks": blocks, "steps": sampling_steps}
         self.take(TabularDiffusion(TableCodec.from_config(codec), max(1, len(classes)), **size))
+
+    @classmethod
+    def default_settings(cls, data: InMemory) -> dict[str, Any]:
+        """A network as wide as the table needs: 4 units for each number and category, from 128 to 512; 256 for many rows.
+
+        What is wider than a small table needs learns its rare rows by heart, and costs more: docs/decisions/0020.
+
+        >>> from torchaug.data import wine
+        >>> LitTableDiffusion.default_settings(wine())
+        {'width': 128}
+        """
+        table = table_in(data, cls.__name__)
+        entries = table.numeric.shape[1] + sum(len(c.categories) for c in table.columns if c.kind == "categorical")
+        least = 256 if len(table) > MANY_ROWS else 128
+        return {"width": min(512, max(least, 4 * entries // 32 * 32))}
+
+    @classmethod
+    def default_steps(cls, data: InMemory) -> int:
+        """50 times the root of the number of rows, at most 2.5 a row and 4000 in all, at least 150."""
+        rows = len(table_in(data, cls.__name__))
+        return max(150, min(4000, int(50 * rows**0.5), int(2.5 * rows)))
 
     def loss(self, asked: Asked, keys: Tensor) -> Tensor:
         """The mean loss at times spread evenly over [0, 1), the first at random."""
