@@ -4,12 +4,24 @@ Names and parameters are audiomentations' where it has the transform. Every tran
 sound in time move events, instants and frame labels with it.
 """
 
+from torchaug.audio.equalizer import HighShelfFilter, LowShelfFilter, PeakingFilter, SevenBandParametricEQ
+from torchaug.audio.filtered import Filtered
+from torchaug.audio.filters import BandPassFilter, BandStopFilter, HighPassFilter, LowPassFilter
 from torchaug.audio.inversion import PolarityInversion, TimeInversion
 from torchaug.audio.kinds import Timed, Wave, time_map
 from torchaug.audio.timeline import TimeMap
 
 __all__ = [
+    "BandPassFilter",
+    "BandStopFilter",
+    "Filtered",
+    "HighPassFilter",
+    "HighShelfFilter",
+    "LowPassFilter",
+    "LowShelfFilter",
+    "PeakingFilter",
     "PolarityInversion",
+    "SevenBandParametricEQ",
     "TimeInversion",
     "TimeMap",
     "Timed",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-ODD = tuple(sorted(3**i * 5**j for i in range(5) for j in range(4)))
+ODD: list[int] = [3**i * 5**j for i in range(5) for j in range(4)]
 """Odd parts of fast sizes; larger ones are seldom the nearest."""
 
 
@@ -17,6 +17,24 @@ def fast_size(samples: int) -> int:
     """
     half = max(1, -(-samples // 2))
     return 2 * min(odd << (-(-half // odd) - 1).bit_length() for odd in ODD)
+
+
+def spectrum(waveform: Tensor, size: int) -> Tensor:
+    """The real Fourier transform of (..., T) floating point, filled up with zeros to `size`: (..., size // 2 + 1) complex."""
+    if not waveform.numel():  # which MKL refuses
+        return torch.zeros(
+            (*waveform.shape[:-1], size // 2 + 1), dtype=waveform.dtype.to_complex(), device=waveform.device
+        )
+    transformed: Tensor = torch.fft.rfft(waveform, size)
+    return transformed
+
+
+def waveform_of_spectrum(spectrum: Tensor, size: int, samples: int) -> Tensor:
+    """The first `samples` samples of the inverse of `spectrum`: (..., samples)."""
+    if not spectrum.numel():
+        return spectrum.real.new_zeros((*spectrum.shape[:-1], samples))
+    waveform: Tensor = torch.fft.irfft(spectrum, size)
+    return waveform[..., :samples]
 
 
 def convolve(waveform: Tensor, kernels: Tensor) -> Tensor:
@@ -36,5 +54,4 @@ def convolve(waveform: Tensor, kernels: Tensor) -> Tensor:
     """
     samples = max(0, waveform.shape[-1] + kernels.shape[-1] - 1)
     size = fast_size(samples)
-    spectrum = torch.fft.rfft(waveform, size) * torch.fft.rfft(kernels, size)
-    return torch.fft.irfft(spectrum, size)[..., :samples]
+    return waveform_of_spectrum(spectrum(waveform, size) * spectrum(kernels, size), size, samples)
