@@ -24,7 +24,7 @@ for _topic in TOPICS:
 
 
 CHAINS: dict[str, Layer] = {}
-_FEW = [layer for name, layer in ALONE.items() if not name.startswith("spec")][:4]
+_FEW = [ALONE[name] for name in ("gaussian_snr", "time_inversion", "polarity", "color_noise")]
 if _FEW:
     CHAINS = {
         "chain": Compose(_FEW),

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from torchaug.audio.bank import Sounds, bank_of
 from torchaug.audio.kinds import Wave, amplitude, fitted, rms
-from torchaug.audio.noise import at_rms, bounds
+from torchaug.audio.noise import at_rms
+from torchaug.audio.ranges import ordered
 from torchaug.batch import Batch
 from torchaug.image.arguments import one_of
 from torchaug.keys import integers, uniform
@@ -61,10 +62,10 @@ class AddBackgroundNoise(Wave):
     ) -> None:
         super().__init__(p)
         who = "AddBackgroundNoise"
-        self.min_snr_db, self.max_snr_db = bounds(min_snr_db, max_snr_db, who, "snr_db")
+        self.min_snr_db, self.max_snr_db = ordered(min_snr_db, max_snr_db, who, "snr_db")
         self.noise_rms = one_of(noise_rms, who, "noise_rms", ("relative", "absolute"))
-        self.min_absolute_rms_db, self.max_absolute_rms_db = bounds(
-            min_absolute_rms_db, max_absolute_rms_db, who, "absolute_rms_db", high=0
+        self.min_absolute_rms_db, self.max_absolute_rms_db = ordered(
+            min_absolute_rms_db, max_absolute_rms_db, who, "absolute_rms_db", most=0
         )
         self.noise_transform = a_layer(noise_transform, who)
         self.noises = bank_of(noises, sample_rate, who, "noises")

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from torchaug.audio.kinds import amplitude, own_samples, rms, waveform_of, working
-from torchaug.audio.noise import bounds, ratio
+from torchaug.audio.noise import ratio
+from torchaug.audio.ranges import ordered
 from torchaug.audio.timeline import TimeMap, moved_labels
 from torchaug.batch import Batch
 from torchaug.image import mix, mix_labels
@@ -173,7 +174,7 @@ class Mix(SoundMix):
         p: float = 0.5,
     ) -> None:
         super().__init__(num_classes, p)
-        self.min_snr_db, self.max_snr_db = bounds(min_snr_db, max_snr_db, "Mix", "snr_db")
+        self.min_snr_db, self.max_snr_db = ordered(min_snr_db, max_snr_db, "Mix", "snr_db")
         self.mix_target = one_of(mix_target, "Mix", "mix_target", ("union", "original"))
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:

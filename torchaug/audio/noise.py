@@ -9,7 +9,7 @@ from torch import Tensor
 
 from torchaug.audio.convolve import fast_size, spectrum, waveform_of_spectrum
 from torchaug.audio.kinds import Wave, amplitude, rms
-from torchaug.image.arguments import within
+from torchaug.audio.ranges import ordered
 from torchaug.keys import noise, uniform
 from torchaug.transform import Sizes
 
@@ -38,7 +38,7 @@ class AddGaussianNoise(Wave):
 
     def __init__(self, min_amplitude: float = 0.001, max_amplitude: float = 0.015, p: float = 0.5) -> None:
         super().__init__(p)
-        self.min_amplitude, self.max_amplitude = bounds(
+        self.min_amplitude, self.max_amplitude = ordered(
             min_amplitude, max_amplitude, "AddGaussianNoise", "amplitude", 0
         )
 
@@ -73,7 +73,7 @@ class AddGaussianSNR(Wave):
 
     def __init__(self, min_snr_db: float = 5.0, max_snr_db: float = 40.0, p: float = 0.5) -> None:
         super().__init__(p)
-        self.min_snr_db, self.max_snr_db = bounds(min_snr_db, max_snr_db, "AddGaussianSNR", "snr_db")
+        self.min_snr_db, self.max_snr_db = ordered(min_snr_db, max_snr_db, "AddGaussianSNR", "snr_db")
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {"snr_db": uniform(u[:, 0], self.min_snr_db, self.max_snr_db)}
@@ -113,8 +113,8 @@ class AddColorNoise(Wave):
         p: float = 0.5,
     ) -> None:
         super().__init__(p)
-        self.min_snr_db, self.max_snr_db = bounds(min_snr_db, max_snr_db, "AddColorNoise", "snr_db")
-        self.min_f_decay, self.max_f_decay = bounds(min_f_decay, max_f_decay, "AddColorNoise", "f_decay", -12, 12)
+        self.min_snr_db, self.max_snr_db = ordered(min_snr_db, max_snr_db, "AddColorNoise", "snr_db")
+        self.min_f_decay, self.max_f_decay = ordered(min_f_decay, max_f_decay, "AddColorNoise", "f_decay", -12, 12)
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {
@@ -159,10 +159,3 @@ def ratio(wanted: Tensor, level: Tensor) -> Tensor:
     """wanted / level, and 0 where the level is 0: of silence no factor makes anything."""
     heard = level > 0
     return torch.where(heard, wanted / torch.where(heard, level, 1), 0)
-
-
-def bounds(
-    least: float, most: float, who: str, name: str, low: float = -math.inf, high: float = math.inf
-) -> tuple[float, float]:
-    """Arguments min_name and max_name, checked: numbers in rising order within [low, high]."""
-    return within((least, most), who, f"(min_{name}, max_{name})", low, high)

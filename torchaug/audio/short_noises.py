@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -11,7 +12,8 @@ from torch.nn import functional
 from torchaug.audio.background import a_layer, through
 from torchaug.audio.bank import Sounds, bank_of
 from torchaug.audio.kinds import Wave, amplitude, own_samples, rms, root
-from torchaug.audio.noise import bounds, ratio
+from torchaug.audio.noise import ratio
+from torchaug.audio.ranges import ordered
 from torchaug.image.arguments import number, one_of, whole
 from torchaug.keys import dense_uniforms, integers, uniform
 from torchaug.transform import Layer, Sizes
@@ -26,22 +28,20 @@ class Row(NamedTuple):
     """0 of none."""
     level_db: Tensor
     fade_in: Tensor
+    """float32, above 0."""
     fade_out: Tensor
 
-    def at(self, samples: int) -> tuple[Tensor, Tensor, Tensor]:
-        """For each of `samples` places, (B, samples): which of the K is the last that has begun, how far into it the place
-        lies, and whether it is heard there."""
-        time = torch.arange(samples, device=self.start.device).expand(len(self.start), -1).contiguous()
-        slot = torch.searchsorted(self.start, time, right=True).sub(1).clamp(min=0)
-        into = time - self.start.gather(1, slot)
-        return slot, into, (into >= 0) & (into < self.length.gather(1, slot))
+    def at(self, samples: int) -> Tensor:
+        """(B, samples) int64: which of the K is the last that has begun at each place, or the first where none has."""
+        begun = torch.zeros(len(self.start), samples + 1, dtype=torch.int64, device=self.start.device)
+        begun = begun.scatter_add(1, self.start.clamp(0, samples), torch.ones_like(self.start))
+        return begun.cumsum(1)[:, :samples].sub(1).clamp(min=0)
 
     def fades(self, slot: Tensor, into: Tensor) -> Tensor:
-        """(B, samples) in [0, 1], 1 between the fades, which are straight lines."""
+        """(B, samples) in [0, 1], 1 between the fades, which are straight lines, and 0 outside of the noises."""
         length, fade_in, fade_out = (value.gather(1, slot) for value in (self.length, self.fade_in, self.fade_out))
-        rise = (into + 0.5) / torch.minimum(fade_in, length).clamp(min=0.5)
-        fall = (length - into - 0.5) / torch.minimum(fade_out, length).clamp(min=0.5)
-        return torch.minimum(rise, fall).clamp(0, 1)
+        after = into.to(torch.float32) + 0.5
+        return torch.minimum(after / fade_in, (length - after) / fade_out).clamp(0, 1)
 
 
 class AddShortNoises(Wave):
@@ -112,20 +112,20 @@ class AddShortNoises(Wave):
         who = "AddShortNoises"
         options = ("relative_to_whole_input", "relative", "absolute")
         self.noise_rms = one_of(noise_rms, who, "noise_rms", options)
-        self.min_snr_db, self.max_snr_db = bounds(min_snr_db, max_snr_db, who, "snr_db")
-        self.min_time_between_sounds, self.max_time_between_sounds = bounds(
+        self.min_snr_db, self.max_snr_db = ordered(min_snr_db, max_snr_db, who, "snr_db")
+        self.min_time_between_sounds, self.max_time_between_sounds = ordered(
             min_time_between_sounds, max_time_between_sounds, who, "time_between_sounds", 0
         )
-        self.min_absolute_noise_rms_db, self.max_absolute_noise_rms_db = bounds(
-            min_absolute_noise_rms_db, max_absolute_noise_rms_db, who, "absolute_noise_rms_db", high=0
+        self.min_absolute_noise_rms_db, self.max_absolute_noise_rms_db = ordered(
+            min_absolute_noise_rms_db, max_absolute_noise_rms_db, who, "absolute_noise_rms_db", most=0
         )
-        self.min_pause_factor_during_burst, self.max_pause_factor_during_burst = bounds(
+        self.min_pause_factor_during_burst, self.max_pause_factor_during_burst = ordered(
             min_pause_factor_during_burst, max_pause_factor_during_burst, who, "pause_factor_during_burst", 0
         )
-        self.min_fade_in_time, self.max_fade_in_time = bounds(
+        self.min_fade_in_time, self.max_fade_in_time = ordered(
             min_fade_in_time, max_fade_in_time, who, "fade_in_time", 0
         )
-        self.min_fade_out_time, self.max_fade_out_time = bounds(
+        self.min_fade_out_time, self.max_fade_out_time = ordered(
             min_fade_out_time, max_fade_out_time, who, "fade_out_time", 0
         )
         self.add_all_noises_with_same_level = add_all_noises_with_same_level
@@ -158,18 +158,19 @@ class AddShortNoises(Wave):
         latest = self.max_time_between_sounds * rate
         start = uniform(u[:, 2:3], -latest, latest).floor().to(torch.int64) + over.cumsum(1) - over
         return {
-            "first": Row(which[0], start, first, *self._manner(levels[0], numbers[4], numbers[5])),
-            "second": Row(which[1], start + ahead, second, *self._manner(levels[1], numbers[6], numbers[7])),
+            "first": self._row(which[0], start, first, levels[0], numbers[4:6]),
+            "second": self._row(which[1], start + ahead, second, levels[1], numbers[6:8]),
         }
 
     def _between(self, u: Tensor, name: str) -> Tensor:
         return uniform(u, getattr(self, f"min_{name}"), getattr(self, f"max_{name}"))
 
-    def _manner(self, level: Tensor, fade_in: Tensor, fade_out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Level in decibels, and fades in samples."""
+    def _row(self, which: Tensor, start: Tensor, length: Tensor, level: Tensor, fades: Sequence[Tensor]) -> Row:
+        """Level in decibels, and fades in samples: at least half of one, within which nothing is heard of a fade."""
         decibels = self._between(level, "absolute_noise_rms_db" if self.noise_rms == "absolute" else "snr_db")
-        fades = self._between(fade_in, "fade_in_time"), self._between(fade_out, "fade_out_time")
-        return decibels, fades[0] * self.sample_rate, fades[1] * self.sample_rate
+        seconds = self._between(fades[0], "fade_in_time"), self._between(fades[1], "fade_out_time")
+        inside = [torch.minimum(each * self.sample_rate, length).clamp(min=0.5) for each in seconds]
+        return Row(which, start, length, decibels, *inside)
 
     def wave(self, waveform: Tensor, lengths: Tensor, u: Tensor) -> Tensor:
         self.noises.check(waveform, "AddShortNoises", "noises")
@@ -184,9 +185,14 @@ class AddShortNoises(Wave):
 
     def _noise(self, row: Row, waveform: Tensor, lengths: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
         """Noises as they are added, (B, 1 or C, T), and how far each place is faded in, (B, T)."""
-        slot, into, heard = row.at(waveform.shape[2])
-        weight = torch.where(heard, row.fades(slot, into), 0)
-        noise = self.noises.at(row.which.gather(1, slot), torch.where(heard, into, 0)) * weight[:, None]
+        time = torch.arange(waveform.shape[2], device=u.device)
+        slot = row.at(len(time))
+        into = time - row.start.gather(1, slot)
+        weight = row.fades(slot, into)
+        heard = weight > 0
+        begin = self.noises.starts[row.which].gather(1, slot)
+        scale = self.noises.scales[row.which].gather(1, slot)
+        noise = self.noises.stored(torch.where(heard, begin + into, 0)) * (weight * scale)[:, None]
         noise = through(self.noise_transform, noise, lengths, u).to(waveform.dtype)
         noise = torch.where(heard[:, None] & own_samples(lengths, waveform.shape[2]), noise, 0)
         return noise * self._gains(row, noise, waveform, lengths).gather(1, slot)[:, None], weight
