@@ -23,15 +23,13 @@ for _topic in TOPICS:
     MIXING |= _zoo.MIXING
 
 
-CHAINS: dict[str, Layer] = {}
 _FEW = [ALONE[name] for name in ("gaussian_snr", "time_inversion", "polarity", "color_noise")]
-if _FEW:
-    CHAINS = {
-        "chain": Compose(_FEW),
-        "one_of": OneOf(_FEW, weights=list(range(1, len(_FEW) + 1))),
-        "some_of": SomeOf(_FEW, n=1),
-        "random_apply": RandomApply(_FEW, p=0.5),
-    }
+CHAINS: dict[str, Layer] = {
+    "chain": Compose(_FEW),
+    "one_of": OneOf(_FEW, weights=list(range(1, len(_FEW) + 1))),
+    "some_of": SomeOf(_FEW, n=1),
+    "random_apply": RandomApply(_FEW, p=0.5),
+}
 EVERY = ALONE | MIXING | CHAINS
 
 
