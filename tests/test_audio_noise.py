@@ -245,6 +245,13 @@ def test_pieces_of_a_longer_noise_lie_anywhere_within_it() -> None:
     assert len(offsets[lengths == 900].unique()) > 60
 
 
+def test_each_piece_of_a_noise_may_come() -> None:
+    sound = torch.full((200, 1, 900), 1e-3)
+    transform = A.AddBackgroundNoise([recorded(902)[0]], p=1.0)
+    params = transform.draw(Batch(waveform=sound, key=keys(200)))
+    assert {transform.describe(params, i)[0]["offset"] for i in range(200)} == {0, 1, 2}
+
+
 def test_absolute_levels_and_silence() -> None:
     """audiomentations' rule that a silent sound gets no noise, and no NaN of noise that is silent (torchaudio 2.11 has it)."""
     silent = torch.zeros(3, 1, 500)
