@@ -23,15 +23,13 @@ for _topic in TOPICS:
     MIXING |= _zoo.MIXING
 
 
-CHAINS: dict[str, Layer] = {}
-_FEW = [layer for name, layer in ALONE.items() if not name.startswith("spec")][:4]
-if _FEW:
-    CHAINS = {
-        "chain": Compose(_FEW),
-        "one_of": OneOf(_FEW, weights=list(range(1, len(_FEW) + 1))),
-        "some_of": SomeOf(_FEW, n=1),
-        "random_apply": RandomApply(_FEW, p=0.5),
-    }
+_FEW = [ALONE[name] for name in ("gaussian_snr", "time_inversion", "polarity", "color_noise")]
+CHAINS: dict[str, Layer] = {
+    "chain": Compose(_FEW),
+    "one_of": OneOf(_FEW, weights=list(range(1, len(_FEW) + 1))),
+    "some_of": SomeOf(_FEW, n=1),
+    "random_apply": RandomApply(_FEW, p=0.5),
+}
 EVERY = ALONE | MIXING | CHAINS
 
 
@@ -50,7 +48,17 @@ LENGTHS = (SAMPLES, SAMPLES - 701, SAMPLES, 900)
 
 
 def labelled(name: str, count: int = 4, dtype: torch.dtype = torch.float32) -> Batch:
-    """A batch that the transform of this name takes, with labels of every sort; padding is 0."""
+    """A batch that the transform of this name takes, with labels of every sort; padding is 0.
+
+    Where samples mix, frame labels are soft: class numbers cannot be blended.
+    """
+    batch = _labelled(name, count, dtype)
+    if name not in MIXING or batch.frame_labels is None:
+        return batch
+    return batch.replace(frame_labels=torch.nn.functional.one_hot(batch.frame_labels, 25).to(torch.float32))
+
+
+def _labelled(name: str, count: int, dtype: torch.dtype) -> Batch:
     lengths = torch.tensor(LENGTHS)[:count]
     key = sample_keys(torch.arange(count), seed=3)
     label = torch.arange(count) % 2

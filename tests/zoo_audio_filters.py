@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from torchaug import audio as A
 from torchaug.transform import Layer
 
-ALONE: dict[str, Layer] = {}
+RATE = 8000
+
+ALONE: dict[str, Layer] = {
+    "low_pass": A.LowPassFilter(p=0.7, sample_rate=RATE),
+    "low_pass_zero_phase": A.LowPassFilter(300, 3000, zero_phase=True, p=1.0, sample_rate=RATE),
+    "high_pass": A.HighPassFilter(min_rolloff=6, max_rolloff=36, p=1.0, sample_rate=RATE),
+    "band_pass": A.BandPassFilter(p=0.7, sample_rate=RATE),
+    "band_stop": A.BandStopFilter(zero_phase=True, p=1.0, sample_rate=RATE),
+    "low_shelf": A.LowShelfFilter(p=0.7, sample_rate=RATE),
+    "high_shelf": A.HighShelfFilter(p=1.0, sample_rate=RATE),
+    "peaking": A.PeakingFilter(p=1.0, sample_rate=RATE),
+    "equalizer": A.SevenBandParametricEQ(p=0.7, sample_rate=RATE),
+}
 MIXING: dict[str, Layer] = {}

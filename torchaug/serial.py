@@ -18,7 +18,7 @@ import json
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,14 @@ VERSION = 1
 """Of the form of the document; one of a later form is refused."""
 
 Names = Mapping[str, type[Layer]]
+
+
+@runtime_checkable
+class Written(Protocol):
+    """An argument that a file cannot hold, but may hold what it was made of."""
+
+    def written(self) -> Any:
+        """What the constructor takes in its place; None where there is no such thing."""
 
 
 def to_dict(layer: Layer, extra: Names | None = None) -> dict[str, Any]:
@@ -156,6 +164,8 @@ def _plain(value: Any, path: str, names: Names) -> Any:
         return value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, Written) and (made_of := value.written()) is not None:
+        return _plain(made_of, path, names)
     what = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else f"{type(value).__name__}"
     raise TypeError(
         f"to_dict: {path} must be numbers, text, a dtype or transforms, got {what}, which no file can hold; "

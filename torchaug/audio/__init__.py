@@ -4,12 +4,41 @@ Names and parameters are audiomentations' where it has the transform. Every tran
 sound in time move events, instants and frame labels with it.
 """
 
+from torchaug.audio.background import AddBackgroundNoise
+from torchaug.audio.bank import SoundBank
+from torchaug.audio.equalizer import HighShelfFilter, LowShelfFilter, PeakingFilter, SevenBandParametricEQ
+from torchaug.audio.filtered import Filtered
+from torchaug.audio.filters import BandPassFilter, BandStopFilter, HighPassFilter, LowPassFilter
+from torchaug.audio.impulse import ApplyImpulseResponse
 from torchaug.audio.inversion import PolarityInversion, TimeInversion
 from torchaug.audio.kinds import Timed, Wave, time_map
+from torchaug.audio.mixing import AudioCutMix, AudioMixup, Mix, SoundMix
+from torchaug.audio.noise import AddColorNoise, AddGaussianNoise, AddGaussianSNR
+from torchaug.audio.short_noises import AddShortNoises
 from torchaug.audio.timeline import TimeMap
 
 __all__ = [
+    "AddBackgroundNoise",
+    "AddColorNoise",
+    "AddGaussianNoise",
+    "AddGaussianSNR",
+    "AddShortNoises",
+    "ApplyImpulseResponse",
+    "AudioCutMix",
+    "AudioMixup",
+    "BandPassFilter",
+    "BandStopFilter",
+    "Filtered",
+    "HighPassFilter",
+    "HighShelfFilter",
+    "LowPassFilter",
+    "LowShelfFilter",
+    "Mix",
+    "PeakingFilter",
     "PolarityInversion",
+    "SevenBandParametricEQ",
+    "SoundBank",
+    "SoundMix",
     "TimeInversion",
     "TimeMap",
     "Timed",

@@ -22,7 +22,7 @@ class Wave(Transform):
     >>> class Halve(Wave):
     ...     def wave(self, waveform, lengths, u):
     ...         return waveform / 2
-    >>> Halve()(torch.tensor([0.5, -1.0]))
+    >>> Halve(p=1.0)(torch.tensor([0.5, -1.0]))
     tensor([ 0.2500, -0.5000])
 
     Args:
@@ -178,7 +178,13 @@ def rms(waveform: Tensor, lengths: Tensor) -> Tensor:
     """(B, 1, 1): the root of the mean square of all channels' own samples; 0 of none."""
     own = own_samples(lengths, waveform.shape[-1])
     power = torch.where(own, waveform, torch.zeros_like(waveform)).square().sum((1, 2), keepdim=True)
-    return (power / (lengths.clamp(min=1)[:, None, None] * max(1, waveform.shape[1]))).sqrt()
+    return root(power / (lengths.clamp(min=1)[:, None, None] * max(1, waveform.shape[1])))
+
+
+def root(power: Tensor) -> Tensor:
+    """The square root, whose derivative is infinite at 0: there it is 0 here, so that silence has a gradient."""
+    some = power != 0  # NaN too
+    return torch.where(some, torch.where(some, power, 1).sqrt(), 0)
 
 
 def amplitude(decibels: Tensor) -> Tensor:

@@ -1,0 +1,277 @@
+"""Sounds that stay on the device, from which transforms take their noises and impulse responses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+import torch
+from torch import Tensor, nn
+
+from torchaug.audio.files import EXTENSIONS, library, read_sound
+from torchaug.image.arguments import number, one_of, whole
+
+Storage = Literal["float32", "float16", "int16"]
+Files: TypeAlias = "str | Path | Sequence[str | Path]"
+
+
+class SoundBank(nn.Module):
+    """Sounds of any lengths, loaded once and resident on a device: noises, impulse responses.
+
+    A transform that holds one takes it to its own device: `transform.to("cuda")`. Rows of a batch take what they need by
+    index, without a loop and without waiting.
+
+    Args:
+        sounds: (N, C, T), or a list of (C, T) or (T,) of any lengths, floating point; of one number of channels, or mono
+            beside it, which goes to all of them.
+        sample_rate: of the sounds, where it is known.
+        storage: "float32" as they are; "float16" or "int16" in half the memory, each sound scaled to its own peak: what
+            comes out is off by 2^-11 of a sample, or 2^-16 of the peak.
+
+    Raises:
+        TypeError: sounds that are not floating point.
+        ValueError: no sounds; or one that is empty, silent, not finite, or of another number of channels.
+
+    >>> bank = SoundBank([torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.5, -0.5])], sample_rate=8000)
+    >>> bank
+    SoundBank(2 sounds, 0.000625 s, 1 channel, 8000 Hz, float32)
+    >>> bank.cut(torch.tensor([0, 1]), torch.tensor([1, 0]), 4)
+    tensor([[[ 0.2000,  0.3000,  0.1000,  0.2000]],
+    <BLANKLINE>
+            [[ 0.5000, -0.5000,  0.5000, -0.5000]]])
+    """
+
+    samples: Tensor
+    """(C, all samples of all sounds, one after the other) in the dtype of `storage`."""
+    starts: Tensor
+    """(N,) int64: where in `samples` each begins."""
+    lengths: Tensor
+    """(N,) int64: samples of each."""
+    scales: Tensor
+    """(N,) float32: what a stored value of each counts."""
+
+    def __init__(
+        self, sounds: Tensor | Sequence[Tensor], sample_rate: int | None = None, storage: Storage = "float32"
+    ) -> None:
+        super().__init__()
+        self.sample_rate = None if sample_rate is None else whole(sample_rate, "SoundBank", "sample_rate", 1)
+        self.storage: Storage = one_of(storage, "SoundBank", "storage", get_args(Storage))
+        if isinstance(sounds, Tensor) and sounds.ndim != 3:
+            raise ValueError(f"SoundBank: sounds must be (N, C, T) or a list of (C, T), got {tuple(sounds.shape)}")
+        checked = [_checked(sound, f"sound {i}") for i, sound in enumerate(sounds)]
+        if not checked:
+            raise ValueError("SoundBank: expected at least one sound, got none")
+        self.channels = max(len(sound) for sound in checked)
+        scales = [_scale(sound, self.storage) for sound in checked]
+        stored = [_stored(self._widened(sound, i), scales[i], self.storage) for i, sound in enumerate(checked)]
+        lengths = [sound.shape[1] for sound in stored]
+        self.shortest, self.longest = min(lengths), max(lengths)
+        self._files: dict[str, Any] | None = None
+        counts = torch.tensor(lengths)
+        self.register_buffer("samples", torch.cat(stored, 1), persistent=False)
+        self.register_buffer("starts", counts.cumsum(0) - counts, persistent=False)
+        self.register_buffer("lengths", counts, persistent=False)
+        self.register_buffer("scales", torch.tensor(scales), persistent=False)
+
+    @classmethod
+    def from_files(
+        cls,
+        files: Files,
+        sample_rate: int,
+        *,
+        mono: bool = True,
+        seconds: float | None = None,
+        max_seconds: float = 3600.0,
+        storage: Storage = "float32",
+    ) -> SoundBank:
+        """Of sound files, each read once.
+
+        Args:
+            files: a sound file, a folder of them (with those in its folders, in sorted order), or several of both.
+            sample_rate: of the bank; files of other rates are resampled.
+            mono: the mean of the channels in their place.
+            seconds: at most so much of each file, from its beginning; None for all of it.
+            max_seconds: of all sounds together, for which there must be room on the device: 230 MB an hour at 16 kHz mono.
+            storage: see `SoundBank`.
+
+        Raises:
+            FileNotFoundError: a path that does not exist.
+            ValueError: a folder without sound files; a file that cannot be decoded, is empty, silent or not finite, with its
+                path; or more than `max_seconds`.
+        """
+        given = [files] if isinstance(files, (str, Path)) else list(files)
+        paths = [path for each in given for path in _found(Path(each))]
+        rate = whole(sample_rate, "SoundBank", "sample_rate", 1)
+        room = number(max_seconds, "SoundBank", "max_seconds", 0, above=True)
+        sounds: list[Tensor] = []
+        total = 0
+        for path, sound in _read(paths, rate, mono, seconds):
+            total += sound.shape[1]
+            if total > room * rate:
+                raise ValueError(
+                    f"SoundBank: expected at most max_seconds={room:g} of sound, got more with file {len(sounds) + 1} of "
+                    f"{len(paths)}, {path}; pass seconds=, which cuts each file, fewer files, or more max_seconds"
+                )
+            sounds.append(sound)
+        bank = cls(sounds, rate, storage)
+        options = {"mono": mono, "seconds": seconds, "max_seconds": room, "storage": storage}
+        usual = {"mono": True, "seconds": None, "max_seconds": 3600.0, "storage": "float32"}
+        bank._files = {"files": [str(each) for each in given]} | {
+            name: value for name, value in options.items() if value != usual[name]
+        }
+        return bank
+
+    def written(self) -> Any:
+        """What a transform's constructor takes in its place and a file of settings can hold: its files, where it has some,
+        with what else it was made with."""
+        return self._files["files"] if self._files is not None and len(self._files) == 1 else self._files
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def sound(self, i: int) -> Tensor:
+        """Sound i, (C, T) float32."""
+        begin, length = int(self.starts[i]), int(self.lengths[i])
+        return self.samples[:, begin : begin + length].to(torch.float32) * self.scales[i]
+
+    def cut(self, which: Tensor, offset: Tensor, samples: int) -> Tensor:
+        """Pieces of sounds, which go on from their beginning where they end: (B, C, samples) float32.
+
+        Args:
+            which: (B,) int64 sounds.
+            offset: (B,) int64 where each piece begins, at least 0.
+            samples: of each piece.
+        """
+        lengths, starts = self.lengths[which][:, None], self.starts[which][:, None]
+        places = torch.arange(samples, device=offset.device, dtype=self.places)
+        into = (offset[:, None].to(self.places) + places) % lengths.to(self.places)
+        return self.stored(into + starts.to(self.places)) * self.scales[which][:, None, None]
+
+    def whole(self, which: Tensor) -> Tensor:
+        """Sounds `which` (B,), padded with zeros: (B, C, longest) float32."""
+        places = torch.arange(self.longest, device=which.device)
+        lengths = self.lengths[which][:, None]
+        there = self.stored(self.starts[which][:, None] + torch.minimum(places, lengths - 1))
+        return torch.where((places < lengths)[:, None], there * self.scales[which][:, None, None], 0)
+
+    def stored(self, places: Tensor) -> Tensor:
+        """What is stored at places (B, S) of all sounds in a row, as `starts` has them: (B, C, S) float32.
+
+        A sample is that times its sound's scale.
+        """
+        found = self.samples.index_select(1, places.flatten()).view(self.channels, *places.shape)
+        return found.transpose(0, 1).to(torch.float32)
+
+    @property
+    def places(self) -> torch.dtype:
+        """Of numbers that count all samples: int32 where they are few enough, whose remainders are found six times as fast."""
+        return torch.int32 if self.samples.shape[1] + self.longest < 2**31 else torch.int64
+
+    def check(self, waveform: Tensor, who: str, name: str) -> None:
+        """An error where waveforms (B, C, T) cannot take sounds of this bank."""
+        if self.channels not in (1, waveform.shape[1]):
+            raise ValueError(
+                f"{who}: {name} must be mono or have as many channels as the waveform, {waveform.shape[1]}, got "
+                f"{self.channels}; make the bank of sound.mean(0), or of files with mono=True"
+            )
+        if self.samples.device != waveform.device:
+            raise ValueError(
+                f"{who}: {name} must be where the waveform is, on {waveform.device}, got {self.samples.device}; take the "
+                f"transform there once: transform.to({waveform.device.type!r})"
+            )
+
+    def extra_repr(self) -> str:
+        rate = self.sample_rate
+        length = f"{self.samples.shape[1]} samples" if rate is None else f"{self.samples.shape[1] / rate:g} s"
+        channels = f"{self.channels} channel{'s' * (self.channels > 1)}"
+        return ", ".join(
+            [f"{len(self)} sounds", length, channels, *([] if rate is None else [f"{rate} Hz"]), self.storage]
+        )
+
+    def _widened(self, sound: Tensor, i: int) -> Tensor:
+        if len(sound) not in (1, self.channels):
+            raise ValueError(
+                f"SoundBank: sounds must have the same number of channels, or one, got {len(sound)} in sound {i} beside "
+                f"{self.channels}"
+            )
+        return sound.expand(self.channels, -1)
+
+
+Sounds: TypeAlias = "SoundBank | Tensor | Sequence[Tensor] | Files | Mapping[str, Any]"
+"""What transforms take for a bank; a mapping has the arguments of `SoundBank.from_files`, as a file of settings holds them."""
+
+
+def bank_of(sounds: Sounds, sample_rate: int | None, who: str, name: str) -> SoundBank:
+    """A bank of what a transform was given under a name.
+
+    Raises:
+        ValueError: files without a sample rate, or a bank of another one.
+    """
+    if isinstance(sounds, Tensor) or (
+        isinstance(sounds, (list, tuple)) and sounds and all(isinstance(sound, Tensor) for sound in sounds)
+    ):
+        return SoundBank(sounds, sample_rate)
+    if isinstance(sounds, SoundBank):
+        if sample_rate is not None and sounds.sample_rate not in (None, sample_rate):
+            raise ValueError(
+                f"{who}: {name} must have sample_rate={sample_rate}, got a bank of {sounds.sample_rate} Hz"
+            )
+        return sounds
+    if sample_rate is None:
+        raise ValueError(f"{who}: {name} in files need sample_rate=, that of the waveforms, got None")
+    options = dict(sounds) if isinstance(sounds, Mapping) else {"files": sounds}
+    return SoundBank.from_files(sample_rate=sample_rate, **options)
+
+
+def _checked(sound: Tensor, what: str) -> Tensor:
+    """A sound as (C, T) float32, or an error where there is nothing to hear."""
+    if not isinstance(sound, Tensor) or not sound.is_floating_point():
+        got = sound.dtype if isinstance(sound, Tensor) else type(sound).__name__
+        raise TypeError(f"SoundBank: {what} must be a floating-point tensor, got {got}; divide 16-bit samples by 32768")
+    sound = sound.detach()[None] if sound.ndim == 1 else sound.detach()
+    if sound.ndim != 2 or not sound.numel():
+        raise ValueError(
+            f"SoundBank: {what} must be (C, T) or (T,) with samples, got {tuple(sound.shape)}; leave it out"
+        )
+    peak = float(sound.abs().amax())
+    if not math.isfinite(peak):
+        raise ValueError(f"SoundBank: {what} must be finite, got NaN or infinite samples; leave it out")
+    if not peak > 0:
+        raise ValueError(f"SoundBank: {what} must be heard, got silence; leave it out")
+    return sound.to(torch.float32)
+
+
+def _scale(sound: Tensor, storage: Storage) -> float:
+    peak = float(sound.abs().amax())
+    return {"float32": 1.0, "float16": peak, "int16": peak / 32767}[storage]
+
+
+def _stored(sound: Tensor, scale: float, storage: Storage) -> Tensor:
+    if storage == "float32":
+        return sound
+    scaled = (sound.to(torch.float64) / scale).to(torch.float32)
+    return scaled.round().to(torch.int16) if storage == "int16" else scaled.to(torch.float16)
+
+
+def _found(path: Path) -> list[Path]:
+    """The file, or the sound files of a folder."""
+    if not path.exists():
+        raise FileNotFoundError(f"SoundBank: expected a sound file or a folder of them, got nothing at {path}")
+    if not path.is_dir():
+        return [path]
+    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS)
+    if not found:
+        raise ValueError(f"SoundBank: expected sound files ({', '.join(EXTENSIONS)}) in {path}, got none")
+    return found
+
+
+def _read(paths: list[Path], rate: int, mono: bool, seconds: float | None) -> Iterator[tuple[Path, Tensor]]:
+    errors = (ValueError, library().LibsndfileError)
+    for path in paths:
+        try:
+            sound = read_sound(path, sample_rate=rate, mono=mono, seconds=seconds)
+        except errors as error:
+            raise ValueError(f"SoundBank: expected a sound file at {path}, got: {error}; leave it out") from error
+        yield path, _checked(sound, str(path))

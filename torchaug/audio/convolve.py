@@ -1,0 +1,57 @@
+"""Convolution of whole batches, each waveform with a kernel of its own, by one Fourier transform each way."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+ODD: list[int] = [3**i * 5**j for i in range(5) for j in range(4)]
+"""Odd parts of fast sizes; larger ones are seldom the nearest."""
+
+
+def fast_size(samples: int) -> int:
+    """The next even number that Fourier transforms are fast at: of factors 2, 3 and 5, at least `samples`.
+
+    >>> fast_size(64007), fast_size(0)
+    (64800, 2)
+    """
+    half = max(1, -(-samples // 2))
+    return 2 * min(odd << (-(-half // odd) - 1).bit_length() for odd in ODD)
+
+
+def spectrum(waveform: Tensor, size: int) -> Tensor:
+    """The real Fourier transform of (..., T) floating point, filled up with zeros to `size`: (..., size // 2 + 1) complex."""
+    if not waveform.numel():  # which MKL refuses
+        return torch.zeros(
+            (*waveform.shape[:-1], size // 2 + 1), dtype=waveform.dtype.to_complex(), device=waveform.device
+        )
+    transformed: Tensor = torch.fft.rfft(waveform, size)
+    return transformed
+
+
+def waveform_of_spectrum(spectrum: Tensor, size: int, samples: int) -> Tensor:
+    """The first `samples` samples of the inverse of `spectrum`: (..., samples)."""
+    if not spectrum.numel():
+        return spectrum.real.new_zeros((*spectrum.shape[:-1], samples))
+    waveform: Tensor = torch.fft.irfft(spectrum, size)
+    return waveform[..., :samples]
+
+
+def convolve(waveform: Tensor, kernels: Tensor) -> Tensor:
+    """The full convolution of each waveform with its kernel, as `scipy.signal.fftconvolve`.
+
+    Padding counts as sound here: fill what lies behind the lengths with 0 first, and nothing of it comes out.
+
+    Args:
+        waveform: (B, C, T) float32 or float64.
+        kernels: (B, C, K) of that dtype; B or C may be 1, for one kernel for all samples or channels.
+
+    Returns:
+        (B, C, T + K - 1); sample j is the sum of waveform[j - k] kernels[k], to the rounding of the dtype.
+
+    >>> convolve(torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[1.0, 0.0, -1.0]]])).round(decimals=4)
+    tensor([[[ 1.,  2., -1., -2.]]])
+    """
+    samples = max(0, waveform.shape[-1] + kernels.shape[-1] - 1)
+    size = fast_size(samples)
+    return waveform_of_spectrum(spectrum(waveform, size) * spectrum(kernels, size), size, samples)
