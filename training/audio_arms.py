@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import torch
+
+from torchaug.audio import AddGaussianSNR, SevenBandParametricEQ
 from torchaug.compose import Compose
 from torchaug.training.arms import Recipe
 from torchaug.training.samples import MELS
 
 
 def default_audio_augment(sample_rate: int) -> Compose:
-    """Small changes that keep what is said or heard in most sounds: other rooms, microphones, voices and places in time.
+    """Small changes that keep what is said or heard in most sounds: their place, pace, pitch, colour, room, level and noise.
 
     Args:
         sample_rate: of the sounds, in Hz.
-    """
-    from torchaug.audio import PolarityInversion
 
-    return Compose([PolarityInversion()])
+    >>> default_audio_augment(8000)(torch.rand(2, 1, 4000), keys=torch.arange(2)).shape
+    torch.Size([2, 1, 4000])
+    """
+    return Compose(
+        [
+            SevenBandParametricEQ(-6.0, 6.0, sample_rate=sample_rate),
+            AddGaussianSNR(5.0, 30.0),
+        ]
+    )
 
 
 def audio_recipe(sample_rate: int) -> Recipe:
     """The recipe of a study of sounds of this rate: log-mels are large images, so steps are fewer than those of images."""
     return Recipe(
-        steps=300,
+        steps=200,
         batch_size=32,
         kind="audio-vae",
-        generator_steps=300,
+        generator_steps=250,
         settings={"codec": {"mels": MELS}},
         augment=default_audio_augment(sample_rate),
         shown=4,

@@ -1,4 +1,7 @@
-"""What makes made-up sounds like recorded ones: a room around each, and noise in it."""
+"""What makes made-up sounds like recorded ones: a room around each, and noise in it.
+
+Of their own, and not by the transforms that do the like: an augmentation is not to be judged on sounds that it made.
+"""
 
 from __future__ import annotations
 
