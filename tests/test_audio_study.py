@@ -376,14 +376,14 @@ import math, struct, sys, wave
 words = sys.argv[1:]
 with open({log!r}, "a") as file:
     file.write(" ".join(words) + "\\n")
-if "broken" in words:
-    sys.exit("no such voice")
 value = 0 if "mute" in words else 12000
 pitch = 100 + 2 * int(words[words.index("-p") + 1])
 tone = [0] * 500 + [int(value * math.sin(pitch * i / 2000)) for i in range(2000)] + [0] * 900
 with wave.open(words[words.index("-w") + 1], "wb") as file:
     file.setparams((1, 2, 22050, 0, "NONE", ""))
     file.writeframes(struct.pack("<%dh" % len(tone), *tone))
+if "broken" in words:
+    sys.exit("no such voice")
 """
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from torchaug.audio import AddGaussianSNR, SevenBandParametricEQ
 from torchaug.compose import Compose
 from torchaug.training.arms import Recipe
@@ -16,6 +14,7 @@ def default_audio_augment(sample_rate: int) -> Compose:
     Args:
         sample_rate: of the sounds, in Hz.
 
+    >>> import torch
     >>> default_audio_augment(8000)(torch.rand(2, 1, 4000), keys=torch.arange(2)).shape
     torch.Size([2, 1, 4000])
     """
