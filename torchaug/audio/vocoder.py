@@ -1,0 +1,154 @@
+"""Another duration at the same pitch for each row of a batch: a phase vocoder that tracks peaks without a loop over time.
+
+A frame of what comes out is the frame of the sound around the instant that belongs there, turned in phase so that it goes on
+from the frame before (Laroche and Dolson, "Improved phase vocoder time-scale modification of audio", 1999): each spectral
+peak goes on from the peak that it was, by as much as it turns in one hop, and its neighbourhood turns with it. A frame's turns
+are thus the turns before it, read at other bins, times some more. Two such steps make one of the same form, so the turns of
+all frames are found by a scan of logarithmic depth.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from torchaug.audio.rows import pieces, segments
+
+OVERLAP = 8  # frames over each sample
+FAINT = 1e-15  # beside which a product of spectra counts as something
+
+
+def window_size(sample_rate: int) -> int:
+    """The power of two nearest to 32 ms, at least 64."""
+    return max(64, int(2 ** round(math.log2(0.032 * sample_rate))))
+
+
+def stretched(
+    waveform: Tensor,
+    down: Tensor,
+    up: Tensor,
+    samples: int,
+    n_fft: int,
+    *,
+    locked: bool = True,
+    gain: Tensor | None = None,
+) -> Tensor:
+    """Row b `down[b] / up[b]` times as fast, at the same pitch.
+
+    Channels turn together, which keeps the place of what is heard.
+
+    Args:
+        waveform: (B, C, T) float32 or float64; it counts as 0 beyond its ends.
+        down: (B,) int64 of at least 1.
+        up: (B,) int64 of at least 1.
+        samples: of what comes out.
+        n_fft: samples of a window, a multiple of 16.
+        locked: False for the plain vocoder, in which each bin turns for itself: `torchaudio.functional.phase_vocoder`.
+        gain: (B, n_fft // 2 + 1) a factor for the magnitude of each frequency.
+
+    Returns:
+        (B, C, samples).
+    """
+    hop, bins = n_fft // OVERLAP, n_fft // 2 + 1
+    window = torch.hann_window(n_fft, dtype=waveform.dtype, device=waveform.device)
+    end = waveform.shape[-1] + n_fft // 2 + hop  # frames around it see nothing
+    padded = functional.pad(waveform, (n_fft // 2 + hop, n_fft + hop))
+    before = torch.zeros(*waveform.shape[:2], 1, bins, dtype=window.dtype.to_complex(), device=window.device)
+    turned = torch.ones(waveform.shape[0], 1, bins, dtype=before.dtype, device=window.device)
+    tail = waveform.new_zeros(*waveform.shape[:2], OVERLAP - 1, hop)
+    parts = []
+    for first, stop in pieces(-(-(samples + n_fft // 2) // hop), 8 * n_fft * max(1, before[..., 0, 0].numel())):
+        steps = torch.arange(first, stop, device=down.device)
+        early, late, frames = _frames(padded, window, steps, down, up, end, locked)
+        turns = _unit((torch.cat([before, late[:, :, :-1]], 2) * early.conj()).sum(1))
+        before = late[:, :, -1:]
+        del early, late
+        nearest = _nearest_peak(frames) if locked else torch.arange(bins, device=down.device).expand(turns.shape)
+        turned = _turned(turned[:, -1:], nearest, turns)
+        frames = frames * turned[:, None]
+        if gain is not None:
+            frames = frames * gain[:, None, None]
+        sound = torch.fft.irfft(frames, n_fft).mul_(window)
+        done = _added(sound.unflatten(-1, (OVERLAP, hop)), tail)
+        parts.append(done[:, :, : stop - first])
+        tail = done[:, :, stop - first :]
+    del padded
+    whole = torch.cat(parts, 2).flatten(2)[..., n_fft // 2 :][..., :samples]
+    return whole / _overlap(window, whole.shape[-1])
+
+
+def _frames(
+    padded: Tensor, window: Tensor, steps: Tensor, down: Tensor, up: Tensor, end: int, locked: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Spectra (B, C, N, bins) one hop apart, and the frame that comes out before it is turned."""
+    hop = len(window) // OVERLAP
+    place = steps * down[:, None]
+    if locked:  # the later one where the frame belongs, to a sample
+        at = torch.div(place * hop + up[:, None] // 2, up[:, None], rounding_mode="floor").clamp(max=end) - hop
+    else:  # on the grid of an STFT, around it
+        at = (torch.div(place, up[:, None], rounding_mode="floor") * hop).clamp(max=end - hop)
+    early, late = (
+        torch.fft.rfft(segments(padded, (at + more)[:, None], len(window)).mul_(window)) for more in (hop, 2 * hop)
+    )
+    if locked:
+        return early, late, late
+    share = ((place % up[:, None]) / up[:, None])[:, None, :, None].to(window.dtype)
+    return early, late, torch.polar(torch.lerp(early.abs(), late.abs(), share), early.angle())
+
+
+def _unit(values: Tensor) -> Tensor:
+    """Complex numbers of size 1 at their angles; 1 for 0."""
+    real, imaginary = values.real + FAINT, values.imag
+    scale = (real.square() + imaginary.square()).rsqrt()
+    return torch.complex(real * scale, imaginary * scale)
+
+
+def _nearest_peak(frames: Tensor) -> Tensor:
+    """For each bin of spectra (B, C, N, bins) that of the nearest peak, (B, N, bins) int64: the largest of five."""
+    power = (frames.real.square() + frames.imag.square()).sum(1)
+    bins = power.shape[-1]
+    peak = power >= functional.max_pool1d(power, 5, 1, 2)
+    count = torch.arange(1, bins + 1, dtype=torch.int32, device=power.device)
+    left = (peak * (count + bins)).cummax(-1).values - bins  # counted from 1; far outside where there is none
+    right = 2 * bins + 1 - (peak.flip(-1) * (count + bins)).cummax(-1).values.flip(-1)
+    return (left + (right - left) * (2 * count > left + right)).to(torch.int64) - 1
+
+
+def _turned(before: Tensor, nearest: Tensor, turns: Tensor) -> Tensor:
+    """How far frames (B, N, bins) are turned: the frame before, (B, 1, bins) at first, at the nearest peak, times what the
+    peak turns."""
+    turns = turns.gather(2, nearest)
+    first = before.gather(2, nearest[:, :1]) * turns[:, :1]
+    return _scanned(nearest, torch.cat([first, turns[:, 1:]], 1))
+
+
+def _scanned(nearest: Tensor, turns: Tensor) -> Tensor:
+    """Of steps "read at `nearest`, times `turns`", one after the other, all products from the first on."""
+    count = turns.shape[1]
+    if count == 1:
+        return turns
+    early, late, rest = slice(0, count - 1, 2), slice(1, None, 2), slice(2, None, 2)
+    pairs = nearest[:, early].gather(2, nearest[:, late])
+    odd = _scanned(pairs, turns[:, early].gather(2, nearest[:, late]) * turns[:, late])
+    even = odd[:, : (count - 1) // 2].gather(2, nearest[:, rest]) * turns[:, rest]
+    even = torch.cat([turns[:, :1], even], 1)
+    both = torch.stack([even[:, : count // 2], odd], 2).flatten(1, 2)
+    return torch.cat([both, even[:, -1:]], 1) if count % 2 else both
+
+
+def _added(blocks: Tensor, tail: Tensor) -> Tensor:
+    """Frames in blocks of one hop, (B, C, N, OVERLAP, hop), added where they overlap, after what is left of those before."""
+    done = functional.pad(tail, (0, 0, 0, blocks.shape[2]))
+    for block in range(OVERLAP):
+        done[:, :, block : block + blocks.shape[2]] += blocks[:, :, :, block]
+    return done
+
+
+def _overlap(window: Tensor, samples: int) -> Tensor:
+    """The sum of squared windows over each of the first samples; the first frame's middle is sample 0."""
+    steady = window.square().sum() / (len(window) // OVERLAP)
+    start = window.square().view(OVERLAP, -1).cumsum(0).flatten()[len(window) // 2 :][:samples]
+    return torch.cat([start, steady.expand(max(0, samples - len(start)))])
