@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -12,7 +12,8 @@ from torch.nn import functional
 WIDTH = 16  # zero crossings of the sinc on each side
 ROLLOFF = 0.99  # of the lower Nyquist frequency
 DEGREE = 8  # of the polynomials in the place between two samples: 1e-6 of the kernel
-PIECES = 64  # at most so many pieces of work, each of which needs memory of its own
+GROUPS = 8  # of rows, at most, and pieces of a group in time: what is worked out on the way need not fit for all at once
+PIECES = 32
 LEAST = 1 << 19  # numbers that a piece works on at least: fewer cost calls, more cost memory and leave the cache
 
 
@@ -53,15 +54,21 @@ def resample_rows(
     kernels = _kernels(down, up, reach, width, rolloff).to(waveform.dtype)[:, None]
     after = waveform.shape[-1] + reach  # from here on there is nothing more to see
     padded = functional.pad(waveform, (reach - 1, 2 * reach + 1))
-    parts = []
-    for first, stop in pieces(samples, 2 * reach * waveform.shape[0] * waveform.shape[1]):
+    out = waveform.new_empty(*waveform.shape[:2], samples)
+    for first, stop in pieces(samples, 4 * reach * waveform.shape[0] * waveform.shape[1]):
         numerator = torch.arange(first, stop, device=down.device) * down[:, None]
         place = torch.div(numerator, up[:, None], rounding_mode="floor")
         between = (numerator - place * up[:, None]).to(waveform.dtype) / up[:, None]
         seen = segments(padded, place.clamp(max=after)[:, None], 2 * reach)
-        parts.append((kernels @ seen.mT).mul_(_chebyshev(2 * between - 1)[:, None]).sum(2))
-    del padded
-    return torch.cat(parts, -1)
+        out[..., first:stop] = (kernels @ seen.mT).mul_(_chebyshev(2 * between - 1)[:, None]).sum(2)
+    return out
+
+
+def in_groups(work: Callable[..., Tensor], *rows: Tensor) -> Tensor:
+    """`work(*rows)` for some rows at a time, joined: what it needs on the way, it needs for an eighth of a batch."""
+    count = len(rows[0])
+    size = max(1, -(-count // GROUPS))
+    return torch.cat([work(*(value[i : i + size] for value in rows)) for i in range(0, max(1, count), size)])
 
 
 def pieces(count: int, numbers: int) -> Iterator[tuple[int, int]]:

@@ -59,11 +59,12 @@ def stretched(
     before = torch.zeros(*waveform.shape[:2], 1, bins, dtype=window.dtype.to_complex(), device=window.device)
     turned = torch.ones(waveform.shape[0], 1, bins, dtype=before.dtype, device=window.device)
     tail = waveform.new_zeros(*waveform.shape[:2], OVERLAP - 1, hop)
-    parts = []
-    for first, stop in pieces(-(-(samples + n_fft // 2) // hop), 8 * n_fft * max(1, before[..., 0, 0].numel())):
+    count = -(-(samples + n_fft // 2) // hop)
+    whole = waveform.new_empty(*waveform.shape[:2], count, hop)
+    for first, stop in pieces(count, 8 * n_fft * before[..., 0, 0].numel()):
         steps = torch.arange(first, stop, device=down.device)
         early, late, frames = _frames(padded, window, steps, down, up, end, locked)
-        turns = _unit((torch.cat([before, late[:, :, :-1]], 2) * early.conj()).sum(1))
+        turns = _unit(_summed(torch.cat([before, late[:, :, :-1]], 2) * early.conj()))
         before = late[:, :, -1:]
         del early, late
         nearest = _nearest_peak(frames) if locked else torch.arange(bins, device=down.device).expand(turns.shape)
@@ -73,11 +74,10 @@ def stretched(
             frames = frames * gain[:, None, None]
         sound = torch.fft.irfft(frames, n_fft).mul_(window)
         done = _added(sound.unflatten(-1, (OVERLAP, hop)), tail)
-        parts.append(done[:, :, : stop - first])
+        whole[:, :, first:stop] = done[:, :, : stop - first]
         tail = done[:, :, stop - first :]
-    del padded
-    whole = torch.cat(parts, 2).flatten(2)[..., n_fft // 2 :][..., :samples]
-    return whole / _overlap(window, whole.shape[-1])
+    out = whole.flatten(2)[..., n_fft // 2 :][..., :samples]
+    return out.div_(_overlap(window, samples))
 
 
 def _frames(
@@ -99,22 +99,29 @@ def _frames(
     return early, late, torch.polar(torch.lerp(early.abs(), late.abs(), share), early.angle())
 
 
+def _summed(channels: Tensor) -> Tensor:
+    """(B, C, ...) summed over channels."""
+    return channels[:, 0] if channels.shape[1] == 1 else channels.sum(1)
+
+
 def _unit(values: Tensor) -> Tensor:
     """Complex numbers of size 1 at their angles; 1 for 0."""
     real, imaginary = values.real + FAINT, values.imag
-    scale = (real.square() + imaginary.square()).rsqrt()
+    scale = torch.addcmul(real.square(), imaginary, imaginary).rsqrt_()
     return torch.complex(real * scale, imaginary * scale)
 
 
 def _nearest_peak(frames: Tensor) -> Tensor:
     """For each bin of spectra (B, C, N, bins) that of the nearest peak, (B, N, bins) int64: the largest of five."""
-    power = (frames.real.square() + frames.imag.square()).sum(1)
+    power = _summed(torch.addcmul(frames.real.square(), frames.imag, frames.imag))
     bins = power.shape[-1]
     peak = power >= functional.max_pool1d(power, 5, 1, 2)
-    count = torch.arange(1, bins + 1, dtype=torch.int32, device=power.device)
-    left = (peak * (count + bins)).cummax(-1).values - bins  # counted from 1; far outside where there is none
-    right = 2 * bins + 1 - (peak.flip(-1) * (count + bins)).cummax(-1).values.flip(-1)
-    return (left + (right - left) * (2 * count > left + right)).to(torch.int64) - 1
+    count = torch.arange(bins, dtype=torch.int32, device=power.device)
+    far = count + 2 * bins  # so that where there is no peak on a side, 0, it counts as far away
+    left = (peak * far).cummax(-1).values.sub_(2 * bins)
+    right = (peak.flip(-1) * far).cummax(-1).values.flip(-1).neg_().add_(3 * bins - 1)
+    nearer = 2 * count > left + right
+    return right.sub_(left).mul_(nearer).add_(left).to(torch.int64)
 
 
 def _turned(before: Tensor, nearest: Tensor, turns: Tensor) -> Tensor:
@@ -133,10 +140,11 @@ def _scanned(nearest: Tensor, turns: Tensor) -> Tensor:
     early, late, rest = slice(0, count - 1, 2), slice(1, None, 2), slice(2, None, 2)
     pairs = nearest[:, early].gather(2, nearest[:, late])
     odd = _scanned(pairs, turns[:, early].gather(2, nearest[:, late]) * turns[:, late])
-    even = odd[:, : (count - 1) // 2].gather(2, nearest[:, rest]) * turns[:, rest]
-    even = torch.cat([turns[:, :1], even], 1)
-    both = torch.stack([even[:, : count // 2], odd], 2).flatten(1, 2)
-    return torch.cat([both, even[:, -1:]], 1) if count % 2 else both
+    whole = torch.empty_like(turns)
+    whole[:, 0] = turns[:, 0]
+    whole[:, late] = odd
+    whole[:, rest] = odd[:, : (count - 1) // 2].gather(2, nearest[:, rest]) * turns[:, rest]
+    return whole
 
 
 def _added(blocks: Tensor, tail: Tensor) -> Tensor:
