@@ -12,9 +12,12 @@ from torch.nn import functional
 WIDTH = 16  # zero crossings of the sinc on each side
 ROLLOFF = 0.99  # of the lower Nyquist frequency
 DEGREE = 8  # of the polynomials in the place between two samples: 1e-6 of the kernel
-GROUPS = 8  # of rows, at most, and pieces of a group in time: what is worked out on the way need not fit for all at once
+GROUPS = (
+    8  # of rows, at most, and pieces of a group in time: what is worked out on the way need not fit for all at once
+)
 PIECES = 32
-LEAST = 1 << 19  # numbers that a piece works on at least: fewer cost calls, more cost memory and leave the cache
+GROUP = 1 << 17  # samples of a group at least
+LEAST = 1 << 20  # numbers that a piece works on at least: fewer cost calls, more cost memory and leave the cache
 
 
 def resample_rows(
@@ -64,11 +67,12 @@ def resample_rows(
     return out
 
 
-def in_groups(work: Callable[..., Tensor], *rows: Tensor) -> Tensor:
-    """`work(*rows)` for some rows at a time, joined: what it needs on the way, it needs for an eighth of a batch."""
-    count = len(rows[0])
-    size = max(1, -(-count // GROUPS))
-    return torch.cat([work(*(value[i : i + size] for value in rows)) for i in range(0, max(1, count), size)])
+def in_groups(work: Callable[..., Tensor], waveform: Tensor, *rows: Tensor) -> Tensor:
+    """`work(waveform, *rows)` for some rows at a time, joined: what it needs on the way, it needs for an eighth of a batch."""
+    count = len(waveform)
+    size = max(1, -(-count // GROUPS), GROUP // max(1, waveform[:1].numel()))
+    groups = [slice(first, first + size) for first in range(0, max(1, count), size)]
+    return torch.cat([work(waveform[group], *(value[group] for value in rows)) for group in groups])
 
 
 def pieces(count: int, numbers: int) -> Iterator[tuple[int, int]]:

@@ -10,6 +10,7 @@ all frames are found by a scan of logarithmic depth.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +20,33 @@ from torchaug.audio.rows import pieces, segments
 
 OVERLAP = 8  # frames over each sample
 FAINT = 1e-15  # beside which a product of spectra counts as something
+QUIET = 1e-6  # of a frame's loudest frequency: what is below has no part in its envelope
+
+
+class Formants(NamedTuple):
+    """The envelope of a spectrum, moved so that it is back where it was once the pitch has been shifted.
+
+    Args:
+        ratio: (B,) what frequencies will be multiplied by.
+        order: samples of the cepstrum that make the envelope: what is closer than the sample rate over this is one formant.
+    """
+
+    ratio: Tensor
+    order: int
+
+    def gain(self, frames: Tensor) -> Tensor:
+        """(B, N, bins) for spectra (B, C, N, bins)."""
+        power = _power(frames)
+        bins = power.shape[-1]
+        level = 0.5 * torch.log(power + QUIET * power.amax(-1, keepdim=True) + FAINT)
+        cepstrum = torch.fft.irfft(level, 2 * bins - 2)
+        near = torch.arange(2 * bins - 2, device=power.device)
+        near = torch.minimum(near, 2 * bins - 2 - near) <= self.order
+        envelope = torch.fft.rfft(cepstrum * near).real
+        place = (torch.arange(bins, device=power.device) * self.ratio[:, None]).clamp(max=bins - 1).to(power.dtype)
+        left = place.floor().clamp(max=bins - 2)
+        below, above = (envelope.gather(2, (left.to(torch.int64) + i)[:, None].expand(power.shape)) for i in (0, 1))
+        return torch.exp(torch.lerp(below, above, (place - left)[:, None]) - envelope)
 
 
 def window_size(sample_rate: int) -> int:
@@ -34,7 +62,7 @@ def stretched(
     n_fft: int,
     *,
     locked: bool = True,
-    gain: Tensor | None = None,
+    formants: Formants | None = None,
 ) -> Tensor:
     """Row b `down[b] / up[b]` times as fast, at the same pitch.
 
@@ -47,21 +75,23 @@ def stretched(
         samples: of what comes out.
         n_fft: samples of a window, a multiple of 16.
         locked: False for the plain vocoder, in which each bin turns for itself: `torchaudio.functional.phase_vocoder`.
-        gain: (B, n_fft // 2 + 1) a factor for the magnitude of each frequency.
+        formants: how to keep the envelope of the spectrum where it is in spite of a shift of pitch that will follow.
 
     Returns:
         (B, C, samples).
     """
+    if not len(waveform):  # of which no Fourier transform can be taken
+        return waveform.new_zeros(0, waveform.shape[1], samples)
     hop, bins = n_fft // OVERLAP, n_fft // 2 + 1
     window = torch.hann_window(n_fft, dtype=waveform.dtype, device=waveform.device)
     end = waveform.shape[-1] + n_fft // 2 + hop  # frames around it see nothing
     padded = functional.pad(waveform, (n_fft // 2 + hop, n_fft + hop))
-    before = torch.zeros(*waveform.shape[:2], 1, bins, dtype=window.dtype.to_complex(), device=window.device)
-    turned = torch.ones(waveform.shape[0], 1, bins, dtype=before.dtype, device=window.device)
+    none = waveform.new_zeros(*waveform.shape[:2], 1, bins)
+    before, turned = torch.complex(none, none), torch.complex(none[:, 0] + 1, none[:, 0])
     tail = waveform.new_zeros(*waveform.shape[:2], OVERLAP - 1, hop)
     count = -(-(samples + n_fft // 2) // hop)
     whole = waveform.new_empty(*waveform.shape[:2], count, hop)
-    for first, stop in pieces(count, 8 * n_fft * before[..., 0, 0].numel()):
+    for first, stop in pieces(count, 8 * n_fft * none[..., 0, 0].numel()):
         steps = torch.arange(first, stop, device=down.device)
         early, late, frames = _frames(padded, window, steps, down, up, end, locked)
         turns = _unit(_summed(torch.cat([before, late[:, :, :-1]], 2) * early.conj()))
@@ -69,9 +99,7 @@ def stretched(
         del early, late
         nearest = _nearest_peak(frames) if locked else torch.arange(bins, device=down.device).expand(turns.shape)
         turned = _turned(turned[:, -1:], nearest, turns)
-        frames = frames * turned[:, None]
-        if gain is not None:
-            frames = frames * gain[:, None, None]
+        frames = frames * (turned if formants is None else turned * formants.gain(frames))[:, None]
         sound = torch.fft.irfft(frames, n_fft).mul_(window)
         done = _added(sound.unflatten(-1, (OVERLAP, hop)), tail)
         whole[:, :, first:stop] = done[:, :, : stop - first]
@@ -104,6 +132,11 @@ def _summed(channels: Tensor) -> Tensor:
     return channels[:, 0] if channels.shape[1] == 1 else channels.sum(1)
 
 
+def _power(frames: Tensor) -> Tensor:
+    """(B, N, bins) of all channels of spectra (B, C, N, bins)."""
+    return _summed(torch.addcmul(frames.real.square(), frames.imag, frames.imag))
+
+
 def _unit(values: Tensor) -> Tensor:
     """Complex numbers of size 1 at their angles; 1 for 0."""
     real, imaginary = values.real + FAINT, values.imag
@@ -113,7 +146,7 @@ def _unit(values: Tensor) -> Tensor:
 
 def _nearest_peak(frames: Tensor) -> Tensor:
     """For each bin of spectra (B, C, N, bins) that of the nearest peak, (B, N, bins) int64: the largest of five."""
-    power = _summed(torch.addcmul(frames.real.square(), frames.imag, frames.imag))
+    power = _power(frames)
     bins = power.shape[-1]
     peak = power >= functional.max_pool1d(power, 5, 1, 2)
     count = torch.arange(bins, dtype=torch.int32, device=power.device)
@@ -121,7 +154,8 @@ def _nearest_peak(frames: Tensor) -> Tensor:
     left = (peak * far).cummax(-1).values.sub_(2 * bins)
     right = (peak.flip(-1) * far).cummax(-1).values.flip(-1).neg_().add_(3 * bins - 1)
     nearer = 2 * count > left + right
-    return right.sub_(left).mul_(nearer).add_(left).to(torch.int64)
+    # of NaN there is no peak on either side
+    return right.sub_(left).mul_(nearer).add_(left).clamp_(0, bins - 1).to(torch.int64)
 
 
 def _turned(before: Tensor, nearest: Tensor, turns: Tensor) -> Tensor:
