@@ -87,7 +87,8 @@ def stretched(
     end = waveform.shape[-1] + n_fft // 2 + hop  # frames around it see nothing
     padded = functional.pad(waveform, (n_fft // 2 + hop, n_fft + hop))
     none = waveform.new_zeros(*waveform.shape[:2], 1, bins)
-    before, turned = torch.complex(none, none), torch.complex(none[:, 0] + 1, none[:, 0])
+    before = torch.complex(none, none)
+    turned = _unit(before[:, 0])
     tail = waveform.new_zeros(*waveform.shape[:2], OVERLAP - 1, hop)
     count = -(-(samples + n_fft // 2) // hop)
     whole = waveform.new_empty(*waveform.shape[:2], count, hop)
@@ -95,11 +96,13 @@ def stretched(
         steps = torch.arange(first, stop, device=down.device)
         early, late, frames = _frames(padded, window, steps, down, up, end, locked)
         turns = _unit(_summed(torch.cat([before, late[:, :, :-1]], 2) * early.conj()))
+        sources = _sources(early, late) if locked else torch.arange(bins + 1, device=down.device).expand(turns.shape)
         before = late[:, :, -1:]
         del early, late
-        nearest = _nearest_peak(frames) if locked else torch.arange(bins, device=down.device).expand(turns.shape)
-        turned = _turned(turned[:, -1:], nearest, turns)
-        frames = frames * (turned if formants is None else turned * formants.gain(frames))[:, None]
+        turned = _turned(turned, sources, turns)
+        factor = turned[..., :bins] if formants is None else turned[..., :bins] * formants.gain(frames)
+        turned = turned[:, -1:]
+        frames = frames * factor[:, None]
         sound = torch.fft.irfft(frames, n_fft).mul_(window)
         done = _added(sound.unflatten(-1, (OVERLAP, hop)), tail)
         whole[:, :, first:stop] = done[:, :, : stop - first]
@@ -138,46 +141,53 @@ def _power(frames: Tensor) -> Tensor:
 
 
 def _unit(values: Tensor) -> Tensor:
-    """Complex numbers of size 1 at their angles; 1 for 0."""
-    real, imaginary = values.real + FAINT, values.imag
+    """Numbers of size 1 at the angles of complex ones, 1 for 0, and behind the last bin one more 1."""
+    real, imaginary = functional.pad(values.real + FAINT, (0, 1), value=1.0), functional.pad(values.imag, (0, 1))
     scale = torch.addcmul(real.square(), imaginary, imaginary).rsqrt_()
     return torch.complex(real * scale, imaginary * scale)
 
 
-def _nearest_peak(frames: Tensor) -> Tensor:
-    """For each bin of spectra (B, C, N, bins) that of the nearest peak, (B, N, bins) int64: the largest of five."""
-    power = _power(frames)
+def _sources(early: Tensor, late: Tensor) -> Tensor:
+    """For each bin of spectra (B, C, N, bins), and one behind, that with which it turns, (B, N, bins + 1) int64.
+
+    It is the nearest peak's, the largest of five. Where the energy doubles within a hop something begins: there it is the
+    one behind, which never turns, and the frame stays as it is in the sound (Duxbury, Davies and Sandler, "Improved time-scaling
+    of musical audio using phase locking at transients", 2002).
+    """
+    power = _power(late)
     bins = power.shape[-1]
+    begins = 2 * _power(early).sum(-1, keepdim=True) < power.sum(-1, keepdim=True)
     peak = power >= functional.max_pool1d(power, 5, 1, 2)
     count = torch.arange(bins, dtype=torch.int32, device=power.device)
     far = count + 2 * bins  # so that where there is no peak on a side, 0, it counts as far away
     left = (peak * far).cummax(-1).values.sub_(2 * bins)
     right = (peak.flip(-1) * far).cummax(-1).values.flip(-1).neg_().add_(3 * bins - 1)
     nearer = 2 * count > left + right
-    # of NaN there is no peak on either side
-    return right.sub_(left).mul_(nearer).add_(left).clamp_(0, bins - 1).to(torch.int64)
+    nearest = right.sub_(left).mul_(nearer).add_(left).clamp_(0, bins - 1)  # of NaN there is no peak on either side
+    nearest = nearest.mul_(~begins).add_(begins * bins)
+    return functional.pad(nearest, (0, 1), value=bins).to(torch.int64)
 
 
-def _turned(before: Tensor, nearest: Tensor, turns: Tensor) -> Tensor:
-    """How far frames (B, N, bins) are turned: the frame before, (B, 1, bins) at first, at the nearest peak, times what the
-    peak turns."""
-    turns = turns.gather(2, nearest)
-    first = before.gather(2, nearest[:, :1]) * turns[:, :1]
-    return _scanned(nearest, torch.cat([first, turns[:, 1:]], 1))
+def _turned(before: Tensor, sources: Tensor, turns: Tensor) -> Tensor:
+    """How far frames (B, N, bins + 1) are turned: as far as the frame before, (B, 1, bins + 1) at first, at the source, and
+    what the source turns."""
+    turns = turns.gather(2, sources)
+    first = before.gather(2, sources[:, :1]) * turns[:, :1]
+    return _scanned(sources, torch.cat([first, turns[:, 1:]], 1))
 
 
-def _scanned(nearest: Tensor, turns: Tensor) -> Tensor:
-    """Of steps "read at `nearest`, times `turns`", one after the other, all products from the first on."""
+def _scanned(sources: Tensor, turns: Tensor) -> Tensor:
+    """Of steps "read at `sources`, times `turns`", one after the other, all products from the first on."""
     count = turns.shape[1]
     if count == 1:
         return turns
     early, late, rest = slice(0, count - 1, 2), slice(1, None, 2), slice(2, None, 2)
-    pairs = nearest[:, early].gather(2, nearest[:, late])
-    odd = _scanned(pairs, turns[:, early].gather(2, nearest[:, late]) * turns[:, late])
+    pairs = sources[:, early].gather(2, sources[:, late])
+    odd = _scanned(pairs, turns[:, early].gather(2, sources[:, late]) * turns[:, late])
     whole = torch.empty_like(turns)
     whole[:, 0] = turns[:, 0]
     whole[:, late] = odd
-    whole[:, rest] = odd[:, : (count - 1) // 2].gather(2, nearest[:, rest]) * turns[:, rest]
+    whole[:, rest] = odd[:, : (count - 1) // 2].gather(2, sources[:, rest]) * turns[:, rest]
     return whole
 
 
