@@ -167,8 +167,8 @@ def test_resample_keeps_the_sound_at_the_new_rate() -> None:
 def plain(sound: Array, tenths: int, n_fft: int, samples: int) -> Array:
     """The phase vocoder of the textbooks, frame by frame: bins for themselves, magnitudes between two frames."""
     hop, window = n_fft // 8, np.hanning(n_fft + 1)[:-1]
-    padded = np.pad(sound, (n_fft // 2, 3 * n_fft))
-    frames = [np.fft.rfft(window * padded[i * hop : i * hop + n_fft]) for i in range(len(sound) // hop + 9)]
+    padded = np.pad(sound, (n_fft // 2, 4 * n_fft))
+    frames = [np.fft.rfft(window * padded[i * hop : i * hop + n_fft]) for i in range((len(sound) + 2 * n_fft) // hop)]
     out, weight = np.zeros(samples + 3 * n_fft), np.zeros(samples + 3 * n_fft)
     phase = np.angle(frames[0])
     for step in range((samples + n_fft) // hop):
