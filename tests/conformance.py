@@ -121,6 +121,7 @@ TOPICS = (
     "volume",
     "tabular",
     "audio_noise",
+    "audio_time",
 )
 
 

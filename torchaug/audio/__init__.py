@@ -14,7 +14,10 @@ from torchaug.audio.inversion import PolarityInversion, TimeInversion
 from torchaug.audio.kinds import Timed, Wave, time_map
 from torchaug.audio.mixing import AudioCutMix, AudioMixup, Mix, SoundMix
 from torchaug.audio.noise import AddColorNoise, AddGaussianNoise, AddGaussianSNR
+from torchaug.audio.rows import resample_rows
 from torchaug.audio.short_noises import AddShortNoises
+from torchaug.audio.speed import Resample, SpeedPerturbation
+from torchaug.audio.stretch import PitchShift, PitchTempo, TimeStretch
 from torchaug.audio.timeline import TimeMap
 
 __all__ = [
@@ -35,13 +38,19 @@ __all__ = [
     "LowShelfFilter",
     "Mix",
     "PeakingFilter",
+    "PitchShift",
+    "PitchTempo",
     "PolarityInversion",
+    "Resample",
     "SevenBandParametricEQ",
     "SoundBank",
     "SoundMix",
+    "SpeedPerturbation",
     "TimeInversion",
     "TimeMap",
+    "TimeStretch",
     "Timed",
     "Wave",
+    "resample_rows",
     "time_map",
 ]

@@ -107,10 +107,13 @@ class Timed(Transform):
         samples = self.samples_after(waveform.shape[-1])
         after = torch.where(chosen, self.lengths_after(before, u), before)
         out = self.move(working(waveform), before, u, samples).to(waveform.dtype)
-        out = torch.where(chosen[:, None, None], out, fitted(waveform, samples))
-        stays = ~chosen[:, None, None] & (torch.arange(samples, device=out.device) < waveform.shape[-1])
+        chosen_rows, common = chosen[:, None, None], min(samples, waveform.shape[-1])
+        out = torch.where(
+            chosen_rows & own_samples(after, samples), out, 0
+        )  # a copy: what `move` gave may be its input
+        out[..., :common] = torch.where(chosen_rows, out[..., :common], waveform[..., :common])
         return batch.replace(
-            waveform=torch.where(own_samples(after, samples) | stays, out, torch.zeros_like(out)),
+            waveform=out,
             lengths=batch.lengths if self.keeps_length else after,
             **moved_labels(batch, self.timeline(before, u), chosen, samples),
         )
