@@ -11,13 +11,12 @@ its bilinear transform; S. Butterworth's polynomials; J. O. Smith, "Introduction
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from torchaug.audio.convolve import fast_size, spectrum, waveform_of_spectrum
-from torchaug.audio.kinds import silenced
-from torchaug.image.resample import chunks
+from torchaug.audio.convolve import shaped
 
 QUIET = 1e-7
 """What is left of an impulse response when it counts as over."""
@@ -155,18 +154,21 @@ def cascade(waveform: Tensor, lengths: Tensor, sections: Tensor, ringing: int, *
     Args:
         waveform: (B, C, T) float32 or float64.
         lengths: (B,) what lies behind them counts as 0.
-        sections: (B, S, 2, 3).
+        sections: (B, S, 2, 3); B may be 1, for the same in all.
         ringing: samples that the impulse response lasts: so many zeros keep the end of a sound from reaching its begin.
         zero_phase: forwards and backwards, by which nothing is delayed and all gains in decibels double.
 
     Returns:
         (B, C, T), as `scipy.signal.sosfilt` has it; with `zero_phase` as `sosfiltfilt` of a sound between silences.
     """
-    samples = waveform.shape[-1]
-    size = fast_size(samples + ringing)
-    transformed = spectrum(silenced(waveform, lengths), size)
-    powers = _powers(size, waveform.dtype, waveform.device)
-    for rows in chunks(waveform):  # of the gains: a transform has its price per call
-        gains = _gains(sections[rows], powers, waveform.dtype)[:, None]
-        transformed[rows].mul_(gains.real.square() + gains.imag.square() if zero_phase else gains)
-    return waveform_of_spectrum(transformed, size, samples)
+
+    def gains(size: int) -> Callable[[slice], Tensor]:
+        powers = _powers(size, waveform.dtype, waveform.device)
+
+        def of(rows: slice) -> Tensor:
+            once = _gains(sections[rows], powers, waveform.dtype)
+            return once.real.square() + once.imag.square() if zero_phase else once
+
+        return of
+
+    return shaped(waveform, lengths, ringing, gains, alike=len(sections) == 1)
