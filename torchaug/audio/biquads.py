@@ -142,8 +142,8 @@ def _gains(sections: Tensor, powers: Tensor, dtype: torch.dtype) -> Tensor:
     total: Tensor | None = None
     for each in sections.to(powers.dtype).unbind(1):
         above, below = ((each[:, i] @ powers).to(dtype).unflatten(1, (-1, 2)) for i in (0, 1))
-        one = torch.view_as_complex(above) * torch.view_as_complex(below).reciprocal()
-        total = one if total is None else total * one
+        one = torch.view_as_complex(below).reciprocal_().mul_(torch.view_as_complex(above))
+        total = one if total is None else total.mul_(one)
     assert total is not None
     return total
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchaug.audio.kinds import silenced
 from torchaug.image.resample import chunks
 
-ODD: list[int] = [3**i * 5**j for i in range(5) for j in range(4)]
+ODD: list[int] = [3**i * 5**j for i in range(7) for j in range(5)]
 """Odd parts of fast sizes; larger ones are seldom the nearest."""
 
 
