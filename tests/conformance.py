@@ -122,6 +122,7 @@ TOPICS = (
     "tabular",
     "audio_noise",
     "audio_time",
+    "audio_filters",
 )
 
 

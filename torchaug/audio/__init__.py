@@ -4,6 +4,7 @@ Names and parameters are audiomentations' where it has the transform. Every tran
 sound in time move events, instants and frame labels with it.
 """
 
+from torchaug.audio.air import AirAbsorption
 from torchaug.audio.background import AddBackgroundNoise
 from torchaug.audio.bank import SoundBank
 from torchaug.audio.equalizer import HighShelfFilter, LowShelfFilter, PeakingFilter, SevenBandParametricEQ
@@ -12,8 +13,11 @@ from torchaug.audio.filters import BandPassFilter, BandStopFilter, HighPassFilte
 from torchaug.audio.impulse import ApplyImpulseResponse
 from torchaug.audio.inversion import PolarityInversion, TimeInversion
 from torchaug.audio.kinds import Timed, Wave, time_map
+from torchaug.audio.loudness import LoudnessNormalization, loudness
 from torchaug.audio.mixing import AudioCutMix, AudioMixup, Mix, SoundMix
 from torchaug.audio.noise import AddColorNoise, AddGaussianNoise, AddGaussianSNR
+from torchaug.audio.reverb import ParametricReverb
+from torchaug.audio.rooms import RoomSimulator
 from torchaug.audio.rows import resample_rows
 from torchaug.audio.short_noises import AddShortNoises
 from torchaug.audio.speed import Resample, SpeedPerturbation
@@ -26,6 +30,7 @@ __all__ = [
     "AddGaussianNoise",
     "AddGaussianSNR",
     "AddShortNoises",
+    "AirAbsorption",
     "ApplyImpulseResponse",
     "AudioCutMix",
     "AudioMixup",
@@ -34,14 +39,17 @@ __all__ = [
     "Filtered",
     "HighPassFilter",
     "HighShelfFilter",
+    "LoudnessNormalization",
     "LowPassFilter",
     "LowShelfFilter",
     "Mix",
+    "ParametricReverb",
     "PeakingFilter",
     "PitchShift",
     "PitchTempo",
     "PolarityInversion",
     "Resample",
+    "RoomSimulator",
     "SevenBandParametricEQ",
     "SoundBank",
     "SoundMix",
@@ -51,6 +59,7 @@ __all__ = [
     "TimeStretch",
     "Timed",
     "Wave",
+    "loudness",
     "resample_rows",
     "time_map",
 ]
