@@ -6,13 +6,27 @@ sound in time move events, instants and frame labels with it.
 
 from torchaug.audio.inversion import PolarityInversion, TimeInversion
 from torchaug.audio.kinds import Timed, Wave, time_map
+from torchaug.audio.masking import FrequencyMasking, TimeMasking
+from torchaug.audio.specaugment import SpecAugment
+from torchaug.audio.spectral import Spectral, TimedSpectral
+from torchaug.audio.spectrogram import Framed, MelSpectrogram, Spectrogram
 from torchaug.audio.timeline import TimeMap
+from torchaug.audio.timewarp import TimeWarp
 
 __all__ = [
+    "Framed",
+    "FrequencyMasking",
+    "MelSpectrogram",
     "PolarityInversion",
+    "SpecAugment",
+    "Spectral",
+    "Spectrogram",
     "TimeInversion",
     "TimeMap",
+    "TimeMasking",
+    "TimeWarp",
     "Timed",
+    "TimedSpectral",
     "Wave",
     "time_map",
 ]

@@ -45,9 +45,8 @@ class Wave(Transform):
         waveform = waveform_of(batch, self)
         lengths = lengths_of(batch)
         assert lengths is not None
-        out = self.wave(working(waveform), lengths, u).to(waveform.dtype)
-        kept = chosen[:, None, None] & own_samples(lengths, waveform.shape[-1])
-        return batch.replace(waveform=torch.where(kept, out, waveform))
+        out = self.wave(working(waveform), lengths, u)
+        return batch.replace(waveform=where_chosen(chosen, lengths, out, waveform))
 
 
 class Timed(Transform):
@@ -156,6 +155,13 @@ def waveform_of(batch: Batch, step: Transform) -> Tensor:
             f"got {[*batch.present()]}"
         )
     return batch.waveform
+
+
+def where_chosen(chosen: Tensor, lengths: Tensor, out: Tensor, sound: Tensor) -> Tensor:
+    """`out` for the chosen samples, in the dtype of the `sound` (B, ..., T); the others, and all padding, bit for bit."""
+    shape = (-1, *[1] * (sound.ndim - 1))
+    own = torch.arange(sound.shape[-1], device=sound.device) < lengths.view(shape)
+    return torch.where(chosen.view(shape) & own, out.to(sound.dtype), sound)
 
 
 def working(sound: Tensor) -> Tensor:
