@@ -120,6 +120,8 @@ TOPICS = (
     "video",
     "volume",
     "tabular",
+    "audio_codecs",
+    "audio_spectral",
 )
 
 

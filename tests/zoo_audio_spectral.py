@@ -14,4 +14,4 @@ ALONE: dict[str, Layer] = {
     "waveform_to_spectrogram": A.Spectrogram(n_fft=256, hop_length=100, power=1.0),
     "waveform_to_mels": A.MelSpectrogram(8000, 512, n_mels=40, log_floor=1e-6),
 }
-MIXING: dict[str, Layer] = {}
+MIXING: dict[str, Layer] = {"spec_cut_mix": A.SpecCutMix(num_classes=2, p=0.8)}

@@ -8,6 +8,7 @@ from torchaug.audio.inversion import PolarityInversion, TimeInversion
 from torchaug.audio.kinds import Timed, Wave, time_map
 from torchaug.audio.masking import FrequencyMasking, TimeMasking
 from torchaug.audio.specaugment import SpecAugment
+from torchaug.audio.speccutmix import SpecCutMix
 from torchaug.audio.spectral import Spectral, TimedSpectral
 from torchaug.audio.spectrogram import Framed, MelSpectrogram, Spectrogram
 from torchaug.audio.timeline import TimeMap
@@ -19,6 +20,7 @@ __all__ = [
     "MelSpectrogram",
     "PolarityInversion",
     "SpecAugment",
+    "SpecCutMix",
     "Spectral",
     "Spectrogram",
     "TimeInversion",
