@@ -22,7 +22,7 @@ class Wave(Transform):
     >>> class Halve(Wave):
     ...     def wave(self, waveform, lengths, u):
     ...         return waveform / 2
-    >>> Halve()(torch.tensor([0.5, -1.0]))
+    >>> Halve(p=1.0)(torch.tensor([0.5, -1.0]))
     tensor([ 0.2500, -0.5000])
 
     Args:

@@ -64,8 +64,14 @@ def _reach(up: int, down: int) -> int:
 
 def _phases(padded: Tensor, first: int, up: int, down: int, frames: int) -> Tensor:
     """Output phases from `first` on, as (B, phases, frames): a convolution with the part of the kernel that is not 0."""
-    kernel = torch.from_numpy(_kernel(first, up, down)).to(padded)[:, None]
+    kernel = torch.from_numpy(_constant(first, up, down)).to(padded)[:, None]
     return functional.conv1d(padded[..., first * down // up :], kernel, stride=down)[..., :frames]
+
+
+@torch.compiler.assume_constant_result
+def _constant(first: int, up: int, down: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The kernel: a graph holds it, and not how it was made."""
+    return _kernel(first, up, down)
 
 
 @lru_cache(maxsize=64)  # the files of a data set have few rates; an array, as a tensor may be one of inference mode
