@@ -143,7 +143,9 @@ def spectra(transform: Transform, oracle: Callable[[Array], Array]) -> Callable[
             frames = int(out.lengths[i])
             assert frames == expected.shape[-1]
             assert not out.spectrogram[i, ..., frames:].any()
-            gap = max(gap, float(abs(out.spectrogram[i, 0, :, :frames].cpu() - expected).max() / abs(expected).max()))
+            gap = max(
+                gap, float(abs(out.spectrogram[i, 0, :, :frames].cpu().numpy() - expected).max() / abs(expected).max())
+            )
         return gap
 
     return error

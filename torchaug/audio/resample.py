@@ -68,12 +68,6 @@ def _phases(padded: Tensor, first: int, up: int, down: int, frames: int) -> Tens
     return functional.conv1d(padded[..., first * down // up :], kernel, stride=down)[..., :frames]
 
 
-@torch.compiler.assume_constant_result
-def _constant(first: int, up: int, down: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """The kernel: a graph holds it, and not how it was made."""
-    return _kernel(first, up, down)
-
-
 @lru_cache(maxsize=64)  # the files of a data set have few rates; an array, as a tensor may be one of inference mode
 def _kernel(first: int, up: int, down: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     reach, begin = _reach(up, down), first * down // up
@@ -83,3 +77,7 @@ def _kernel(first: int, up: int, down: int) -> np.ndarray[Any, np.dtype[np.float
     cutoff = CUTOFF * min(1.0, up / down)
     window = np.i0(BETA * np.sqrt((1 - (distance / reach) ** 2).clip(0))) / np.i0(BETA)
     return np.where(np.abs(distance) <= reach, cutoff * np.sinc(cutoff * distance) * window, 0.0)
+
+
+# a graph holds the kernel, and not how it was made; the cache is out of sight, since tracing warns of one
+_constant = torch.compiler.assume_constant_result(lambda first, up, down: _kernel(first, up, down))
