@@ -248,15 +248,16 @@ def test_none_and_whole_packets_are_lost() -> None:
 
 
 def test_the_last_packet_that_came_is_repeated() -> None:
-    sound = torch.arange(25.0).repeat_interleave(160)[None, None].expand(16, 1, -1)
+    sound = torch.arange(1.0, 26).repeat_interleave(160)[None, None].expand(16, 1, -1)
     layer = A.PacketLoss(0.4, 0.4, 3.0, 0.02, "repeat", sample_rate=8000, p=1.0)
     batch = Batch(waveform=sound, key=sample_keys(torch.arange(16)))
     lost = layer.lost(layer.draw(batch).u[:, 1:], 25)
+    assert lost[:, 0].any()
     out = layer(batch).waveform[:, 0, ::160]
     for row, bad in zip(out.tolist(), lost.tolist(), strict=True):
-        last = 0.0
+        last = 0.0  # silence before the first that comes
         for k in range(25):
-            last = last if bad[k] else float(k)
+            last = last if bad[k] else k + 1.0
             assert row[k] == last
 
 

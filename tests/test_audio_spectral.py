@@ -39,8 +39,8 @@ def chain() -> Compose:
 
 
 def waveforms() -> Batch:
-    """Three sounds of 4000, 2500 and 1500 samples; the first event of each is a burst of a tone in near silence."""
-    lengths = torch.tensor([4000, 2500, 1500])
+    """Three sounds of 4000, 2560 (20 hops) and 1500 samples; the first event of each is a burst of a tone in near silence."""
+    lengths = torch.tensor([4000, 2560, 1500])
     at = torch.arange(4000)
     begin = torch.tensor([[1024.0], [640.0], [256.0]])
     burst = torch.sin(2 * torch.pi * 0.2 * at) * ((at >= begin) & (at < begin + 512))
@@ -63,7 +63,7 @@ def test_a_chain_from_waveforms_to_masked_spectrograms_is_one_call() -> None:
     out = layer(batch)
     assert out.waveform is None
     assert out.spectrogram.shape == (3, 1, 40, 1 + 4000 // HOP)
-    assert out.lengths.tolist() == [1 + length // HOP for length in (4000, 2500, 1500)]
+    assert out.lengths.tolist() == [1 + length // HOP for length in (4000, 2560, 1500)]
     assert out.event_labels.tolist() == [[3, -1]] * 3
     assert not out.events[:, 1].any()
     assert out.instants[:, 1].isnan().all()
