@@ -123,6 +123,8 @@ TOPICS = (
     "audio_noise",
     "audio_time",
     "audio_filters",
+    "audio_codecs",
+    "audio_spectral",
 )
 
 
