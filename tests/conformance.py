@@ -121,6 +121,10 @@ TOPICS = (
     "volume",
     "tabular",
     "audio_noise",
+    "audio_time",
+    "audio_filters",
+    "audio_codecs",
+    "audio_spectral",
 )
 
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from scipy import signal
 from torch import Tensor
 
+from torchaug.audio.mel import MelScale, hertz_to_mel, mel_filters, mel_to_hertz
 from torchaug.models.phase import griffin_lim, overlap_add, phase_from_slopes, spectrum
-from torchaug.models.spectrogram import MelScale, SpectrogramCodec, hertz_to_mel, mel_filters, mel_to_hertz, unmel
+from torchaug.models.spectrogram import SpectrogramCodec, unmel
 
 RATE, SAMPLES = 16000, 8192
 TIME = torch.arange(SAMPLES, dtype=torch.float64) / RATE

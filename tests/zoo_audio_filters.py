@@ -17,5 +17,9 @@ ALONE: dict[str, Layer] = {
     "high_shelf": A.HighShelfFilter(p=1.0, sample_rate=RATE),
     "peaking": A.PeakingFilter(p=1.0, sample_rate=RATE),
     "equalizer": A.SevenBandParametricEQ(p=0.7, sample_rate=RATE),
+    "loudness": A.LoudnessNormalization(p=0.7, sample_rate=RATE),
+    "air": A.AirAbsorption(p=0.7, sample_rate=RATE),
+    "reverb": A.ParametricReverb(p=0.7, sample_rate=RATE),
+    "room": A.RoomSimulator(p=0.7, max_order=3, sample_rate=RATE),
 }
 MIXING: dict[str, Layer] = {}

@@ -37,12 +37,13 @@ class _Place:
     value: Any
 
     def restore(self, batch: Batch, single: bool, boxes_on: tuple[int, int] | None, form: BoxForm = AS_IT_CAME) -> Any:
-        value = getattr(batch, self.field)
+        field = sound_after(self.field, batch)
+        value = getattr(batch, field)
         value = value[0] if single else value
         if self.field == "mask" and isinstance(self.value, Tensor) and value.ndim > self.value.ndim:
             value = value.squeeze(-4 if batch.volume is not None else -3)
-        if self.field in _CHANNEL_RANK and value.ndim > self.value.ndim:
-            value = value.squeeze({"waveform": -2, "spectrogram": -3}[self.field])
+        if self.field in _CHANNEL_RANK and self.value.ndim + single == _CHANNEL_RANK[self.field]:
+            value = value.squeeze({"waveform": -2, "spectrogram": -3}[field])
         if is_pil(self.value):
             return _to_pil(value) if value.dtype == torch.uint8 else value
         kind = _tv_kind(self.value)
@@ -122,6 +123,12 @@ def _to_pil(image: Tensor) -> PILImage.Image:
     return PILImage.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 
+def sound_after(field: str, batch: Batch) -> str:
+    """The field of a batch that comes out where this one came in: a waveform may have become a spectrogram."""
+    became = field == "waveform" and batch.waveform is None and batch.spectrogram is not None
+    return "spectrogram" if became else field
+
+
 Unpack = Callable[[Batch], Any]
 _WANTED = {
     "image": "an image among the inputs (a tensor of 3 or 4 dimensions, a PIL image, a tv_tensors.Image or a dict with "
@@ -182,7 +189,7 @@ def pack(inputs: tuple[Any, ...], who: str, form: BoxForm = AS_IT_CAME, plain: P
                 return _reformed(value.value, form)  # never moved: not rounded by way of a third format either
             return value.restore(result, single, boxes_on, form)
 
-        return _walk(template, leaf)
+        return _walk(template, leaf, naming=lambda key, value: _name_after(key, value, result))
 
     return batch, unpack
 
@@ -242,11 +249,11 @@ def _pack_waveforms(waveforms: list[Tensor], who: str) -> tuple[Batch, Unpack]:
     batch = Batch.from_waveforms(waveforms).check(who)
 
     def unpack(result: Batch) -> list[Tensor]:
-        assert result.waveform is not None
+        sound = getattr(result, sound_after("waveform", result))
         same = result.lengths is batch.lengths  # those that came in need not be read back from the device
         lengths = [w.shape[-1] for w in waveforms] if same or result.lengths is None else result.lengths.tolist()
-        rows = zip(waveforms, result.waveform, lengths, strict=True)
-        return [row[0, :length] if came.ndim == 1 else row[:, :length] for came, row, length in rows]
+        rows = zip(waveforms, sound, lengths, strict=True)
+        return [(row[0] if came.ndim == 1 else row)[..., :length] for came, row, length in rows]
 
     return batch, unpack
 
@@ -260,12 +267,22 @@ _FIELD_OF = {
 }
 
 
-def _walk(node: Any, leaf: Callable[[Any, Any], Any], name: Any = None) -> Any:
+def _name_after(key: Any, value: Any, result: Batch) -> Any:
+    """A dict's entry "waveform" that has become a spectrogram says so."""
+    return sound_after(key, result) if isinstance(value, _Place) and key == value.field else key
+
+
+def _walk(
+    node: Any,
+    leaf: Callable[[Any, Any], Any],
+    name: Any = None,
+    naming: Callable[[Any, Any], Any] = lambda key, value: key,
+) -> Any:
     """The same structure of dicts, tuples and lists, with `leaf(value, its dict key)` for each value."""
     if isinstance(node, dict):
-        return {key: _walk(value, leaf, key) for key, value in node.items()}
+        return {naming(key, value): _walk(value, leaf, key, naming) for key, value in node.items()}
     if isinstance(node, (tuple, list)):
-        children = [_walk(child, leaf) for child in node]
+        children = [_walk(child, leaf, naming=naming) for child in node]
         return type(node)(*children) if hasattr(node, "_fields") else type(node)(children)
     return leaf(node, name)
 

@@ -47,15 +47,17 @@ class Params:
         canvas: height and width of the image (or mask) they were drawn for; None without one.
         size: (B, 2) sizes of the images where they differ.
         lengths: (B,) samples of the waveforms, or frames of the spectrograms; None without them.
+        bins: frequencies of the spectrograms; None without them.
     """
 
     u: Tensor
     canvas: Canvas | None = None
     size: Tensor | None = None
     lengths: Tensor | None = None
+    bins: int | None = None
 
 
-_pytree.register_dataclass(Params, field_names=["u", "canvas", "size", "lengths"])
+_pytree.register_dataclass(Params, field_names=["u", "canvas", "size", "lengths", "bins"])
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,8 @@ class Layer(nn.Module, ABC):
                 f"{type(self).__name__}: keys must be int64 of shape ({len(batch)},), one per sample, got {keys.dtype} "
                 f"{tuple(keys.shape)}; make them with torchaug.keys.sample_keys(ids, seed=..., epoch=...)"
             )
-        return Params(uniforms(keys, self.columns), canvas_of(batch), batch.size, lengths_of(batch))
+        bins = None if batch.spectrogram is None else batch.spectrogram.shape[-2]
+        return Params(uniforms(keys, self.columns), canvas_of(batch), batch.size, lengths_of(batch), bins)
 
     def describe(self, params: Params, i: int) -> list[dict[str, Any]]:
         """What happened to sample i: for each leaf its name, whether it was applied, and its drawn parameters.
@@ -145,7 +148,7 @@ class Layer(nn.Module, ABC):
             raise IndexError(f"{type(self).__name__}.describe: sample must be below {len(params.u)}, got {i}")
         own = None if params.size is None else params.size[row].to(u.device)
         lengths = None if params.lengths is None else params.lengths[row].to(u.device)
-        size = Sizes.of(params.canvas or (0, 0), own, u)._replace(lengths=lengths)
+        size = Sizes.of(params.canvas or (0, 0), own, u)._replace(lengths=lengths, bins=params.bins)
         records = []
         for leaf, (numbers, chosen) in zip(self.leaves(), self.route(u, u.new_ones(1, dtype=torch.bool)), strict=True):
             drawn = leaf.drawn(numbers, size)
@@ -160,13 +163,14 @@ class Layer(nn.Module, ABC):
 class Sizes(NamedTuple):
     """Heights and widths of the images of a batch, (B,) float each, and the canvas (H, W) that holds them all.
 
-    Beside waveforms or spectrograms, also their lengths (B,) int64.
+    Beside waveforms or spectrograms, also their lengths (B,) int64; beside spectrograms their number of frequencies.
     """
 
     height: Tensor
     width: Tensor
     canvas: Canvas
     lengths: Tensor | None = None
+    bins: int | None = None
 
     @staticmethod
     def of(canvas: Canvas, size: Tensor | None, like: Tensor) -> Sizes:
@@ -186,7 +190,7 @@ class Sizes(NamedTuple):
     def rows(self, rows: slice) -> Sizes:
         """Of some samples."""
         lengths = None if self.lengths is None else self.lengths[rows]
-        return Sizes(self.height[rows], self.width[rows], self.canvas, lengths)
+        return Sizes(self.height[rows], self.width[rows], self.canvas, lengths, self.bins)
 
 
 def canvas_of(batch: Batch) -> Canvas | None:

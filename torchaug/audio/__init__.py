@@ -4,18 +4,34 @@ Names and parameters are audiomentations' where it has the transform. Every tran
 sound in time move events, instants and frame labels with it.
 """
 
+from torchaug.audio.air import AirAbsorption
 from torchaug.audio.background import AddBackgroundNoise
 from torchaug.audio.bank import SoundBank
+from torchaug.audio.codec import LossyCodec
 from torchaug.audio.equalizer import HighShelfFilter, LowShelfFilter, PeakingFilter, SevenBandParametricEQ
 from torchaug.audio.filtered import Filtered
 from torchaug.audio.filters import BandPassFilter, BandStopFilter, HighPassFilter, LowPassFilter
 from torchaug.audio.impulse import ApplyImpulseResponse
 from torchaug.audio.inversion import PolarityInversion, TimeInversion
 from torchaug.audio.kinds import Timed, Wave, time_map
+from torchaug.audio.loudness import LoudnessNormalization, loudness
+from torchaug.audio.masking import FrequencyMasking, TimeMasking
 from torchaug.audio.mixing import AudioCutMix, AudioMixup, Mix, SoundMix
 from torchaug.audio.noise import AddColorNoise, AddGaussianNoise, AddGaussianSNR
+from torchaug.audio.packets import PacketLoss
+from torchaug.audio.reverb import ParametricReverb
+from torchaug.audio.rooms import RoomSimulator
+from torchaug.audio.rows import resample_rows
 from torchaug.audio.short_noises import AddShortNoises
+from torchaug.audio.specaugment import SpecAugment
+from torchaug.audio.speccutmix import SpecCutMix
+from torchaug.audio.spectral import Spectral, TimedSpectral
+from torchaug.audio.spectrogram import Framed, MelSpectrogram, Spectrogram
+from torchaug.audio.speed import Resample, SpeedPerturbation
+from torchaug.audio.stretch import PitchShift, PitchTempo, TimeStretch
+from torchaug.audio.telephone import TelephoneCodec
 from torchaug.audio.timeline import TimeMap
+from torchaug.audio.timewarp import TimeWarp
 
 __all__ = [
     "AddBackgroundNoise",
@@ -23,25 +39,49 @@ __all__ = [
     "AddGaussianNoise",
     "AddGaussianSNR",
     "AddShortNoises",
+    "AirAbsorption",
     "ApplyImpulseResponse",
     "AudioCutMix",
     "AudioMixup",
     "BandPassFilter",
     "BandStopFilter",
     "Filtered",
+    "Framed",
+    "FrequencyMasking",
     "HighPassFilter",
     "HighShelfFilter",
+    "LossyCodec",
+    "LoudnessNormalization",
     "LowPassFilter",
     "LowShelfFilter",
+    "MelSpectrogram",
     "Mix",
+    "PacketLoss",
+    "ParametricReverb",
     "PeakingFilter",
+    "PitchShift",
+    "PitchTempo",
     "PolarityInversion",
+    "Resample",
+    "RoomSimulator",
     "SevenBandParametricEQ",
     "SoundBank",
     "SoundMix",
+    "SpecAugment",
+    "SpecCutMix",
+    "Spectral",
+    "Spectrogram",
+    "SpeedPerturbation",
+    "TelephoneCodec",
     "TimeInversion",
     "TimeMap",
+    "TimeMasking",
+    "TimeStretch",
+    "TimeWarp",
     "Timed",
+    "TimedSpectral",
     "Wave",
+    "loudness",
+    "resample_rows",
     "time_map",
 ]

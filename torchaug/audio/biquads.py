@@ -11,11 +11,12 @@ its bilinear transform; S. Butterworth's polynomials; J. O. Smith, "Introduction
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from torchaug.audio.convolve import fast_size, spectrum, waveform_of_spectrum
+from torchaug.audio.convolve import shaped
 
 QUIET = 1e-7
 """What is left of an impulse response when it counts as over."""
@@ -71,7 +72,7 @@ def butterworth_band(low: Tensor, high: Tensor, order: Tensor, most: int, *, sto
         constant = torch.where(single, middle, place.real.square() + place.imag.square())
         passes = (1.0, 0.0, middle) if stop else (0.0, width, 0.0)
         made = section(passes, (1.0, linear, constant), torch.ones_like(linear))
-        both.append(where_chosen(made, ~((missing == 2) | (single & (sign < 0)))))
+        both.append(or_neutral(made, ~((missing == 2) | (single & (sign < 0)))))
     return torch.cat(both, 1)
 
 
@@ -89,7 +90,7 @@ def shelf(k: Tensor, gain_db: Tensor, q: Tensor, *, high: bool) -> Tensor:
     return section(up[::-1], down[::-1], k) if high else section(up, down, k)
 
 
-def where_chosen(sections: Tensor, chosen: Tensor) -> Tensor:
+def or_neutral(sections: Tensor, chosen: Tensor) -> Tensor:
     """Sections (..., 2, 3) where `chosen`; elsewhere ones that change nothing."""
     same = torch.where(torch.arange(3, device=sections.device) == 1, 2.0, 1.0).to(sections)  # nowhere 0 over 0
     return torch.where(chosen[..., None, None], sections, same)
@@ -122,40 +123,52 @@ def response(sections: Tensor, size: int, dtype: torch.dtype) -> Tensor:
     Returns:
         (B, size // 2 + 1) complex.
     """
+    return _gains(sections, _powers(size, dtype, sections.device), dtype)
+
+
+def _powers(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """s^2, s and 1 on a grid of frequencies, times cos^2, by which they stay finite: (3, frequencies x 2), complex in pairs."""
     # TF32, where it is allowed, would round products of float32 matrices to three digits
-    wide = torch.float64 if sections.device.type == "cuda" else dtype
-    sine = torch.sin(torch.arange(size // 2 + 1, device=sections.device, dtype=wide) * (math.pi / size))
+    wide = torch.float64 if device.type == "cuda" else dtype
+    sine = torch.sin(torch.arange(size // 2 + 1, device=device, dtype=wide) * (math.pi / size))
     cosine = sine.flip(0)  # as exact near its zero as the sine is
     zero = torch.zeros_like(sine)
-    # polynomials of s = j sine / cosine times cosine^2, which is finite at the highest frequency
-    powers = [
-        torch.stack(parts, -1) for parts in ((-sine * sine, zero), (zero, sine * cosine), (cosine * cosine, zero))
-    ]
-    basis = torch.stack([power.flatten() for power in powers])
+    parts = [(-sine * sine, zero), (zero, sine * cosine), (cosine * cosine, zero)]
+    return torch.stack([torch.stack(part, -1).flatten() for part in parts])
+
+
+def _gains(sections: Tensor, powers: Tensor, dtype: torch.dtype) -> Tensor:
+    """`response`, given its grid."""
     total: Tensor | None = None
-    for each in sections.to(wide).unbind(1):
-        above, below = ((each[:, i] @ basis).to(dtype).unflatten(1, (-1, 2)) for i in (0, 1))
-        one = torch.view_as_complex(above) * torch.view_as_complex(below).reciprocal()
-        total = one if total is None else total * one
+    for each in sections.to(powers.dtype).unbind(1):
+        above, below = ((each[:, i] @ powers).to(dtype).unflatten(1, (-1, 2)) for i in (0, 1))
+        one = torch.view_as_complex(below).reciprocal_().mul_(torch.view_as_complex(above))
+        total = one if total is None else total.mul_(one)
     assert total is not None
     return total
 
 
-def cascade(waveform: Tensor, sections: Tensor, ringing: int, *, zero_phase: bool = False) -> Tensor:
+def cascade(waveform: Tensor, lengths: Tensor, sections: Tensor, ringing: int, *, zero_phase: bool = False) -> Tensor:
     """Waveforms through all of their sections, from rest, by one Fourier transform each way.
 
     Args:
-        waveform: (B, C, T) float32 or float64, padding filled with 0.
-        sections: (B or 1, S, 2, 3).
+        waveform: (B, C, T) float32 or float64.
+        lengths: (B,) what lies behind them counts as 0.
+        sections: (B, S, 2, 3); B may be 1, for the same in all.
         ringing: samples that the impulse response lasts: so many zeros keep the end of a sound from reaching its begin.
         zero_phase: forwards and backwards, by which nothing is delayed and all gains in decibels double.
 
     Returns:
         (B, C, T), as `scipy.signal.sosfilt` has it; with `zero_phase` as `sosfiltfilt` of a sound between silences.
     """
-    samples = waveform.shape[-1]
-    size = fast_size(samples + ringing)
-    gains = response(sections, size, waveform.dtype)[:, None]
-    if zero_phase:
-        gains = gains.real.square() + gains.imag.square()
-    return waveform_of_spectrum(spectrum(waveform, size) * gains, size, samples)
+
+    def gains(size: int) -> Callable[[slice], Tensor]:
+        powers = _powers(size, waveform.dtype, waveform.device)
+
+        def of(rows: slice) -> Tensor:
+            once = _gains(sections[rows], powers, waveform.dtype)
+            return once.real.square() + once.imag.square() if zero_phase else once
+
+        return of
+
+    return shaped(waveform, lengths, ringing, gains, alike=len(sections) == 1)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-ODD: list[int] = [3**i * 5**j for i in range(5) for j in range(4)]
+from torchaug.audio.kinds import silenced
+from torchaug.image.resample import chunks
+
+ODD: list[int] = [3**i * 5**j for i in range(7) for j in range(5)]
 """Odd parts of fast sizes; larger ones are seldom the nearest."""
 
 
@@ -55,3 +60,31 @@ def convolve(waveform: Tensor, kernels: Tensor) -> Tensor:
     samples = max(0, waveform.shape[-1] + kernels.shape[-1] - 1)
     size = fast_size(samples)
     return waveform_of_spectrum(spectrum(waveform, size) * spectrum(kernels, size), size, samples)
+
+
+def shaped(
+    waveform: Tensor,
+    lengths: Tensor,
+    ringing: int,
+    gains: Callable[[int], Callable[[slice], Tensor]],
+    alike: bool = False,
+) -> Tensor:
+    """Waveforms whose spectra are multiplied by gains, by one Fourier transform each way.
+
+    Args:
+        waveform: (B, C, T) float32 or float64.
+        lengths: (B,) what lies behind them counts as 0.
+        ringing: samples that the impulse response of the gains lasts: so many zeros keep a sound's end from its begin.
+        gains: from the size of the transform to a function of rows: their (b, size // 2 + 1), real or complex.
+        alike: whether (1, size // 2 + 1) for all rows is enough.
+
+    Returns:
+        (B, C, T).
+    """
+    samples = waveform.shape[-1]
+    size = fast_size(samples + ringing)
+    transformed, of = spectrum(silenced(waveform, lengths), size), gains(size)
+    # gains by rows that stay in cache, transforms at once, as each call has its price
+    for rows in [slice(None)] if alike else chunks(waveform):
+        transformed[rows].mul_(of(rows)[:, None])
+    return waveform_of_spectrum(transformed, size, samples)

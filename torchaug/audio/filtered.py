@@ -10,8 +10,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from torchaug.audio.biquads import cascade, ringing, where_chosen
-from torchaug.audio.kinds import Wave, own_samples, waveform_of, working
+from torchaug.audio.biquads import cascade, or_neutral, ringing
+from torchaug.audio.kinds import Wave, waveform_of, where_chosen, working
 from torchaug.batch import Batch
 from torchaug.image.arguments import whole
 from torchaug.transform import Call, Folding, Run, Sizes, Transform, lengths_of
@@ -72,9 +72,8 @@ class Filtered(Wave):
         return self.settings(u)
 
     def wave(self, waveform: Tensor, lengths: Tensor, u: Tensor) -> Tensor:
-        own = own_samples(lengths, waveform.shape[-1])
-        sound = torch.where(own, waveform, torch.zeros_like(waveform))
-        return cascade(sound, self.sections(self.settings(u)), self.ringing, zero_phase=self.zero_phase)
+        sections = self.sections(self.settings(u))
+        return cascade(waveform, lengths, sections, self.ringing, zero_phase=self.zero_phase)
 
     def run(self, folding: Folding) -> Run:
         return FilterRun([self])
@@ -101,16 +100,14 @@ class FilterRun(Run):
         steps = cast(Sequence[Filtered], self.steps)
         sections = torch.cat(
             [
-                where_chosen(step.sections(step.settings(u)), chosen[:, None])
+                or_neutral(step.sections(step.settings(u)), chosen[:, None])
                 for step, (u, chosen) in zip(steps, calls, strict=True)
             ],
             1,
         )
-        own = own_samples(lengths, waveform.shape[-1])
-        sound = torch.where(own, working(waveform), torch.zeros_like(working(waveform)))
-        out = cascade(sound, sections, sum(step.ringing for step in steps)).to(waveform.dtype)
+        out = cascade(working(waveform), lengths, sections, sum(step.ringing for step in steps))
         chosen = torch.stack([call.chosen for call in calls]).any(0)
-        return batch.replace(waveform=torch.where(chosen[:, None, None] & own, out, waveform))
+        return batch.replace(waveform=where_chosen(chosen, lengths, out, waveform))
 
     def summary(self) -> str:
         return "one Fourier transform each way"

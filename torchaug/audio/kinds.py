@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from torchaug.audio.timeline import TimeMap, moved_labels
 from torchaug.batch import Batch
+from torchaug.image.resample import all_of
 from torchaug.transform import Layer, Params, Sizes, Transform, lengths_of
 
 
@@ -45,9 +46,8 @@ class Wave(Transform):
         waveform = waveform_of(batch, self)
         lengths = lengths_of(batch)
         assert lengths is not None
-        out = self.wave(working(waveform), lengths, u).to(waveform.dtype)
-        kept = chosen[:, None, None] & own_samples(lengths, waveform.shape[-1])
-        return batch.replace(waveform=torch.where(kept, out, waveform))
+        out = self.wave(working(waveform), lengths, u)
+        return batch.replace(waveform=where_chosen(chosen, lengths, out, waveform))
 
 
 class Timed(Transform):
@@ -107,10 +107,13 @@ class Timed(Transform):
         samples = self.samples_after(waveform.shape[-1])
         after = torch.where(chosen, self.lengths_after(before, u), before)
         out = self.move(working(waveform), before, u, samples).to(waveform.dtype)
-        out = torch.where(chosen[:, None, None], out, fitted(waveform, samples))
-        stays = ~chosen[:, None, None] & (torch.arange(samples, device=out.device) < waveform.shape[-1])
+        chosen_rows, common = chosen[:, None, None], min(samples, waveform.shape[-1])
+        out = torch.where(
+            chosen_rows & own_samples(after, samples), out, 0
+        )  # a copy: what `move` gave may be its input
+        out[..., :common] = torch.where(chosen_rows, out[..., :common], waveform[..., :common])
         return batch.replace(
-            waveform=torch.where(own_samples(after, samples) | stays, out, torch.zeros_like(out)),
+            waveform=out,
             lengths=batch.lengths if self.keeps_length else after,
             **moved_labels(batch, self.timeline(before, u), chosen, samples),
         )
@@ -156,6 +159,23 @@ def waveform_of(batch: Batch, step: Transform) -> Tensor:
             f"got {[*batch.present()]}"
         )
     return batch.waveform
+
+
+def where_chosen(chosen: Tensor, lengths: Tensor, out: Tensor, sound: Tensor) -> Tensor:
+    """`out` for the chosen samples, in the dtype of the `sound` (B, ..., T); the others, and all padding, bit for bit."""
+    out = out.to(sound.dtype)
+    if all_of(chosen) and all_of(lengths >= sound.shape[-1]):
+        return out
+    shape = (-1, *[1] * (sound.ndim - 1))
+    own = torch.arange(sound.shape[-1], device=sound.device) < lengths.view(shape)
+    return torch.where(chosen.view(shape) & own, out, sound)
+
+
+def silenced(waveform: Tensor, lengths: Tensor) -> Tensor:
+    """(B, C, T) with 0 for what lies behind the lengths; the waveform itself where nothing does."""
+    if all_of(lengths >= waveform.shape[-1]):
+        return waveform
+    return torch.where(own_samples(lengths, waveform.shape[-1]), waveform, 0)
 
 
 def working(sound: Tensor) -> Tensor:

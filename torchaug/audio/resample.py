@@ -64,7 +64,7 @@ def _reach(up: int, down: int) -> int:
 
 def _phases(padded: Tensor, first: int, up: int, down: int, frames: int) -> Tensor:
     """Output phases from `first` on, as (B, phases, frames): a convolution with the part of the kernel that is not 0."""
-    kernel = torch.from_numpy(_kernel(first, up, down)).to(padded)[:, None]
+    kernel = torch.from_numpy(_constant(first, up, down)).to(padded)[:, None]
     return functional.conv1d(padded[..., first * down // up :], kernel, stride=down)[..., :frames]
 
 
@@ -77,3 +77,7 @@ def _kernel(first: int, up: int, down: int) -> np.ndarray[Any, np.dtype[np.float
     cutoff = CUTOFF * min(1.0, up / down)
     window = np.i0(BETA * np.sqrt((1 - (distance / reach) ** 2).clip(0))) / np.i0(BETA)
     return np.where(np.abs(distance) <= reach, cutoff * np.sinc(cutoff * distance) * window, 0.0)
+
+
+# a graph holds the kernel, and not how it was made; the cache is out of sight, since tracing warns of one
+_constant = torch.compiler.assume_constant_result(lambda first, up, down: _kernel(first, up, down))
