@@ -274,6 +274,12 @@ def test_the_report_plays_what_the_sheets_hold(result: StudyResult) -> None:
     samples, rate = decoded(players[0])
     assert rate == RATE
     np.testing.assert_array_equal(samples[:, 0], np.round(first[0, 0].numpy() * 32767).astype(np.int16))
+    made = result.sheets["synthetic"]
+    closest = int(np.argmin(made.distances))
+    for address, sounds in zip(players[12:14], (made.sounds, made.nearest_sounds), strict=True):
+        assert sounds is not None
+        heard = decoded(address)[0][:, 0]
+        np.testing.assert_array_equal(heard, np.round(sounds[closest, 0].numpy() * 32767).astype(np.int16))
     for words in ("training clips", "log-mels", "The distance of log-mels finds copies", "vowels"):
         assert words in html
     assert "Pixel distance" not in html
