@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from torchaug.audio.timeline import TimeMap, moved_labels
 from torchaug.batch import Batch
-from torchaug.transform import Layer, Params, Sizes, Transform, lengths_of
+from torchaug.transform import Call, Layer, Params, Sizes, Transform, lengths_of
 
 
 class Wave(Transform):
@@ -22,7 +22,7 @@ class Wave(Transform):
     >>> class Halve(Wave):
     ...     def wave(self, waveform, lengths, u):
     ...         return waveform / 2
-    >>> Halve()(torch.tensor([0.5, -1.0]))
+    >>> Halve(p=1.0)(torch.tensor([0.5, -1.0]))
     tensor([ 0.2500, -0.5000])
 
     Args:
@@ -95,18 +95,26 @@ class Timed(Transform):
     def move(self, waveform: Tensor, lengths: Tensor, u: Tensor, samples: int) -> Tensor:
         """What becomes of all of (B, C, T), float32 or float64: (B, C, samples). Padding as in `Wave.wave`."""
 
+    def heard(self, waveform: Tensor, lengths: Tensor, u: Tensor) -> Tensor:
+        """`u`, or in its place what the move depends on in the sound itself: `lengths_after`, `timeline` and `move` get it."""
+        return u
+
     def sizes(self, u: Tensor, chosen: Tensor, size: Sizes) -> Sizes:
         if size.lengths is None:
             return size
+        u, chosen = settled(self, Call(u, chosen))
         return size._replace(lengths=torch.where(chosen, self.lengths_after(size.lengths, u), size.lengths))
 
     def transform(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
         waveform = waveform_of(batch, self)
         before = lengths_of(batch)
         assert before is not None
+        sound = working(waveform)
+        u, chosen = settled(self, Call(u, chosen))
+        u = self.heard(sound, before, u)
         samples = self.samples_after(waveform.shape[-1])
         after = torch.where(chosen, self.lengths_after(before, u), before)
-        out = self.move(working(waveform), before, u, samples).to(waveform.dtype)
+        out = self.move(sound, before, u, samples).to(waveform.dtype)
         out = torch.where(chosen[:, None, None], out, fitted(waveform, samples))
         stays = ~chosen[:, None, None] & (torch.arange(samples, device=out.device) < waveform.shape[-1])
         return batch.replace(
@@ -114,6 +122,14 @@ class Timed(Transform):
             lengths=batch.lengths if self.keeps_length else after,
             **moved_labels(batch, self.timeline(before, u), chosen, samples),
         )
+
+
+def settled(step: Transform, call: Call) -> Call:
+    """The call itself; of a step that resizes, which no sample may escape, with those that were not chosen in the middle of
+    what may be drawn: a crop is a centred one then."""
+    if not step.resizes:
+        return call
+    return Call(torch.where(call.chosen[:, None], call.u, 0.5), torch.ones_like(call.chosen))
 
 
 @runtime_checkable
@@ -143,8 +159,9 @@ def time_map(layer: Layer, params: Params) -> TimeMap:
     way = TimeMap.linear(lengths, lengths)
     for leaf, call in zip(layer.leaves(), layer.route(u, u.new_ones(len(u), dtype=torch.bool)), strict=True):
         if isinstance(leaf, Moving):
-            way = way.then(leaf.timeline(lengths, call.u).where(call.chosen, lengths))
-            lengths = torch.where(call.chosen, leaf.lengths_after(lengths, call.u), lengths)
+            drawn, chosen = settled(leaf, call)
+            way = way.then(leaf.timeline(lengths, drawn).where(chosen, lengths))
+            lengths = torch.where(chosen, leaf.lengths_after(lengths, drawn), lengths)
     return way
 
 
