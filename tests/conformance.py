@@ -120,6 +120,7 @@ TOPICS = (
     "video",
     "volume",
     "tabular",
+    "audio_levels",
 )
 
 
