@@ -15,7 +15,7 @@ from torchaug import audio as A
 from torchaug.keys import sample_keys
 
 RATE = 8000
-Array = np.ndarray[Any, np.dtype[np.float64]]
+Array = Any
 Oracle = Callable[[Array, dict[str, Any]], Array]
 
 

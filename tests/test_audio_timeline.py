@@ -201,8 +201,8 @@ def test_the_product_moves_as_much_of_an_event(first: TimeMap, second: TimeMap, 
     for side in (by_steps, at_once):
         assert bool((side[..., 1] >= side[..., 0]).all())
     durations = [(moved[..., 1] - moved[..., 0]).sort(-1).values[0].tolist() for moved in (by_steps, at_once)]
-    longest = [[d for d in row if d > 1e-9] for row in durations]
-    np.testing.assert_allclose(*longest, atol=1e-9)
+    stepwise, whole = ([d for d in row if d > 1e-9] for row in durations)
+    np.testing.assert_allclose(whole, stepwise, atol=1e-9)
 
 
 def test_the_ends_of_a_sound_survive_a_product() -> None:
@@ -248,11 +248,12 @@ def test_the_map_of_a_chain_is_what_happens_in_the_batch(training: bool) -> None
     out, way = chain.play(batch, params), time_map(chain, params)
     moved, expected = way.instants(batch.instants), out.instants
     for ours, theirs in zip(moved, expected, strict=True):
-        np.testing.assert_allclose(*(sorted(x[~x.isnan()].tolist()) for x in (ours, theirs)), atol=1e-6)
+        at_once, stepwise = (sorted(x[~x.isnan()].tolist()) for x in (ours, theirs))
+        np.testing.assert_allclose(at_once, stepwise, atol=1e-6)
     pieces = way.events(batch.events)
     for ours, theirs in zip(pieces, out.events, strict=True):
-        kept = [sorted(map(tuple, e[e[:, 1] - e[:, 0] > 1e-6].tolist())) for e in (ours, theirs)]
-        np.testing.assert_allclose(*kept, atol=1e-6)
+        at_once, stepwise = (sorted(map(tuple, e[e[:, 1] - e[:, 0] > 1e-6].tolist())) for e in (ours, theirs))
+        np.testing.assert_allclose(at_once, stepwise, atol=1e-6)
 
 
 def test_a_map_needs_a_sound() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from torchaug.audio.kinds import Timed, own_samples, taken
-from torchaug.audio.spans import fade, lengths_in, whole_between
+from torchaug.audio.spans import fade, lengths_in, paced, whole_between, written
 from torchaug.audio.timeline import TimeMap
 from torchaug.image import arguments
 from torchaug.transform import Sizes
@@ -168,11 +168,15 @@ class SpliceOut(Timed):
     def _cuts(self, u: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Where cross-fades begin in what comes out, rising, and how long they and what is cut out are, (B, N) each."""
         count = self.num_time_intervals
-        widest = (lengths // (2 * count)).clamp(max=round(self.max_width * self.sample_rate / 2000))
+        widest = (lengths // (2 * count)).clamp(max=self._widest(1 << 62))
         cut = whole_between(u[:, :count], 0, widest[:, None])
         kept = lengths[:, None] - 2 * cut.sum(1, keepdim=True)
         between = whole_between(u[:, count:], 0, kept).sort(1).values
         return between + cut.cumsum(1) - cut, cut
+
+    def _widest(self, samples: int) -> int:
+        """Of a cross-fade in a sound of so many samples."""
+        return min(samples // (2 * self.num_time_intervals), round(self.max_width * self.sample_rate / 2000))
 
     def lengths_after(self, lengths: Tensor, u: Tensor) -> Tensor:
         return lengths - self._cuts(u, lengths)[1].sum(1)
@@ -192,11 +196,11 @@ class SpliceOut(Timed):
 
     def move(self, waveform: Tensor, lengths: Tensor, u: Tensor, samples: int) -> Tensor:
         begin, cut = self._cuts(u, lengths)
-        time = torch.arange(samples, device=waveform.device).expand(len(begin), -1).contiguous()
-        begun = torch.searchsorted(begin, time, right=True)
-        last = (begun - 1).clamp(min=0)
-        out = functional.pad(cut.cumsum(1), (1, 0))
-        share = fade((time - begin.gather(1, last)).to(waveform.dtype) + 0.5, cut.gather(1, last))[:, None]
-        ends = (lengths[:, None] - 1).clamp(min=0)
-        before, after = (taken(waveform, torch.minimum(time + out.gather(1, place), ends)) for place in (last, begun))
-        return before * (1 - share) + after * share
+        out = taken(waveform, paced(torch.zeros_like(lengths), begin, cut, samples))
+        since = torch.arange(self._widest(samples), device=waveform.device)
+        at = begin[..., None] + since
+        before = at + (cut.cumsum(1) - cut)[..., None]
+        share = fade((since + 0.5).to(out.dtype), cut[..., None]).flatten(1)[:, None]
+        soft, loud = (taken(waveform, places.flatten(1)) for places in (before, before + cut[..., None]))
+        fading = torch.where(since < cut[..., None], at, -1).flatten(1)
+        return written(out, fading, soft * (1 - share) + loud * share)

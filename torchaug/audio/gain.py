@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -104,10 +105,11 @@ class GainTransition(Wave):
 
     def wave(self, waveform: Tensor, lengths: Tensor, u: Tensor) -> Tensor:
         drawn = self._drawn(u, lengths)
+        ends = torch.stack([drawn["start_gain_db"], drawn["end_gain_db"]], 1).to(waveform.dtype) * (math.log(10) / 20)
+        pace = (ends[:, 1:] - ends[:, :1]) / (drawn["duration"] - 1)[:, None]
         since = torch.arange(waveform.shape[-1], device=waveform.device) - drawn["start"][:, None]
-        share = (since.to(waveform.dtype) / (drawn["duration"] - 1)[:, None]).clamp(0, 1)
-        gain = uniform(share, *(drawn[f"{end}_gain_db"].to(waveform.dtype)[:, None] for end in ("start", "end")))
-        return waveform * amplitude(gain)[:, None]
+        path = since.to(waveform.dtype) * pace + ends[:, :1]
+        return waveform * path.clamp(ends.amin(1, keepdim=True), ends.amax(1, keepdim=True)).exp()[:, None]
 
 
 class PeakNormalization(Wave):

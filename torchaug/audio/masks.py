@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from torchaug.audio.kinds import Wave
-from torchaug.audio.spans import fade, lengths_in, rising, whole_between
+from torchaug.audio.spans import fade, lengths_in, rising, whole_between, written
 from torchaug.image import arguments
 from torchaug.transform import Sizes
 
@@ -66,8 +66,12 @@ class TimeMask(Wave):
         drawn = self._drawn(u, lengths)
         begin, end = drawn["begin"][:, None], (drawn["begin"] + drawn["width"])[:, None]
         time = torch.arange(waveform.shape[-1], device=waveform.device)
-        inside = torch.minimum(time - begin, end - 1 - time)  # samples from the nearer end, whose fade there is
-        if self.mask_location != "random":
-            inside = end - 1 - time if self.mask_location == "start" else time - begin
-        silence = fade(inside.to(waveform.dtype) + 0.5, round(self.fade_duration * self.sample_rate))
-        return waveform * (1 - silence)[:, None]
+        heard = ((time < begin) | (time >= end)).to(waveform.dtype)[:, None]
+        width = round(self.fade_duration * self.sample_rate)
+        near = torch.arange(width, device=waveform.device)
+        sides = {"random": (begin + near, end - 1 - near), "start": (end - 1 - near,), "end": (begin + near,)}
+        for at in sides[self.mask_location] if width else ():
+            ends = {"random": torch.minimum(at - begin, end - 1 - at), "start": end - 1 - at, "end": at - begin}
+            silence = fade(ends[self.mask_location].to(waveform.dtype) + 0.5, width)
+            heard = written(heard, at, (1 - silence)[:, None])
+        return waveform * heard

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from torchaug.audio.kinds import Timed, taken
-from torchaug.audio.spans import drawn_samples, lengths_in, rising, whole_between
+from torchaug.audio.spans import drawn_samples, lengths_in, paced, rising, whole_between, written
 from torchaug.audio.timeline import TimeMap
 from torchaug.image import arguments
 from torchaug.keys import integers
@@ -106,17 +106,23 @@ class RepeatPart(Timed):
 
     def move(self, waveform: Tensor, lengths: Tensor, u: Tensor, samples: int) -> Tensor:
         start, duration, repeats = (drawn[:, None] for drawn in self._part(u, lengths))
-        time, pace = torch.arange(samples, device=waveform.device), duration.clamp(min=1)
-        # the seam that is nearest: behind copy 0, 1, ...
-        seam = torch.floor((time - start).to(torch.float64) / pace + 0.5).to(torch.int64).clamp(min=1)
-        seam = torch.minimum(seam, repeats + 1 if self.keeps_length else repeats)
-        ends = (lengths[:, None] - 1).clamp(min=0)
-        before = time - (seam - 1) * pace
-        after = torch.where(seam > repeats, time, time - seam * pace)
-        width = torch.minimum(pace // 2, torch.full_like(pace, round(self.crossfade_duration * self.sample_rate)))
-        since = (time - start - seam * pace).to(waveform.dtype) + 0.5
-        share = (since / width.clamp(min=1) + 0.5).clamp(0, 1)
-        share = torch.where(width > 0, share, (since > 0).to(share.dtype))[:, None]
-        ahead, behind = (torch.minimum(place.clamp(min=0), ends) for place in (after, before))
-        loud, soft = (torch.sin(part * (math.pi / 2)) for part in (share, 1 - share))
-        return taken(waveform, behind) * soft + taken(waveform, ahead) * loud
+        seam = torch.arange(1, self.max_repeats + 1 + self.keeps_length, device=u.device)
+        goes_on = seam > repeats  # behind the last repeat, where it lies over the sound
+        jumps = torch.where(goes_on, repeats * duration, -duration)
+        half = round(self.crossfade_duration * self.sample_rate / 2)
+        none = samples + half  # where neither a jump nor a cross-fade is heard
+        at = torch.where(seam <= repeats + self.keeps_length, start + seam * duration, none)
+        out = taken(waveform, paced(torch.zeros_like(lengths), at, jumps, samples))
+
+        near = torch.arange(-half, half, device=u.device)
+        width = (duration // 2).clamp(max=2 * half)[..., None]
+        places = at[..., None] + near
+        before = places - ((seam - 1) * duration)[..., None]
+        after = before + jumps[..., None]
+        ends = (lengths - 1).clamp(min=0)[:, None]
+        soft, loud = (taken(waveform, torch.minimum(side.flatten(1).clamp(min=0), ends)) for side in (before, after))
+        share = ((near + 0.5) / width.clamp(min=1) + 0.5).clamp(0, 1).to(out.dtype)
+        share = share.expand_as(places).flatten(1)[:, None]
+        soft, loud = soft * torch.cos(share * (math.pi / 2)), loud * torch.sin(share * (math.pi / 2))
+        fading = torch.where((2 * near + 1).abs() < width, places, -1).flatten(1)
+        return written(out, fading, soft + loud)

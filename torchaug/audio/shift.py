@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from torchaug.audio.kinds import Timed, taken
-from torchaug.audio.spans import Unit, drawn_samples, fade, lengths_in, rising, unit
+from torchaug.audio.spans import Unit, drawn_samples, fade, lengths_in, paced, rising, unit, written
 from torchaug.audio.timeline import TimeMap
 from torchaug.image import arguments
 from torchaug.transform import Sizes
@@ -75,16 +75,19 @@ class Shift(Timed):
         return TimeMap.pieces(begin, end, target)
 
     def move(self, waveform: Tensor, lengths: Tensor, u: Tensor, samples: int) -> Tensor:
-        shift, length = self._shift(u, lengths)[:, None], lengths.clamp(min=1)[:, None]
-        time, seam = torch.arange(samples, device=waveform.device), shift % length
-        factor = fade(((time - seam).to(waveform.dtype) + 0.5).abs(), round(self.fade_duration * self.sample_rate))
-        factor = torch.where(seam == 0, torch.ones_like(factor), factor)
+        shift, length = self._shift(u, lengths), lengths.clamp(min=1)
+        seam = shift % length
         if self.rollover:
-            places = time - seam
-            places = torch.where(places < 0, places + length, places)
+            none = torch.zeros_like(seam)
+            first, jump = torch.where(seam > 0, length - seam, none), torch.where(seam > 0, -length, none)
+            out = taken(waveform, paced(first, seam[:, None], jump[:, None], samples))
         else:
-            places = time - shift
-            lost = (places < 0) | (places >= length)
-            factor = torch.where(lost, torch.zeros_like(factor), factor)
-            places = torch.minimum(places.clamp(min=0), length - 1)  # padding may hold NaN
-        return taken(waveform, places) * factor[:, None]
+            places = torch.arange(samples, device=waveform.device) - shift[:, None]
+            lost = (places < 0) | (places >= length[:, None])
+            out = taken(waveform, places)
+            out = torch.where(lost[:, None], torch.zeros_like(out), out)
+        width = round(self.fade_duration * self.sample_rate)
+        near = torch.arange(-width, width, device=waveform.device)
+        around = torch.where(seam > 0, seam, -width)[:, None] + near  # without a seam: before the sound
+        factors = fade((near + 0.5).abs().to(out.dtype), width).expand(len(out), 1, -1)
+        return out * written(torch.ones_like(out[:, :1]), around, factors) if width else out

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from torchaug.audio.kinds import own_samples
 
-_DIGITS = ((21, 11), (10, 11), (0, 10))
-"""Shift and bits of the digits of a 32-bit number, from the highest on."""
+_DIGITS = ((21, 11, 11), (10, 11, 10), (0, 10, 0))
+"""Of a 32-bit number, from the highest digit on: the shift to it, its bits, and those of the next one."""
 
 
 def peak(waveform: Tensor, lengths: Tensor) -> Tensor:
@@ -45,18 +45,16 @@ def ranked(waveform: Tensor, lengths: Tensor, ranks: Tensor) -> Tensor:
 
 def _selected(order: Tensor, ranks: Tensor) -> Tensor:
     """Of (B, N) int32 those of `ranks` (B, R): digit by digit, by counting the numbers that begin as it does."""
-    begin = torch.zeros_like(ranks)
-    for shift, bits in _DIGITS:
-        digit = order >> shift
-        digit = digit + (1 << (bits - 1)) if shift + bits == 32 else digit & ((1 << bits) - 1)  # the first has the sign
-        other = 1 << bits
-        codes = digit[:, None].to(torch.int64).expand(-1, ranks.shape[1], -1)
-        if shift + bits < 32:
-            codes = codes.masked_fill((order >> (shift + bits))[:, None] != begin[..., None], other)
-        counts = torch.zeros(*ranks.shape, other + 1, dtype=torch.int64, device=order.device)
-        counts = counts.scatter_add(2, codes, torch.ones_like(codes))[..., :other]
+    least = torch.full_like(ranks[:, :1], -1 << 10)  # of the numbers, shifted, that it still may be
+    for shift, bits, following in _DIGITS:
+        count = 1 << bits
+        digits = (order >> shift)[:, None] - least.to(torch.int32)[..., None]
+        digits = digits.clamp(-1, count).to(torch.int64) + 1  # the first and the last are of other numbers
+        counts = torch.zeros(*least.shape, count + 2, dtype=torch.int32, device=order.device)
+        counts = counts.scatter_add(2, digits, torch.ones_like(digits, dtype=torch.int32))[..., 1:-1]
+        counts = counts.expand(-1, ranks.shape[1], -1)
         below = counts.cumsum(-1)
-        chosen = (below <= ranks[..., None]).sum(-1).clamp(max=other - 1)
-        ranks = ranks - (below - counts).gather(2, chosen[..., None])[..., 0]
-        begin = chosen - (1 << (bits - 1)) if shift + bits == 32 else (begin << bits) | chosen
-    return begin.to(torch.int32)
+        digit = (below <= ranks[..., None]).sum(-1).clamp(max=count - 1)
+        ranks = ranks - (below - counts).gather(2, digit[..., None])[..., 0]
+        least = (least + digit) << following
+    return least.to(torch.int32)
