@@ -92,6 +92,13 @@ def test_a_mask_begins_anywhere_inside() -> None:
     assert stats.chisquare(counts).pvalue > 1e-3
 
 
+def test_a_transition_may_begin_before_the_sound_and_end_after_it() -> None:
+    transition = audio.GainTransition(min_duration=6, max_duration=6, duration_unit="samples", sample_rate=RATE)
+    values, counts = np.unique(draws(transition, 10, "start"), return_counts=True)
+    assert values.tolist() == list(range(-4, 9))
+    assert stats.chisquare(counts).pvalue > 1e-3
+
+
 def test_aliasing_rates_are_uniform_in_mel() -> None:
     rates = draws(audio.Aliasing(1000, 7000, sample_rate=RATE), 1000, "new_sample_rate")
     mel = 2595 * np.log10(1 + rates / 700)
@@ -266,6 +273,8 @@ def test_only_too_loud_sounds_are_normalised() -> None:
     sound = torch.tensor([[[0.5, -0.2]], [[1.0, 0.0]], [[0.5, -2.0]]])
     out = audio.PeakNormalization("only_too_loud_sounds", p=1.0)(sound)
     assert out.tolist() == [[[0.5, pytest.approx(-0.2)]], [[1, 0]], [[0.25, -1]]]
+    soft = torch.tensor([[[1e-4, -5e-5]], [[0.0, 0.0]]])
+    assert audio.PeakNormalization(p=1.0)(soft).tolist() == [[[1, -0.5]], [[0, 0]]]
 
 
 @pytest.mark.parametrize("percent", [1, 5, 7, 40, 100])

@@ -211,6 +211,48 @@ def test_the_ends_of_a_sound_survive_a_product() -> None:
     assert found(CUT_OUT.then(one([[0, 5]], [[0, 10]])), 0, 5, 8) == [[0], [4], [10]]
 
 
+def test_what_the_second_map_cuts_off_is_gone_at_the_very_ends_too() -> None:
+    assert found(one([[0, 0, 8, 8]], [[0, 0, 8, 8]]).then(CROPPED), 0, 2, 6, 8) == [[], [0], [4], []]
+
+
+MOVING: list[Layer] = [
+    audio.TimeInversion(p=1.0),
+    audio.Shift(fade_duration=0, p=1.0, sample_rate=RATE),
+    audio.Shift(rollover=False, fade_duration=0, p=1.0, sample_rate=RATE),
+    audio.RandomCrop(600),
+    audio.SpliceOut(3, p=1.0, sample_rate=RATE),
+    audio.Padding("silence", p=1.0),
+    audio.Padding("wrap", pad_section="start", p=1.0),
+    audio.Padding("reflect", p=1.0),
+    audio.AdjustDuration(1500, padding_mode="wrap", padding_position="start"),
+    audio.AdjustDuration(1500, padding_mode="reflect"),
+    audio.RepeatPart(1, 3, 0.05, 0.2, crossfade_duration=0, p=1.0, sample_rate=RATE),
+    audio.RepeatPart(1, 3, 0.05, 0.2, "replace", crossfade_duration=0, p=1.0, sample_rate=RATE),
+]
+
+
+@pytest.mark.parametrize("layer", MOVING, ids=repr)
+def test_the_sound_went_where_the_map_says(layer: Layer) -> None:
+    """Of a sound whose samples are their own times, what comes out says where it was."""
+    batch = sounds()
+    clock = (torch.arange(1000) + 0.5).expand(16, 1, 1000)
+    params = layer.draw(batch)
+    out = layer.play(batch.replace(waveform=clock), params)
+    middles = torch.arange(out.waveform.shape[-1]) + 0.5
+    was, there = time_map(layer, params).back(middles.expand(16, -1))
+    wrong = (out.waveform[:, 0] - torch.where(there, was, 0)).abs() > 1e-3
+    own = middles < (batch.lengths if out.lengths is None else out.lengths)[:, None]
+    faded = torch.zeros_like(wrong)
+    if isinstance(layer, audio.SpliceOut):
+        for i in range(16):
+            record = layer.describe(params, i)[0]
+            begins = np.array(record["start"]) - np.cumsum([0, *record["cut"][:-1]])
+            for begin, cut in zip(begins, record["cut"], strict=True):
+                faded[i, begin : begin + cut] = True
+        assert faded.float().mean() < 0.5
+    assert not (wrong & own & ~faded).any()
+
+
 def test_the_identity_where_a_sound_is_not_chosen() -> None:
     chosen = torch.tensor([False])
     way = ROLLED.where(chosen, torch.tensor([8]))
