@@ -125,6 +125,7 @@ TOPICS = (
     "audio_filters",
     "audio_codecs",
     "audio_spectral",
+    "audio_levels",
 )
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 from torchaug.audio.timeline import TimeMap, moved_labels
 from torchaug.batch import Batch
 from torchaug.image.resample import all_of
-from torchaug.transform import Layer, Params, Sizes, Transform, lengths_of
+from torchaug.transform import Call, Layer, Params, Sizes, Transform, lengths_of
 
 
 class Wave(Transform):
@@ -95,28 +95,42 @@ class Timed(Transform):
     def move(self, waveform: Tensor, lengths: Tensor, u: Tensor, samples: int) -> Tensor:
         """What becomes of all of (B, C, T), float32 or float64: (B, C, samples). Padding as in `Wave.wave`."""
 
+    def heard(self, waveform: Tensor, lengths: Tensor, u: Tensor) -> Tensor:
+        """`u`, or in its place what the move depends on in the sound itself: `lengths_after`, `timeline` and `move` get it."""
+        return u
+
     def sizes(self, u: Tensor, chosen: Tensor, size: Sizes) -> Sizes:
         if size.lengths is None:
             return size
+        u, chosen = settled(self, Call(u, chosen))
         return size._replace(lengths=torch.where(chosen, self.lengths_after(size.lengths, u), size.lengths))
 
     def transform(self, batch: Batch, u: Tensor, chosen: Tensor) -> Batch:
         waveform = waveform_of(batch, self)
         before = lengths_of(batch)
         assert before is not None
+        sound = working(waveform)
+        u, chosen = settled(self, Call(u, chosen))
+        u = self.heard(sound, before, u)
         samples = self.samples_after(waveform.shape[-1])
         after = torch.where(chosen, self.lengths_after(before, u), before)
-        out = self.move(working(waveform), before, u, samples).to(waveform.dtype)
-        chosen_rows, common = chosen[:, None, None], min(samples, waveform.shape[-1])
-        out = torch.where(
-            chosen_rows & own_samples(after, samples), out, 0
-        )  # a copy: what `move` gave may be its input
-        out[..., :common] = torch.where(chosen_rows, out[..., :common], waveform[..., :common])
+        out = self.move(sound, before, u, samples).to(waveform.dtype)
+        rows, common = chosen[:, None, None], min(samples, waveform.shape[-1])
+        out = torch.where(rows & own_samples(after, samples), out, 0)  # a copy: what `move` gave may be its input
+        out[..., :common] = torch.where(rows, out[..., :common], waveform[..., :common])
         return batch.replace(
             waveform=out,
             lengths=batch.lengths if self.keeps_length else after,
             **moved_labels(batch, self.timeline(before, u), chosen, samples),
         )
+
+
+def settled(step: Transform, call: Call) -> Call:
+    """The call itself; of a step that resizes, which no sample may escape, with those that were not chosen in the middle of
+    what may be drawn: a crop is a centred one then."""
+    if not step.resizes:
+        return call
+    return Call(torch.where(call.chosen[:, None], call.u, 0.5), torch.ones_like(call.chosen))
 
 
 @runtime_checkable
@@ -146,8 +160,9 @@ def time_map(layer: Layer, params: Params) -> TimeMap:
     way = TimeMap.linear(lengths, lengths)
     for leaf, call in zip(layer.leaves(), layer.route(u, u.new_ones(len(u), dtype=torch.bool)), strict=True):
         if isinstance(leaf, Moving):
-            way = way.then(leaf.timeline(lengths, call.u).where(call.chosen, lengths))
-            lengths = torch.where(call.chosen, leaf.lengths_after(lengths, call.u), lengths)
+            drawn, chosen = settled(leaf, call)
+            way = way.then(leaf.timeline(lengths, drawn).where(chosen, lengths))
+            lengths = torch.where(chosen, leaf.lengths_after(lengths, drawn), lengths)
     return way
 
 

@@ -35,19 +35,28 @@ class TimeMap(NamedTuple):
         return TimeMap(*ends)
 
     @staticmethod
+    def pieces(begin: Tensor, end: Tensor, target: Tensor) -> TimeMap:
+        """From [begin, end] to where `target` is their begin, (B, R) each, at the same pace; none where end <= begin."""
+        there = (end > begin)[..., None]
+        source = torch.stack([begin, end], -1).to(torch.float64)
+        moved = torch.stack([target, target + end - begin], -1).to(torch.float64)
+        return TimeMap(torch.where(there, source, 0), torch.where(there, moved, 0))
+
+    @staticmethod
     def joined(parts: list[TimeMap]) -> TimeMap:
         """Of parts with the same number of knots."""
         return TimeMap(torch.cat([part.source for part in parts], 1), torch.cat([part.target for part in parts], 1))
 
     def there(self, times: Tensor) -> tuple[Tensor, Tensor]:
-        """Instants (B, N) as each part has them, (B, R, N), its ends standing for what lies outside; and the slope there."""
+        """Instants (B, N) as each part has them, (B, R, N), its ends standing for what lies outside; and whether they lie in
+        a piece that was cut out of the middle."""
         return _interpolated(self.source, self.target, times.to(torch.float64)[:, None])
 
     def instants(self, times: Tensor) -> Tensor:
         """Instants (B, N) as (B, R N), in their dtype; NaN where they were cut away."""
-        moved, slope = self.there(times)
-        at = times.to(torch.float64)[:, None]
-        there = (at >= self.source[..., :1]) & (at <= self.source[..., -1:]) & (slope != 0)
+        moved, cut = self.there(times)
+        at, first, last = times.to(torch.float64)[:, None], self.source[..., :1], self.source[..., -1:]
+        there = (at >= first) & (at <= last) & (last > first) & ~cut
         return torch.where(there, moved, torch.nan).to(times.dtype).flatten(1)
 
     def events(self, events: Tensor) -> Tensor:
@@ -91,14 +100,18 @@ class TimeMap(NamedTuple):
 
 
 def _interpolated(x: Tensor, y: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
-    """Piecewise linear functions through knots x, y (B, R, K) at (B, 1, N), held at their ends, and their slopes."""
+    """Piecewise linear functions through knots x, y (B, R, K) at (B, 1, N), held at their ends, and whether they are flat.
+
+    A product of maps may have a knot twice, and rounds what is flat: pieces narrower than 1e-6 samples are none, and those of
+    a slope below 1e-6 are flat.
+    """
     at = at.expand(*x.shape[:2], -1).contiguous()
     right = torch.searchsorted(x.contiguous(), at, right=True).clamp(1, x.shape[-1] - 1)
     x0, x1, y0, y1 = x.gather(-1, right - 1), x.gather(-1, right), y.gather(-1, right - 1), y.gather(-1, right)
     width = x1 - x0
-    slope = torch.where(width > 0, (y1 - y0) / torch.where(width > 0, width, 1), 0)
     share = ((at - x0) / torch.where(width > 0, width, 1)).clamp(0, 1)
-    return torch.where(share == 1, y1, y0 + (y1 - y0) * share), slope
+    flat = (width > 1e-6) & ((y1 - y0).abs() < 1e-6 * width)
+    return torch.where(share == 1, y1, y0 + (y1 - y0) * share), flat
 
 
 def _through(source: Tensor, middle: Tensor, middle_after: Tensor, target: Tensor) -> TimeMap:

@@ -1,0 +1,80 @@
+"""Spans of time in users' units, whole numbers drawn between tensors, places that jump, and fades at the joins."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from torchaug.image import arguments
+from torchaug.transform import Sizes
+
+Unit = Literal["fraction", "samples", "seconds"]
+
+
+def unit(value: Unit, who: str, name: str) -> Unit:
+    """ "fraction" (of a sound's own length), "samples" or "seconds"."""
+    return arguments.one_of(value, who, name, get_args(Unit))
+
+
+def rising(low: float, high: float, who: str, name: str, least: float = -math.inf, most: float = math.inf) -> None:
+    """Or an error, where `min_{name}` and `max_{name}` are no numbers of [least, most] in rising order."""
+    arguments.number(low, who, f"min_{name}", least, most)
+    arguments.number(high, who, f"max_{name}", least, most)
+    if low > high:
+        raise ValueError(f"{who}: min_{name} must be at most max_{name}, got {low} and {high}")
+
+
+def lengths_in(size: Sizes) -> Tensor:
+    """(B,) int64 lengths of the sounds that numbers are drawn for, or an error where there are none."""
+    if size.lengths is None:
+        raise TypeError("describe: expected params that were drawn for a batch with a waveform")
+    return size.lengths
+
+
+def whole_between(u: Tensor, low: Tensor | int, high: Tensor | int) -> Tensor:
+    """Whole numbers low, ..., high (both in), int64, each as likely as the others; low where high is below it."""
+    count = (high - low + torch.ones_like(u, dtype=torch.int64)).clamp(min=1)
+    return low + torch.floor(u.to(torch.float64) * count).to(torch.int64)
+
+
+def drawn_samples(u: Tensor, low: float, high: float, unit: Unit, lengths: Tensor, sample_rate: int) -> Tensor:
+    """(B,) int64 samples between `low` and `high`, each in `unit`, both rounded to whole samples."""
+    scale = lengths.to(torch.float64) if unit == "fraction" else float(sample_rate) if unit == "seconds" else 1.0
+    ends = [torch.round(torch.ones_like(u, dtype=torch.float64) * end * scale).to(torch.int64) for end in (low, high)]
+    return whole_between(u, ends[0], ends[1])
+
+
+def paced(first: Tensor, at: Tensor, jumps: Tensor, samples: int) -> Tensor:
+    """Places (B, samples) int64 that go on one by one from `first` (B,), and besides jump by `jumps` at `at`, (B, K) each.
+
+    A running sum, which costs less than to compare every place with each of the K.
+
+    >>> paced(torch.tensor([5]), torch.tensor([[2]]), torch.tensor([[-7]]), 4)
+    tensor([[5, 6, 0, 1]])
+    """
+    steps = torch.ones(len(first), samples + 1, dtype=torch.int64, device=first.device)
+    at = torch.cat([torch.zeros_like(at[:, :1]), at.clamp(0, samples)], 1)
+    steps = steps.scatter_add(1, at, torch.cat([first[:, None] - 1, jumps], 1))
+    return steps.cumsum(1)[:, :samples]
+
+
+def written(waveform: Tensor, at: Tensor, values: Tensor) -> Tensor:
+    """(B, C, T) with `values` (B, C, K) at the places `at` (B, K) that it has."""
+    samples = waveform.shape[-1]
+    there = torch.where((at >= 0) & (at < samples), at, samples)
+    padded = functional.pad(waveform, (0, 1))
+    return padded.scatter(2, there[:, None].expand_as(values), values)[..., :samples]
+
+
+def fade(distance: Tensor, width: Tensor | int) -> Tensor:
+    """How far a fade of `width` samples has come at a distance (in samples) behind its begin: half a cosine from 0 to 1.
+
+    >>> fade(torch.tensor([-1.0, 0.0, 2.0, 4.0, 9.0]), 4)
+    tensor([0.0000, 0.0000, 0.5000, 1.0000, 1.0000])
+    """
+    share = (distance / (width.clamp(min=1) if isinstance(width, Tensor) else max(1, width))).clamp(0, 1)
+    return torch.sin(share * (math.pi / 2)).square()
