@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from torchaug.audio import AddGaussianSNR, ParametricReverb, PitchShift, SevenBandParametricEQ, SpeedPerturbation
+from torchaug.audio import (
+    AddGaussianSNR,
+    Gain,
+    ParametricReverb,
+    PitchShift,
+    SevenBandParametricEQ,
+    Shift,
+    SpeedPerturbation,
+)
 from torchaug.compose import Compose
 from torchaug.training.arms import Recipe
 from torchaug.training.samples import MELS
@@ -20,10 +28,12 @@ def default_audio_augment(sample_rate: int) -> Compose:
     """
     return Compose(
         [
+            Shift(-0.1, 0.1, rollover=False, sample_rate=sample_rate),
             SpeedPerturbation(min_factor=0.9, max_factor=1.1, keep_length=True),
             PitchShift(-2.0, 2.0, sample_rate=sample_rate),
             SevenBandParametricEQ(-6.0, 6.0, sample_rate=sample_rate),
             ParametricReverb(0.1, 0.5, 0.0, 12.0, sample_rate=sample_rate),
+            Gain(-6.0, 6.0),
             AddGaussianSNR(5.0, 30.0),
         ]
     )
