@@ -18,6 +18,7 @@ import pytest
 import soundfile
 import torch
 from scipy.signal import fftconvolve
+from test_report import Page
 from torch import Tensor
 
 from torchaug.audio import PolarityInversion
@@ -264,6 +265,7 @@ def test_long_and_fine_sounds_are_heard_in_short() -> None:
 
 def test_the_report_plays_what_the_sheets_hold(result: StudyResult) -> None:
     html = render(result)
+    assert Page(html).open == []
     players = re.findall(r'<audio controls preload="none" src="([^"]+)">', html)
     pictures = re.findall(r'<img src="(data:image/png[^"]+)"', html)
     assert len(players) == len(pictures) == 3 * 4 + 2 * 4
