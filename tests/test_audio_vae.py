@@ -275,6 +275,34 @@ def test_training_resumes_bit_for_bit(tmp_path: Path) -> None:
         assert torch.equal(value, parts["state_dict"][name]), name
 
 
+def test_waveforms_are_augmented_in_training(tmp_path: Path) -> None:
+    """Whole windows, silent after each clip's end; and what comes back is what is learnt."""
+    seen: list[Tensor] = []
+
+    def louder(waveforms: Tensor, /, *, keys: Tensor) -> Tensor:
+        seen.append(waveforms.clone())
+        assert keys.shape == waveforms.shape[:1]
+        return torch.cat([2 * waveforms, waveforms[..., :9]], 2)  # longer, as after a change of speed
+
+    data = tones()
+    dirty = data.waveforms.clone()
+    dirty[2, :, 720:] = 0.5
+    data = TensorWaveforms(dirty, data.labels, data.classes, sample_rate=RATE, lengths=data.lengths)
+    plain = fit("audio-vae", data, out=tmp_path / "plain", steps=2, batch_size=6, every=0, settings=SMALL)
+    file = fit(
+        "audio-vae", data, out=tmp_path / "louder", steps=2, batch_size=6, every=0, settings=SMALL, augment=louder
+    )
+    whole = {
+        (*row[0, :length].tolist(), *[0.0] * (800 - length))
+        for row, length in zip(dirty, data.lengths.tolist(), strict=True)
+    }
+    assert len(seen) == 2
+    assert {tuple(row[0].tolist()) for batch in seen for row in batch} <= whole
+    first, second = (torch.load(path, weights_only=True)["state_dict"] for path in (plain, file))
+    assert any(not torch.equal(first[name], second[name]) for name in first if name.startswith("vae"))
+    assert torch.equal(first["codec.mean"], second["codec.mean"])
+
+
 def test_a_bank_of_sounds_does_not_depend_on_the_batch(checkpoint: Path, tmp_path: Path) -> None:
     generator = load_generator(checkpoint)
     banks = [

@@ -7,10 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -88,12 +91,22 @@ def test_the_first_help_names_every_command(capsys: Capture) -> None:
         ("demo --minutes inf", "--minutes: expected a number of minutes above 0"),
         ("demo --size 8x", "--size: expected pixels"),
         ("demo --size 0", "--size: expected pixels"),
+        ("demo --seconds 0", "--seconds: expected a number of seconds above 0, got '0'"),
+        ("demo --seconds 1", "--seconds is not for images"),
+        ("demo --modality audio --size 8", "--size is not for sounds"),
+        (
+            "demo --modality audio --data digits",
+            "expected sounds (a folder of them, vowels or spoken_digits), got digits",
+        ),
+        ("demo --modality table --seconds 1", "--seconds for sounds; leave them out with --modality table"),
+        ("demo --modality audio --rare y", "some of the classes a, e, i, o, u, got 'y'"),
+        ("demo --data vowels", "expected images, got the sounds vowels"),
         ("demo --rare 3,,4", "--rare: expected class names"),
         ("demo --rare 3,eleven", "some of the classes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, got 'eleven'"),
         ("demo --rare 0,1,2,3,4,5,6,7,8,9", "got all of them"),
         (
             "demo --data nowhere",
-            "a named set (digits, breast_cancer, wine, transactions) or module:attribute of a data set, got 'nowhere'",
+            "a named set (digits, breast_cancer, wine, transactions, vowels, spoken_digits) or module:attribute of a data set, got 'nowhere'",
         ),
         ("bench-loader", "required: --data"),
         ("bench-loader --data nowhere", "expected an existing folder"),
@@ -324,7 +337,8 @@ def fast_study(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     def few_steps(provider: Any, **options: Any) -> Any:
         asked.update(options)
-        recipe = study.Recipe(steps=3, generator_steps=2, shown=2)
+        few: dict[str, Any] = {"steps": 3, "generator_steps": 2, "shown": 2, "surplus": 1, "batch_size": 16}
+        recipe = replace(study.recipe_for(provider(0)[0]), **few)
         return original(provider, **{**options, "recipe": recipe, "workers": 1, "seconds": None})
 
     monkeypatch.setattr(study, "run_study", few_steps)
@@ -359,6 +373,53 @@ def test_the_demo_studies_a_folder_and_finds_its_rare_classes(fast_study: dict[s
     assert "torchaug fit vae --data 'my photos'" in text
     assert main([*command, "--rare", "bee"]) == 0
     assert json.loads(Path("found/results.json").read_text())["rare"] == ["bee"]
+
+
+def hums(folder: str, counts: dict[str, int], rate: int = 44100) -> None:
+    """A folder of tones of half a second to a second and a half, a pitch for each class."""
+    for number, (name, count) in enumerate(counts.items()):
+        Path(folder, name).mkdir(parents=True)
+        for i in range(count):
+            time = np.arange(int((0.5 + i / count) * rate)) / rate
+            tone = 0.5 * np.sin(2 * np.pi * (300 + 400 * number + 5 * i) * time)
+            soundfile.write(Path(folder, name, f"{i}.wav"), tone, rate)
+
+
+def test_the_demo_studies_made_up_vowels(fast_study: dict[str, Any], capsys: Capture) -> None:
+    assert main(["demo", "--modality", "audio", "--seeds", "1", "--seconds", "0.1"]) == 0
+    text = capsys.readouterr().out
+    results = json.loads(Path("demo/results.json").read_text())
+    assert [name for name in results["arms"] if name in text] == [arm.name for arm in study.ARMS]
+    assert (results["data"], results["rare"], results["train_counts"]) == ("vowels", ["e", "u"], [60, 8, 60, 60, 8])
+    assert results["test_counts"] == [80] * 5
+    assert "vowels: 800 sounds of 5 classes, up to 0.1 seconds at 8000 Hz" in text
+    assert "the draw of training sounds and the training itself" in text
+    assert "The time allowed 3 of the usual" in text
+    assert text.splitlines()[-1] == "  torchaug demo --modality audio --data FOLDER"
+    assert Path("demo/report.html").read_text().count("<audio ") == 3 * 4 + 2 * 4
+
+
+def test_the_demo_studies_a_folder_of_sounds(fast_study: dict[str, Any], capsys: Capture) -> None:
+    hums("my hums", {"low": 6, "mid": 6, "high": 3})
+    command = ["demo", "--modality", "audio", "--data", "my hums", "--seeds", "1", "--out", "found"]
+    assert main([*command, "--seconds", "0.2"]) == 0
+    text = capsys.readouterr().out
+    results = json.loads(Path("found/results.json").read_text())
+    assert results["rare"] == ["high"]
+    assert sum(results["train_counts"]) + sum(results["test_counts"]) == 15
+    assert "of each sound 0.2 s are read, at 16000 Hz" in text
+    assert "15 sounds of 3 classes, up to 0.2 seconds at 16000 Hz" in text
+    assert text.splitlines()[-1] == "  torchaug fit audio --data 'my hums' --out generator"
+
+
+def test_the_demo_speaks_only_where_there_is_a_program(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert main(["demo", "--modality", "audio", "--data", "spoken_digits"]) == 2
+    assert "needs the program espeak-ng" in error_of(capsys)
+    hums("flat/nested", {"one": 2})
+    Path("flat/one.wav").write_bytes(Path("flat/nested/one/0.wav").read_bytes())
+    assert main(["demo", "--modality", "audio", "--data", "flat/nested/one"]) == 2
+    assert "expected samples with labels, got none" in error_of(capsys)
 
 
 def test_quick_and_minutes_bound_the_time(fast_study: dict[str, Any]) -> None:

@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 import torch
 import yaml
+from torch.utils.data import DataLoader
 
+from torchaug import Compose
+from torchaug.audio import PolarityInversion
 from torchaug.cli import main
 from torchaug.cli.fit_arguments import KINDS, SHORT, TRAINER, settings_of
-from torchaug.data import Bank
+from torchaug.data import Bank, DeviceLoader, MixedDataset, MixedSampler, Source, collate, read_audio_folder
 from torchaug.training.load import KINDS as CLASSES
 from torchaug.training.load import load_generator
 
@@ -222,22 +226,67 @@ def test_ten_rows_of_one_class_are_trained_on(capsys: Capture) -> None:
 # Sounds
 
 
-def test_sounds_go_from_a_folder_to_a_bank(capsys: Capture) -> None:
+def tones(folder: str) -> None:
+    """A folder of tones, eight of each of two pitches."""
     for name, hertz in (("high", 900), ("low", 200)):
-        Path("sounds", name).mkdir(parents=True)
+        Path(folder, name).mkdir(parents=True)
         for number in range(8):
             time = torch.arange(4000) / 8000
             tone = (torch.sin(6.2832 * (hertz + 9 * number) * time) * 20000).to(torch.int16)
-            with wave.open(f"sounds/{name}/{number}.wav", "wb") as file:
+            with wave.open(f"{folder}/{name}/{number}.wav", "wb") as file:
                 file.setnchannels(1)
                 file.setsampwidth(2)
                 file.setframerate(8000)
                 file.writeframes(tone.numpy().tobytes())
+
+
+def test_sounds_go_from_a_folder_to_a_mixture(capsys: Capture) -> None:
+    tones("sounds")
     assert main(["fit", "audio", "--data", "sounds", "--steps", "2", "--holdout", "0.5"]) == 0
     assert "16 sounds of 2 classes, up to 0.5 seconds at 8000 Hz; kind audio-vae" in capsys.readouterr().out
     assert {path.suffix for path in Path("generator").glob("samples-*")} == {".png", ".wav"}
-    assert main(["synthesize", "--checkpoint", str(FILE), "--per-class", "1"]) == 0
-    assert Bank("bank").columns.keys() == {"waveform"}
+    assert main(["synthesize", "--checkpoint", str(FILE), "--counts", "high=3,low=1"]) == 0
+    bank = Bank("bank")
+    assert bank.columns.keys() == {"waveform"}
+    assert bank.counts() == {"high": 3, "low": 1}
+    assert main(["export", "--bank", "bank", "--out", "wavs"]) == 0
+    files = sorted(Path("wavs").rglob("*.wav"))
+    assert [path.parent.name for path in files] == ["high"] * 3 + ["low"]
+    heard = [soundfile.read(path, dtype="float32") for path in files]
+    assert {rate for _, rate in heard} == {8000}
+    assert {sound.tobytes() for sound, _ in heard} == {bank[i]["waveform"].numpy().tobytes() for i in range(4)}
+    real = read_audio_folder("sounds")
+    mixed = MixedDataset([Source.real(real), Source.bank(bank)])
+    sampler = MixedSampler(mixed, 0.5, batch_size=8, steps_per_epoch=3, seed=0)
+    augment = Compose([PolarityInversion(p=1.0)])
+    loader = DeviceLoader(DataLoader(mixed, batch_size=8, sampler=sampler, collate_fn=collate), augment, device="cpu")
+    for batch in loader:
+        assert batch["waveform"].shape == (8, 1, 4000)
+        assert int(batch["is_synthetic"].sum()) == 4
+        for sound, index in zip(batch["waveform"], batch["id"].tolist(), strict=True):
+            assert torch.equal(sound, -mixed[index]["waveform"])
+
+
+def test_what_augments_a_training_is_named(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr("torchaug.training.fit.fit", lambda *_, **options: seen.append(options["augment"]))
+    tones("sounds")
+    Path("chain.yaml").write_text("version: 1\ntransform: Compose\ntransforms:\n- {transform: PolarityInversion}\n")
+    for kind, data, names in (("audio", "sounds", ("none", "default", "chain.yaml")), ("gan", "digits", ("none",))):
+        for name in names:
+            assert main(["fit", kind, "--data", data, "--augment", name]) == 0
+        assert main(["fit", kind, "--data", data]) == 0
+    none, default, chain, unasked, no_gan, gan = seen
+    assert none is unasked is no_gan is None
+    assert isinstance(default, Compose)
+    assert [leaf.takes for leaf in default.leaves()] == ["waveform"] * len(default.leaves())
+    assert [type(leaf).__name__ for leaf in chain.leaves()] == ["PolarityInversion"]
+    assert [leaf.takes for leaf in gan.leaves()] == ["image"] * len(gan.leaves())
+    capsys.readouterr()
+    for name, words in (("loud", "--augment must be default, none or a .json"), ("no.json", "no.json")):
+        assert main(["fit", "audio", "--data", "sounds", "--augment", name]) == 2
+        assert words in error_of(capsys)
+    assert main(["fit", "table", "--data", "breast_cancer", "--augment", "none"]) == 2
 
 
 # What goes wrong on the way

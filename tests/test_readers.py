@@ -345,7 +345,7 @@ def test_no_test_image_is_in_a_training_set() -> None:
 
 def test_splits_that_cannot_be_made_are_refused() -> None:
     data = digits()
-    with pytest.raises(ValueError, match=r"from 1 to 87 training images of class '8'"):
+    with pytest.raises(ValueError, match=r"from 1 to 87 training samples of class '8'"):
         imbalanced_split(data, rare=[8], n_rare=100, n_common=80, seed=0)
     with pytest.raises(ValueError, match=r"rare classes must be in \[0, 10\), got 10"):
         imbalanced_split(data, rare=[10], n_rare=5, n_common=80, seed=0)

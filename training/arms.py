@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from torchaug.compose import Compose
-from torchaug.data import Bank, MixedDataset, MixedSampler, Source, TensorImages
-from torchaug.evaluate.utility import Scores, SmallCNN, score_classifier, train_classifier
+from torchaug.data import Bank, MixedDataset, MixedSampler, Source
+from torchaug.evaluate.utility import Scores, score_classifier, train_classifier
 from torchaug.image import ColorJitter, GaussianNoise, RandomAffine
 from torchaug.keys import fold_in, sample_keys
 from torchaug.models.networks import seeded_weights
 from torchaug.training.generator import KeyedAugment
+from torchaug.training.samples import Samples, classifier, content, labelled, seen
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,8 @@ class Arm:
         name: in tables.
         text: a sentence for a reader.
         weighted: the loss weighs each class by the inverse of its count.
-        oversampled: real images are drawn so that every class comes equally often.
-        augmented: all training images pass the augmentation.
+        oversampled: real samples are drawn so that every class comes equally often.
+        augmented: all training samples pass the augmentation.
         synthetic: rare classes are filled up from a bank.
     """
 
@@ -39,20 +41,20 @@ class Arm:
 
 
 ARMS = (
-    Arm("real", "The training images as they are."),
+    Arm("real", "The training samples as they are."),
     Arm("real + class weights", "Rare classes weigh more in the loss.", weighted=True),
-    Arm("real + oversampling", "Images of rare classes are drawn more often.", oversampled=True),
-    Arm("real + augmentation", "Every image is changed a little each time it is drawn.", augmented=True),
+    Arm("real + oversampling", "Samples of rare classes are drawn more often.", oversampled=True),
+    Arm("real + augmentation", "Every sample is changed a little each time it is drawn.", augmented=True),
     Arm(
         "real + oversampling + augmentation",
-        "Images of rare classes are drawn more often, and every image is changed a little.",
+        "Samples of rare classes are drawn more often, and every sample is changed a little.",
         oversampled=True,
         augmented=True,
     ),
-    Arm("real + synthetic", "Rare classes are filled up with generated images.", synthetic=True),
+    Arm("real + synthetic", "Rare classes are filled up with generated samples.", synthetic=True),
     Arm(
         "real + augmentation + synthetic",
-        "Rare classes are filled up with generated images, and every image is changed a little.",
+        "Rare classes are filled up with generated samples, and every sample is changed a little.",
         augmented=True,
         synthetic=True,
     ),
@@ -79,10 +81,12 @@ class Recipe:
         batch_size: of the classifier and of the generator.
         share: of synthetic images in a batch, where an arm has any; None: as many as would balance the classes, at
             most half.
-        kind: of generator, "vae" or "gan".
+        kind: of generator, "vae" or "gan"; of sounds "audio-vae".
         generator_steps: optimiser steps of the generator.
+        settings: of the generator, where they should differ from its defaults.
         augment: of the augmented arms.
-        shown: images of each class on a contact sheet.
+        shown: samples of each class on a contact sheet.
+        surplus: how many times what a class lacks is generated of it.
     """
 
     steps: int = 600
@@ -90,31 +94,33 @@ class Recipe:
     share: float | None = None
     kind: str = "vae"
     generator_steps: int = 400
+    settings: Mapping[str, Any] = field(default_factory=dict)
     augment: KeyedAugment = field(default_factory=default_augment)
     shown: int = 8
+    surplus: int = 4
 
 
 def train_arm(
-    arm: Arm, train: TensorImages, test: TensorImages, bank: Bank | None, rare: Sequence[int], recipe: Recipe, seed: int
+    arm: Arm, train: Samples, test: Samples, bank: Bank | None, rare: Sequence[int], recipe: Recipe, seed: int
 ) -> Scores:
     """Trains the classifier in one way and scores it on the test set."""
-    classes = len(train.classes)
+    labels, names = labelled(train)
     with seeded_weights(seed):
-        model = SmallCNN(train.images.shape[1], classes)
+        model = classifier(train)
     weights = None
     if arm.weighted:
-        counts = train.labels.bincount(minlength=classes)
-        weights = len(train) / (classes * counts.clamp(min=1))
+        counts = labels.bincount(minlength=len(names))
+        weights = len(train) / (len(names) * counts.clamp(min=1))
     train_classifier(model, batches(arm, train, test, bank, recipe, seed), recipe.steps, class_weights=weights)
-    return score_classifier(model, test.images.float() / 255, test.labels, rare, classes)
+    return score_classifier(model, seen(content(test)), labelled(test)[0], rare, len(names))
 
 
 def batches(
-    arm: Arm, train: TensorImages, test: TensorImages, bank: Bank | None, recipe: Recipe, seed: int
+    arm: Arm, train: Samples, test: Samples, bank: Bank | None, recipe: Recipe, seed: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of an arm: real images, or real and synthetic ones by `MixedSampler`; float in [0, 1]."""
+    """The batches of an arm: real samples, or real and synthetic ones by `MixedSampler`; images float in [0, 1]."""
     sources = [Source.real(train)] if bank is None else [Source.real(train), Source.bank(bank)]
-    mixed = MixedDataset(sources, held_out=[test])  # refuses a bank whose generator saw the test set
+    mixed = MixedDataset(sources, held_out=[test], sizes="any")  # refuses a bank whose generator saw the test set
     sampler = MixedSampler(
         mixed,
         share_of(train, recipe) if bank is not None else 0.0,
@@ -125,18 +131,19 @@ def batches(
         seed=seed,
     )
     parts = [train] if bank is None else [train, bank.in_memory()]
-    images, labels = (torch.cat([getattr(part, name) for part in parts]) for name in ("images", "labels"))
+    every, labels = torch.cat([content(part) for part in parts]), torch.cat([labelled(part)[0] for part in parts])
     for plan in sampler.plans(0, recipe.steps):
-        shown = images[plan.index].float() / 255
+        shown = seen(every[plan.index])
         if arm.augmented:
             shown = recipe.augment(shown, keys=fold_in(sample_keys(plan.index, seed=seed), plan.use))
         yield shown, labels[plan.index]
 
 
-def share_of(train: TensorImages, recipe: Recipe) -> float:
-    """The share of synthetic images in a batch: by default what balances the classes, at most a half."""
+def share_of(train: Samples, recipe: Recipe) -> float:
+    """The share of synthetic samples in a batch: by default what balances the classes, at most a half."""
     if recipe.share is not None:
         return recipe.share
-    counts = train.labels.bincount(minlength=len(train.classes))
+    labels, classes = labelled(train)
+    counts = labels.bincount(minlength=len(classes))
     lacking = int((counts.max() - counts).sum())
     return min(0.5, lacking / (lacking + len(train))) if lacking else 0.25

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
-from torchaug.data.waveforms import TensorWaveforms
+from torchaug.data.waveforms import TensorWaveforms, windows
 from torchaug.models.audio_vae import AudioVAE
 from torchaug.models.spectrogram import SpectrogramCodec
 from torchaug.models.vae import ImageVAE
@@ -34,7 +34,8 @@ class LitAudioVAE(LitVAE):
         shape: 1, mels and frames of the codec.
         classes: the name of each class; none for sounds without labels.
         steps: optimiser steps.
-        augment: applied to the log-mel images in training; not part of the checkpoint.
+        augment: applied to the waveforms in training, (B, 1, T), silence after a clip's own end included; not part of the
+            checkpoint. What it adds, such as noise, is learnt as if it were in the clips.
         sample_rate, samples: of a clip.
         codec: other arguments of `SpectrogramCodec`.
         settings: of `LitVAE`; any objective but "vq".
@@ -113,6 +114,12 @@ class LitAudioVAE(LitVAE):
         """A lower bound of log p(log-mels | label) in nats, (B,), of waveforms (B, 1, T)."""
         images = self.codec.encode(content.to(self.device)).to(self.dtype)
         return self.averaged.score(images, labels.to(self.device))
+
+    def augmented(self, batch: dict[str, Tensor], keys: Tensor) -> Tensor:
+        if self.augment is None:
+            return self.images_of(batch)
+        waveforms = self.augment(windows(batch["waveform"], batch["lengths"]), keys=keys)
+        return self.images_of({"waveform": waveforms, "lengths": torch.full_like(batch["lengths"], waveforms.shape[2])})
 
     def images_of(self, batch: dict[str, Tensor]) -> Tensor:
         """The log-mel images of the batch's waveforms."""

@@ -174,10 +174,12 @@ def _gamma(
     return found.gamma
 
 
-def seconds_per_step(kind: str, dataset: Loadable, batch_size: int | None = None) -> float:
+def seconds_per_step(
+    kind: str, dataset: Loadable, batch_size: int | None = None, settings: Mapping[str, Any] | None = None
+) -> float:
     """How long a step of training takes here, by a few that are thrown away."""
     data = SynthesisDataModule(dataset, KINDS[kind].batch_size if batch_size is None else batch_size)
-    return _seconds_per_step(kind, data, None, None, {})
+    return _seconds_per_step(kind, data, settings, None, {})
 
 
 def _seconds_per_step(

@@ -25,10 +25,10 @@ WARM_UP = 0.05
 
 
 class KeyedAugment(Protocol):
-    """Images (B, C, H, W) in [0, 1] and keys (B,) to images, such as a `torchaug.compose.Compose`."""
+    """Images (B, C, H, W) in [0, 1], or waveforms (B, C, T), and keys (B,) to such, as a `torchaug.compose.Compose` does."""
 
-    def __call__(self, images: Tensor, /, *, keys: Tensor) -> Tensor:
-        """The augmented images."""
+    def __call__(self, samples: Tensor, /, *, keys: Tensor) -> Tensor:
+        """The augmented samples."""
         ...
 
 

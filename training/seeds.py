@@ -11,11 +11,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from multiprocessing.queues import SimpleQueue
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 
-from torchaug.evaluate.results import ArmResult, Difference, Metric
+from torchaug.evaluate.results import ArmResult, Difference, Metric, StudyResult
 from torchaug.evaluate.utility import mean_interval, paired_difference
 
 Report = Callable[[int, int, str], None]
@@ -33,6 +33,39 @@ class Timed(Protocol):
     @property
     def seconds(self) -> float:
         """How long it took."""
+        ...
+
+
+class Scored(Timed, Protocol):
+    """What one seed of a study came to."""
+
+    @property
+    def scores(self) -> Mapping[str, Any]:
+        """Of each arm, with an attribute for each metric."""
+        ...
+
+    @property
+    def train_counts(self) -> tuple[int, ...]:
+        """Training samples of each class."""
+        ...
+
+    @property
+    def test_counts(self) -> tuple[int, ...]:
+        """Test samples of each class."""
+        ...
+
+
+class Named(Protocol):
+    """An arm, whatever it does."""
+
+    @property
+    def name(self) -> str:
+        """In tables."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """A sentence for a reader."""
         ...
 
 
@@ -63,6 +96,44 @@ def run_seeds(
     if workers == 1 or len(seeds) == 1:
         return _run_here(job, seeds, seconds, parts, progress)
     return _run_apart(job, seeds, seconds, parts, progress, workers)
+
+
+def study_result(
+    results: Sequence[Scored],
+    arms: Sequence[Named],
+    metrics: tuple[Metric, ...],
+    pairs: Sequence[tuple[str, str]],
+    *,
+    wanted: int,
+    notes: Sequence[str] = (),
+    **rest: Any,
+) -> StudyResult:
+    """The results of all seeds as those of a study.
+
+    Args:
+        results: of the seeds.
+        arms: in the order they are shown.
+        metrics: that were measured.
+        pairs: see `compared`.
+        wanted: seeds that were asked for.
+        notes: on what limits the result, besides those on time.
+        rest: of `StudyResult`.
+    """
+    values = {
+        arm.name: {m.name: tuple(getattr(r.scores[arm.name], m.name) for r in results) for m in metrics} for arm in arms
+    }
+    shown, differences = compared(metrics, [(arm.name, arm.text) for arm in arms], values, pairs)
+    return StudyResult(
+        train_counts=results[0].train_counts,
+        test_counts=results[0].test_counts,
+        arms=shown,
+        differences=differences,
+        seeds=tuple(result.seed for result in results),
+        versions=versions(),
+        notes=(*seed_notes(results, wanted), *notes),
+        metrics=metrics,
+        **rest,
+    )
 
 
 def compared(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -14,7 +16,8 @@ from torchaug.training.arms import Recipe
 
 def contact_sheets(train: TensorImages, bank: Bank | None, recipe: Recipe, seed: int) -> dict[str, Sheet]:
     """Real, augmented and synthetic images of each class, and beside the synthetic ones the nearest training image."""
-    real = _first(train.labels, len(train.classes), recipe.shown)
+    classes = range(len(train.classes))
+    real = first_of(train.labels, classes, recipe.shown)
     labels = tuple(train.labels[real].tolist())
     keys = sample_keys(real, seed=seed)
     changed = recipe.augment(train.images[real].float() / 255, keys=keys)
@@ -24,7 +27,7 @@ def contact_sheets(train: TensorImages, bank: Bank | None, recipe: Recipe, seed:
     }
     if bank is not None:
         made = bank.in_memory()
-        rows = _first(made.labels, len(train.classes), recipe.shown)
+        rows = first_of(made.labels, classes, recipe.shown)
         images = made.images[rows]
         place, distance = nearest(images, train.images)
         shown = tuple(made.labels[rows].tolist())
@@ -42,6 +45,10 @@ def nearest(images: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
     return place, distance
 
 
-def _first(labels: Tensor, classes: int, count: int) -> Tensor:
-    """Indices of the first `count` items of each class, or of all where there are fewer."""
-    return torch.cat([(labels == c).nonzero()[:count, 0] for c in range(classes)])
+def first_of(labels: Tensor, classes: Iterable[int], count: int) -> Tensor:
+    """Indices of the first `count` items of each class, or of all where there are fewer.
+
+    >>> first_of(torch.tensor([0, 1, 1, 0, 1]), [1, 0], 2)
+    tensor([1, 2, 0, 3])
+    """
+    return torch.cat([(labels == c).nonzero()[:count, 0] for c in classes])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import wave
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 from torchvision.utils import make_grid, save_image
 
+from torchaug.audio.files import pcm_wav
 from torchaug.data.tables import TableDataset
 from torchaug.keys import sample_keys
 from torchaug.training.generator import LitGenerator
@@ -84,9 +84,4 @@ def write_wav(waveforms: Tensor, sample_rate: int, path: Path) -> None:
     """Sounds (N, C, T) in [-1, 1] one after the other, a fifth of a second apart, as 16-bit PCM."""
     gap = waveforms.new_zeros(*waveforms.shape[:2], sample_rate // 5)
     line = torch.cat([waveforms, gap], 2).transpose(0, 1).flatten(1)  # (C, N (T + gap))
-    pcm = (line.clamp(-1, 1) * 32767).round().to(torch.int16)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(len(pcm))
-        file.setsampwidth(2)
-        file.setframerate(sample_rate)
-        file.writeframes(pcm.T.contiguous().numpy().astype("<i2").tobytes())
+    path.write_bytes(pcm_wav(line, sample_rate))

@@ -8,25 +8,42 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Generic
 
 import torch
+from torch import Tensor
 
 from torchaug.data import Bank, TensorImages, imbalanced_split
 from torchaug.evaluate.results import IMAGE_METRICS, Sheet, StudyResult
 from torchaug.evaluate.utility import Scores
 from torchaug.training.arms import ARMS, Arm, Recipe, train_arm
+from torchaug.training.audio_arms import audio_recipe
 from torchaug.training.fit import fit, seconds_per_step
 from torchaug.training.load import load_generator
-from torchaug.training.seeds import Report, compared, run_seeds, seed_notes, versions
+from torchaug.training.samples import Data, Samples, labelled
+from torchaug.training.seeds import Report, run_seeds, study_result
 from torchaug.training.sheets import contact_sheets
+from torchaug.training.sound_sheets import seconds_of_waveforms, sound_sheets
 from torchaug.training.synthesize import synthesize
 
-__all__ = ["ARMS", "Arm", "ImbalancedDraw", "Provider", "Recipe", "Report", "SeedResult", "affordable", "run_study"]
+__all__ = [
+    "ARMS",
+    "Arm",
+    "ImbalancedDraw",
+    "Provider",
+    "Recipe",
+    "Report",
+    "SeedResult",
+    "affordable",
+    "recipe_for",
+    "run_study",
+]
 
-Provider = Callable[[int], tuple[TensorImages, TensorImages]]
+Split = tuple[Samples, Samples]
+Provider = Callable[[int], Split]
 """A seed to a training set and a test set; a module's function or an instance, since it goes to other processes."""
 _MOST = 1000
-"""Synthetic images of a class, at most; more would be used about once."""
+"""Synthetic samples of a class, at most; more would be used about once."""
 _TRIAL = 24
 """Steps of the classifier by whose time a study is planned."""
 _START = 7.0
@@ -42,19 +59,19 @@ COMPARED = (
     ("real + augmentation + synthetic", "real + augmentation"),
     ("real + augmentation + synthetic", "real + synthetic"),
 )
-"""Besides every arm with the first; where both balance the classes, the difference is what synthetic images add."""
+"""Besides every arm with the first; where both balance the classes, the difference is what synthetic samples add."""
 
 
 @dataclass(frozen=True)
-class ImbalancedDraw:
+class ImbalancedDraw(Generic[Data]):
     """A `Provider`: a fixed balanced test half, and a training set drawn by the seed (`imbalanced_split`)."""
 
-    dataset: TensorImages
+    dataset: Data
     rare: tuple[int, ...]
     n_rare: int | None = 5
     n_common: int | None = 80
 
-    def __call__(self, seed: int) -> tuple[TensorImages, TensorImages]:
+    def __call__(self, seed: int) -> tuple[Data, Data]:
         """The training set and the test set."""
         return imbalanced_split(self.dataset, rare=self.rare, n_rare=self.n_rare, n_common=self.n_common, seed=seed)
 
@@ -86,14 +103,14 @@ def run_study(
 ) -> StudyResult:
     """Trains every arm on every seed, and compares.
 
-    In one seed all arms share the training set, the classifier's first weights, the stream of real images and the
+    In one seed all arms share the training set, the classifier's first weights, the stream of real samples and the
     number of optimiser steps; the test set is the same everywhere.
 
     Args:
         provider: seed to training set and test set.
         rare: numbers of the rare classes.
         seeds: of the paired runs.
-        recipe: how things are trained.
+        recipe: how things are trained; None: `recipe_for` the training set.
         seconds: time for all of it: a seed is started only if it will probably be done by then, one that is not is left
             out, and where not even three would fit, steps are cut. On a fast machine it changes nothing.
         arms: the first is the baseline.
@@ -105,7 +122,6 @@ def run_study(
     Raises:
         ValueError: no seeds or arms, or a rare class that does not exist.
     """
-    recipe = recipe or Recipe()
     if not seeds or not arms or workers < 1:
         raise ValueError(
             f"run_study: expected seeds, arms and at least 1 worker, got {len(seeds)} seeds, {len(arms)} arms and "
@@ -114,6 +130,7 @@ def run_study(
     start = time.monotonic()
     train, test = provider(seeds[0])
     _check_rare(rare, train)
+    recipe = recipe or recipe_for(train)
     if seconds is not None:
         rounds = -(-min(3, len(seeds)) // workers)
         recipe = affordable(recipe, arms, (train, test), rare, (seconds - _START) / rounds)
@@ -122,7 +139,20 @@ def run_study(
         job = _Job(provider, tuple(rare), recipe, tuple(arms), Path(out or scratch), seeds[0])
         parts = len(seeds) * (len(arms) + 1)
         results = run_seeds(job, seeds, parts=parts, seconds=seconds, workers=workers, progress=progress)
-    return _summary(results, train, tuple(rare), recipe, arms, data, time.monotonic() - start, len(seeds))
+    return study_result(
+        results,
+        arms,
+        IMAGE_METRICS,
+        COMPARED,
+        wanted=len(seeds),
+        data=data,
+        classes=tuple(labelled(train)[1]),
+        rare=tuple(rare),
+        steps=recipe.steps,
+        seconds=time.monotonic() - start,
+        sheets=results[0].sheets,
+        unit="image" if isinstance(train, TensorImages) else "clip",
+    )
 
 
 @dataclass(frozen=True)
@@ -146,12 +176,12 @@ class _Job:
         for arm in self.arms:
             scores[arm.name] = train_arm(arm, train, test, bank if arm.synthetic else None, self.rare, recipe, seed)
             report(f"seed {seed}: {arm.name}")
-        sheets = contact_sheets(train, bank, recipe, seed) if seed == self.shown_seed else {}
-        counts = [tuple(part.labels.bincount(minlength=len(part.classes)).tolist()) for part in (train, test)]
+        sheets = _sheets(train, bank, self.rare, recipe, seed) if seed == self.shown_seed else {}
+        counts = [tuple(_counts(part).tolist()) for part in (train, test)]
         return SeedResult(seed, scores, counts[0], counts[1], sheets, time.monotonic() - start)
 
-    def _bank(self, train: TensorImages, seed: int) -> Bank:
-        """A generator trained on the training images, and what it makes: several times what each class lacks."""
+    def _bank(self, train: Samples, seed: int) -> Bank:
+        """A generator trained on the training samples, and what it makes: several times what each class lacks."""
         folder = self.out / f"seed-{seed}"
         recipe = self.recipe
         path = fit(
@@ -161,30 +191,53 @@ class _Job:
             steps=recipe.generator_steps,
             seed=seed,
             batch_size=recipe.batch_size,
+            settings=recipe.settings,
             resume=True,
             every=0,
         )
-        counts = train.labels.bincount(minlength=len(train.classes))
-        wanted = (4 * (counts.max() - counts)).clamp(4 * recipe.shown, _MOST).tolist()
-        return synthesize(load_generator(path), dict(enumerate(wanted)), folder / "bank", seed=seed)
+        return synthesize(load_generator(path), _wanted(train, recipe), folder / "bank", seed=seed)
 
 
-def affordable(
-    recipe: Recipe, arms: Sequence[Arm], split: tuple[TensorImages, TensorImages], rare: Sequence[int], seconds: float
-) -> Recipe:
+def recipe_for(train: Samples) -> Recipe:
+    """The usual recipe of images, or of sounds."""
+    return Recipe() if isinstance(train, TensorImages) else audio_recipe(train.sample_rate)
+
+
+def _counts(data: Samples) -> Tensor:
+    labels, classes = labelled(data)
+    return labels.bincount(minlength=len(classes))
+
+
+def _wanted(train: Samples, recipe: Recipe) -> dict[int, int]:
+    """How many synthetic samples are made of each class."""
+    counts = _counts(train)
+    wanted = recipe.surplus * (counts.max() - counts)
+    return dict(enumerate(wanted.clamp(4 * recipe.shown, _MOST).tolist()))
+
+
+def _sheets(train: Samples, bank: Bank | None, rare: Sequence[int], recipe: Recipe, seed: int) -> dict[str, Sheet]:
+    if isinstance(train, TensorImages):
+        return contact_sheets(train, bank, recipe, seed)
+    return sound_sheets(train, bank, rare, recipe, seed)
+
+
+def affordable(recipe: Recipe, arms: Sequence[Arm], split: Split, rare: Sequence[int], seconds: float) -> Recipe:
     """The recipe, or one of fewer steps where by a short trial a seed would take longer than `seconds`."""
     with _one_thread():  # as in the study's processes
         step = {changed: _trial(recipe, changed, split, rare) for changed in {arm.augmented for arm in arms}}
         cost = recipe.steps * sum(step[arm.augmented] for arm in arms)
+        left = _SPENT * seconds
         if any(arm.synthetic for arm in arms):
-            cost += recipe.generator_steps * seconds_per_step(recipe.kind, split[0], recipe.batch_size)
-    scale = min(1.0, _SPENT * seconds / cost)
+            each = seconds_per_step(recipe.kind, split[0], recipe.batch_size, recipe.settings)
+            cost += recipe.generator_steps * each
+            left -= sum(_wanted(split[0], recipe).values()) * seconds_of_waveforms(split[0], recipe)
+    scale = min(1.0, max(0.0, left) / cost)
     return replace(
         recipe, steps=max(1, int(scale * recipe.steps)), generator_steps=max(1, int(scale * recipe.generator_steps))
     )
 
 
-def _trial(recipe: Recipe, augmented: bool, split: tuple[TensorImages, TensorImages], rare: Sequence[int]) -> float:
+def _trial(recipe: Recipe, augmented: bool, split: Split, rare: Sequence[int]) -> float:
     """Seconds that a step of the classifier takes, by what more steps take longer than few: scoring is left out."""
     arm, times = Arm("trial", "", augmented=augmented), []
     for steps in (2, 2, 2 + _TRIAL):  # the first warms up
@@ -204,42 +257,8 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _check_rare(rare: Sequence[int], train: TensorImages) -> None:
-    unknown = [c for c in rare if not 0 <= c < len(train.classes)]
+def _check_rare(rare: Sequence[int], train: Samples) -> None:
+    classes = len(labelled(train)[1])
+    unknown = [c for c in rare if not 0 <= c < classes]
     if unknown or not rare:
-        raise ValueError(
-            f"run_study: rare classes must be among 0 to {len(train.classes) - 1}, got {unknown or 'none'}"
-        )
-
-
-def _summary(
-    results: Sequence[SeedResult],
-    train: TensorImages,
-    rare: tuple[int, ...],
-    recipe: Recipe,
-    arms: Sequence[Arm],
-    data: str,
-    seconds: float,
-    wanted: int,
-) -> StudyResult:
-    values = {
-        arm.name: {m.name: tuple(getattr(r.scores[arm.name], m.name) for r in results) for m in IMAGE_METRICS}
-        for arm in arms
-    }
-    shown, differences = compared(IMAGE_METRICS, [(arm.name, arm.text) for arm in arms], values, COMPARED)
-    first = results[0]
-    return StudyResult(
-        data=data,
-        classes=tuple(train.classes),
-        rare=rare,
-        train_counts=first.train_counts,
-        test_counts=first.test_counts,
-        arms=shown,
-        differences=differences,
-        seeds=tuple(result.seed for result in results),
-        steps=recipe.steps,
-        seconds=seconds,
-        sheets=first.sheets,
-        versions=versions(),
-        notes=tuple(seed_notes(results, wanted)),
-    )
+        raise ValueError(f"run_study: rare classes must be among 0 to {classes - 1}, got {unknown or 'none'}")

@@ -19,7 +19,7 @@ from torchaug.tabular import SMOTE
 from torchaug.training.fit import fit, seconds_per_step
 from torchaug.training.load import load_generator
 from torchaug.training.resampler import Resampler
-from torchaug.training.seeds import Report, compared, run_seeds, seed_notes, versions
+from torchaug.training.seeds import Report, run_seeds, study_result
 from torchaug.training.table_arms import TABLE_ARMS, TableArm, is_rare, train_table_arm
 from torchaug.training.table_sheets import column_sheets, row_sheet
 
@@ -104,28 +104,22 @@ def run_table_study(
         job = _Job(split, tuple(rare), kind, steps, tuple(arms), Path(folder), seeds[0])
         parts = len(seeds) * (len(arms) + 1)
         results = run_seeds(job, seeds, parts=parts, seconds=seconds, workers=workers, progress=progress)
-    names = [metric.name for metric in TABLE_METRICS]
-    values = {arm.name: {n: tuple(getattr(r.scores[arm.name], n) for r in results) for n in names} for arm in arms}
-    shown, differences = compared(TABLE_METRICS, [(arm.name, arm.text) for arm in arms], values, COMPARED)
-    first = results[0]
-    return StudyResult(
+    return study_result(
+        results,
+        arms,
+        TABLE_METRICS,
+        COMPARED,
+        wanted=len(seeds),
+        notes=(CORRECTED, TREES),
         data=data,
         classes=tuple(classes),
         rare=tuple(rare),
-        train_counts=first.train_counts,
-        test_counts=first.test_counts,
-        arms=shown,
-        differences=differences,
-        seeds=tuple(result.seed for result in results),
         steps=0,
         seconds=time.monotonic() - start,
-        versions=versions(),
-        notes=(*seed_notes(results, len(seeds)), CORRECTED, TREES),
-        metrics=TABLE_METRICS,
         main="average_precision",
         unit="row",
-        columns=first.columns,
-        rows=first.rows,
+        columns=results[0].columns,
+        rows=results[0].rows,
     )
 
 

@@ -157,15 +157,18 @@ class LitVAE(LitImageGenerator):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """The loss of a batch, per pixel, so that the clipping below means the same at any size."""
-        images = self.images_of(batch)
+        keys = self.step_keys(len(batch["index"]))
+        images = self.augmented(batch, fold_in(keys, 0))
         labels = batch["label"] if "label" in batch else batch["index"].new_zeros(len(images))
-        keys = self.step_keys(len(images))
-        if self.augment is not None:
-            images = self.augment(images, keys=fold_in(keys, 0))
         loss, parts = self._loss(images, labels, keys)
         self.log_dict({"loss": loss.detach(), **parts}, batch_size=len(images))
         self._samples = len(images)
         return loss / images[0].numel()
+
+    def augmented(self, batch: dict[str, Tensor], keys: Tensor) -> Tensor:
+        """The batch's images, augmented where something does."""
+        images = self.images_of(batch)
+        return images if self.augment is None else self.augment(images, keys=keys)
 
     def _loss(self, images: Tensor, labels: Tensor, keys: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         vae, hparams = self.vae, self.hparams

@@ -21,7 +21,7 @@ demo goes the whole road and measures whether it helped."""
 
 SOURCE = (
     "a folder with a folder of images or sounds for each class, a .csv or .parquet, a .tar, a named set (digits, "
-    "breast_cancer), or module:attribute of a Dataset"
+    "breast_cancer, vowels), or module:attribute of a Dataset"
 )
 
 
@@ -75,11 +75,12 @@ def command_parser(name: str, text: str) -> ArgumentParser:
 
 def _demo_arguments(command: ArgumentParser) -> None:
     add = command.add_argument
-    add("--modality", choices=("image", "table"), default="image", help="what the data are (default: image)")
-    add("--data", metavar="SOURCE", help=f"{SOURCE} (default: digits, made imbalanced, or transactions)")
+    add("--modality", choices=("image", "audio", "table"), default="image", help="what the data are (default: image)")
+    add("--data", metavar="SOURCE", help=f"{SOURCE} (default: digits or vowels, made imbalanced, or transactions)")
     add("--label", metavar="COLUMN", help="of a table, with its classes (default: label)")
     add("--size", type=size, metavar="H[xW]", help="pixels that every image gets (default: at most 16x16)")
-    add("--rare", type=names, metavar="CLASS,...", help="the rare classes (default: those with the fewest images)")
+    add("--seconds", type=seconds, metavar="T", help="of each sound, from its beginning on (default: at most 1)")
+    add("--rare", type=names, metavar="CLASS,...", help="the rare classes (default: those with the fewest samples)")
     add("--seeds", type=whole(1), default=5, metavar="N", help="paired runs, as far as the time allows (default: 5)")
     add("--minutes", type=minutes, default=5.0, metavar="T", help="time for all of it (default: 5)")
     add("--quick", action="store_true", help="a rough answer within a minute")
@@ -209,16 +210,22 @@ def wholes(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-@_from_text
-def minutes(text: str) -> float:
+def _time(unit: str) -> Callable[[Any], Any]:
     """A number above 0."""
-    try:
-        minutes = float(text)
-    except ValueError:
-        minutes = 0.0
-    if not 0 < minutes < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number of minutes above 0, got {text!r}")
-    return minutes
+
+    def parse(text: str) -> float:
+        try:
+            found = float(text)
+        except ValueError:
+            found = 0.0
+        if not 0 < found < float("inf"):
+            raise argparse.ArgumentTypeError(f"expected a number of {unit} above 0, got {text!r}")
+        return found
+
+    return _from_text(parse)
+
+
+minutes, seconds = _time("minutes"), _time("seconds")
 
 
 @_from_text

@@ -18,17 +18,22 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from torchaug.cli.terminal import Misuse, bar, misuse, on_interrupt, read_images, say, shape_of
+from torchaug.cli.terminal import Misuse, bar, misuse, on_interrupt, read_images, read_sounds, say, shape_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from torchaug.data import TensorImages
     from torchaug.evaluate.results import Interval, StudyResult
     from torchaug.training.study import Provider
 
 DEMO_SIDE = 16  # larger images are shrunk to this in a demo: a study of them would take hours on a CPU
-DIGITS_RARE = [3, 7, 8]
+DEMO_SECONDS, DEMO_RATE = 1.0, 16000  # and sounds, for the same reason
+KINDS, UNITS = {"image": "vae", "audio": "audio"}, {"image": "images", "audio": "sounds"}
+MADE_RARE = {  # of the named sets that are made imbalanced: which classes, and samples of these and of others to train on
+    "digits": ([3, 7, 8], 5, 80),
+    "vowels": ([1, 4], 8, 60),
+    "spoken_digits": ([3, 7, 8], 5, 30),
+}
 QUICK_SECONDS = 56.0
 END_SECONDS = 5.0  # of the time, kept for ending the processes and for the report
 TOO_SHORT = (
@@ -44,31 +49,47 @@ def demo(options: Namespace, console: Console) -> None:
 
         demo_table(options, console)
         return
-    options.data = options.data or "digits"
     start = time.monotonic()
-    data = read_images(options, console, largest=DEMO_SIDE)
+    named = {"image": "digits", "audio": "vowels"}[options.modality]
+    options.data = options.data or named
+    data = _read(options, console)
     with misuse():
         import torch
 
-        from torchaug.training.study import ARMS, Recipe, run_study
+        from torchaug.training.samples import labelled
+        from torchaug.training.study import ARMS, recipe_for, run_study
 
         torch.set_num_threads(1)  # the study's processes have one each, and its plan is timed in this one
-        rare = rare_classes(options, data.classes, data.labels)
+        labels, classes = labelled(data)
+        rare = rare_classes(options, classes, labels)
         provider, note = _provider(options, data, rare)
         provider(0)  # a split that cannot be made is known before anything is trained
         options.out.mkdir(parents=True, exist_ok=True)
-    say(console, f"{options.data}: {len(data)} images of {len(data.classes)} classes, {shape_of(data)}")
-    say(console, f"rare classes: {', '.join(data.classes[c] for c in rare)}")
+    say(console, f"{options.data}: {len(data)} {UNITS[options.modality]} of {len(classes)} classes, {shape_of(data)}")
+    say(console, f"rare classes: {', '.join(classes[c] for c in rare)}")
     with studying(options, console, f"{len(ARMS)} ways to train at equal steps", start) as plan:
         result = run_study(provider, rare=rare, **plan)
-    usual = Recipe().steps
+    usual = recipe_for(data).steps
     caution = TOO_SHORT.format(result.steps, usual) if result.steps < usual else ""
     show_study(console, replace(result, notes=(*result.notes, note), caution=caution), options.out)
-    if options.data == "digits":
-        say(console, "next, the same with your own images:\n  torchaug demo --data FOLDER")
+    if options.data == named:
+        modality = "" if options.modality == "image" else f"--modality {options.modality} "
+        say(
+            console, f"next, the same with your own {UNITS[options.modality]}:\n  torchaug demo {modality}--data FOLDER"
+        )
     else:
         say(console, "next, a generator to keep:")
-        say(console, f"  torchaug fit vae --data {shlex.quote(options.data)} --out generator")
+        say(console, f"  torchaug fit {KINDS[options.modality]} --data {shlex.quote(options.data)} --out generator")
+
+
+def _read(options: Namespace, console: Console) -> Any:
+    """The images or sounds to study."""
+    other = "seconds" if options.modality == "image" else "size"
+    if getattr(options, other) is not None:
+        raise Misuse(f"demo: --{other} is not for {UNITS[options.modality]}; leave it out")
+    if options.modality == "image":
+        return read_images(options, console, largest=DEMO_SIDE)
+    return read_sounds(options, console, DEMO_SECONDS, DEMO_RATE)
 
 
 @contextmanager
@@ -119,18 +140,19 @@ def rare_classes(options: Namespace, classes: Sequence[str], labels: Tensor) -> 
         raise Misuse(f"demo: --rare must name some of the classes {', '.join(classes)}, got {got}")
     if options.rare:
         return sorted({list(classes).index(name) for name in options.rare})
-    return DIGITS_RARE if options.data == "digits" else rarest(labels, len(classes))
+    return MADE_RARE[options.data][0] if options.data in MADE_RARE else rarest(labels, len(classes))
 
 
-def _provider(options: Namespace, data: TensorImages, rare: list[int]) -> tuple[Provider, str]:
+def _provider(options: Namespace, data: Any, rare: list[int]) -> tuple[Provider, str]:
     """What a seed trains and tests on, and what a reader should know about it."""
     from torchaug.evaluate.holdout import holdout
     from torchaug.training.study import ImbalancedDraw
 
-    if options.data == "digits":
-        return ImbalancedDraw(data, tuple(rare)), (
-            "The intervals cover what changes from seed to seed: the draw of training images and the training itself. "
-            "The test images are the same in every seed, so they say little about other data."
+    if options.data in MADE_RARE:
+        return ImbalancedDraw(data, tuple(rare), *MADE_RARE[options.data][1:]), (
+            f"The intervals cover what changes from seed to seed: the draw of training {UNITS[options.modality]} and the "
+            f"training itself. The test {UNITS[options.modality]} are the same in every seed, so they say little about other "
+            "data."
         )
     return partial(holdout, data), (
         "Each seed holds out another 30 % of each class to test. The training sets of different seeds overlap, which "

@@ -28,8 +28,8 @@ def demo_table(options: Namespace, console: Console) -> None:
     """Does synthetic data help to find rare rows? Seven ways to train, compared, and a report."""
     start = time.monotonic()
     options.data = options.data or "transactions"
-    if options.size is not None:
-        raise Misuse("demo: --size is for images; leave it out with --modality table")
+    if options.size is not None or options.seconds is not None:
+        raise Misuse("demo: --size is for images and --seconds for sounds; leave them out with --modality table")
     data = read_table_of(options.data, options.label)
     with misuse():
         from torchaug.evaluate.holdout import holdout

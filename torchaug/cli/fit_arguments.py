@@ -48,6 +48,9 @@ def add_kind(command: ArgumentParser, words: Sequence[str]) -> None:
     named = [name for word in words if (name := SHORT.get(word, word)) in KINDS][:1]
     for name in named:
         _add_options(command)
+        if not name.startswith("table-"):
+            text = "default, none or a .json or .yaml of a chain, for training (default: default for a gan, else none)"
+            command.add_argument("--augment", metavar="NAME", help=text)
         _add_settings(command, name)
         _add_trainer(command)
     if not named:

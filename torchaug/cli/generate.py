@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from torchaug.cli.fit_arguments import SHORT
-from torchaug.cli.terminal import Misuse, bar, described, misuse, on_interrupt, read_samples, say
+from torchaug.cli.terminal import CHAINS, Misuse, bar, described, misuse, on_interrupt, read_chain, read_samples, say
 
 
 def fit(options: Namespace, console: Console) -> None:
@@ -28,8 +28,9 @@ def fit(options: Namespace, console: Console) -> None:
     data = read_samples(options, console)
     kind = SHORT.get(options.kind, options.kind)
     with misuse(), _of_lightning():
-        from torchaug.training.arms import default_augment
         from torchaug.training.fit import FILE, fit
+
+        augment = _augment(vars(options).get("augment"), kind, data)
 
         file = options.out / FILE
         if file.exists() and not options.resume:
@@ -53,7 +54,7 @@ def fit(options: Namespace, console: Console) -> None:
                 steps=options.steps,
                 seconds=60 * options.minutes if options.minutes else None,
                 seed=options.seed,
-                augment=default_augment() if kind == "gan" else None,  # a GAN copies few images without it
+                augment=augment,
                 resume=options.resume,
                 progress=watched,
                 holdout=options.holdout,
@@ -66,6 +67,25 @@ def fit(options: Namespace, console: Console) -> None:
     say(console, f"the generator is in {file}, samples beside it; next:")
     amount = "--per-class 100" if data.labels is not None else "--counts 1000"
     say(console, f"  torchaug synthesize --checkpoint {shlex.quote(str(file))} {amount} --out bank")
+
+
+def _augment(name: str | None, kind: str, data: Any) -> Any:
+    """What --augment names."""
+    from torchaug.data import TensorWaveforms
+    from torchaug.training.arms import default_augment
+    from torchaug.training.audio_arms import default_audio_augment
+
+    if name is None:
+        name = (
+            "default" if kind == "gan" else "none"
+        )  # a GAN copies few images without it; others learn what it changes
+    if name == "none":
+        return None
+    if name == "default":
+        return default_audio_augment(data.sample_rate) if isinstance(data, TensorWaveforms) else default_augment()
+    if not name.endswith(CHAINS):
+        raise Misuse(f"fit: --augment must be default, none or a .json or .yaml file, got {name!r}")
+    return read_chain(name)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
@@ -12,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from torchaug.cli.terminal import Misuse, bar, misuse, say
+from torchaug.cli.terminal import CHAINS, Misuse, bar, misuse, read_chain, say
 
 if TYPE_CHECKING:
     import torch
@@ -97,7 +96,7 @@ def _transform(name: str, image: Any) -> Callable[..., Any] | None:
     """The chain that --transform names; by default one for images."""
     import torch
 
-    from torchaug import Compose, recipes, serial
+    from torchaug import Compose, recipes
     from torchaug import image as T
 
     if name == "none" or (name == "default" and image is None):
@@ -112,10 +111,8 @@ def _transform(name: str, image: Any) -> Callable[..., Any] | None:
                 T.ToDtype(torch.float32, scale=True),
             ]
         )
-    if name.endswith((".json", ".yaml", ".yml")):
-        read = serial.from_json if name.endswith(".json") else serial.from_yaml
-        chain: Callable[..., Any] = read(Path(name).read_text())
-        return chain
+    if name.endswith(CHAINS):
+        return read_chain(name)
     if name not in recipes.RECIPES:
         raise ValueError(
             f"bench-loader: --transform must be a recipe ({', '.join(recipes.RECIPES)}), a .json or .yaml file, or none, got "

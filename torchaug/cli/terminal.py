@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 from rich.console import Console
@@ -17,6 +17,10 @@ from torchaug.cli.fit_arguments import SHORT
 if TYPE_CHECKING:
     from torchaug.data import TableDataset, TensorImages
     from torchaug.data.waveforms import TensorWaveforms
+    from torchaug.transform import Layer
+
+CHAINS = (".json", ".yaml", ".yml")
+"""Endings of the files that hold a chain of transforms."""
 
 
 class Misuse(Exception):
@@ -129,40 +133,61 @@ def read_samples(options: Namespace, console: Console) -> TensorImages | TensorW
         return data.in_memory()
 
 
+def read_chain(path: str) -> Layer:
+    """The chain of transforms in a file."""
+    from torchaug import serial
+
+    read = serial.from_json if path.endswith(".json") else serial.from_yaml
+    return read(Path(path).read_text())
+
+
 def described(data: TensorImages | TensorWaveforms | TableDataset) -> str:
     """What is in memory, in words."""
-    from torchaug.data import TensorImages
-    from torchaug.data.waveforms import TensorWaveforms
+    from torchaug.data import TensorImages, TensorWaveforms
 
     of = f"of {len(data.classes)} classes" if data.labels is not None and data.classes else "without classes"
-    if isinstance(data, TensorImages):
-        return f"{len(data)} images {of}, {shape_of(data)}"
-    if isinstance(data, TensorWaveforms):
-        seconds = data.waveforms.shape[-1] / data.sample_rate
-        return f"{len(data)} sounds {of}, up to {seconds:.3g} seconds at {data.sample_rate} Hz"
+    if isinstance(data, (TensorImages, TensorWaveforms)):
+        return f"{len(data)} {'images' if isinstance(data, TensorImages) else 'sounds'} {of}, {shape_of(data)}"
     return f"{len(data)} rows {of}, {len(data.columns)} columns"
 
 
 def read_images(options: Namespace, console: Console, largest: int | None = None) -> TensorImages:
     """The images that --data names, all of --size; without it none with a side above `largest`."""
     with misuse():
-        from torchaug.data import TableDataset, TensorImages, load
+        from torchaug.data import TableDataset, TensorImages, TensorWaveforms, load
 
-        data = load(options.data, size=options.size)
+        data: Any = load(options.data, size=options.size)
         image = data[0].get("image")  # items of volumes, sounds or texts have none
         if largest and not options.size and image is not None and max(image.shape[-2:]) > largest:
             say(console, f"images are shrunk to {largest} x {largest} pixels to fit the time; see --size and --minutes")
             data = load(options.data, size=(largest, largest))
-        if isinstance(data, TensorImages):
-            return data
-        if isinstance(data, TableDataset):
-            raise Misuse(f"load: expected images, got the table {options.data}")
-        with bar(console, "reading images") as report:
-            images = data.in_memory(report)
-        if not isinstance(images, TensorImages):
-            what = "table" if isinstance(images, TableDataset) else "sounds"
+        if not isinstance(data, (TensorImages, TensorWaveforms, TableDataset)):
+            with bar(console, "reading images") as report:
+                data = data.in_memory(report)
+        if not isinstance(data, TensorImages):
+            what = "table" if isinstance(data, TableDataset) else "sounds"
             raise Misuse(f"load: expected images, got the {what} {options.data}")
-        return images
+        return data
+
+
+def read_sounds(options: Namespace, console: Console, longest: float, highest: int) -> TensorWaveforms:
+    """The sounds that --data names, cut to --seconds, or to `longest` of them; of files none above `highest` Hz."""
+    with misuse():
+        from torchaug.data import AudioDataset, TensorWaveforms, load
+
+        data: Any = load(options.data)
+        seconds = options.seconds or longest
+        if isinstance(data, AudioDataset):
+            rate = min(data.sample_rate, highest)
+            say(
+                console,
+                f"of each sound {seconds:g} s are read, at {rate} Hz, to fit the time; see --seconds, --minutes",
+            )
+            with bar(console, "reading sounds") as report:
+                data = data.shortened(seconds, rate).in_memory(report)
+        if not isinstance(data, TensorWaveforms):
+            raise Misuse(f"load: expected sounds (a folder of them, vowels or spoken_digits), got {options.data}")
+        return data.shortened(seconds)
 
 
 def read_table_of(source: str, label: str | None) -> TableDataset:
@@ -176,7 +201,11 @@ def read_table_of(source: str, label: str | None) -> TableDataset:
         return data
 
 
-def shape_of(data: TensorImages) -> str:
-    """The size of the images, in words."""
+def shape_of(data: TensorImages | TensorWaveforms) -> str:
+    """The size of images, or the length of sounds, in words."""
+    from torchaug.data.waveforms import TensorWaveforms
+
+    if isinstance(data, TensorWaveforms):
+        return f"up to {data.waveforms.shape[-1] / data.sample_rate:.3g} seconds at {data.sample_rate} Hz"
     channels, height, width = data.images.shape[1:]
     return f"{height} x {width} pixels, {channels} channel{'s' if channels > 1 else ''}"

@@ -36,6 +36,7 @@ from torchaug.data.schedule import Constant, Cosine, Linear, Piecewise, Schedule
 from torchaug.data.snapshot import Snapshot
 from torchaug.data.source import Source
 from torchaug.data.splits import imbalanced_split
+from torchaug.data.spoken import spoken
 from torchaug.data.table_files import write_table
 from torchaug.data.tables import Column, TableDataset, breast_cancer, wine
 from torchaug.data.topup import TopUp, prior_correct, prior_shift
@@ -97,6 +98,7 @@ __all__ = [
     "read_text",
     "read_tokens",
     "resample",
+    "spoken",
     "transactions",
     "vowels",
     "wine",

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from torchaug.data.rooms import in_noise, in_rooms
 from torchaug.data.waveforms import TensorWaveforms
-from torchaug.keys import log_uniform, noise, sample_keys, uniform, uniforms
+from torchaug.keys import log_uniform, sample_keys, uniform, uniforms
 
 FORMANTS = {
     "a": (730.0, 1090.0, 2440.0),
@@ -33,11 +34,16 @@ class Speaker(NamedTuple):
     loudness: Tensor
     start: Tensor
     length: Tensor
-    noise: Tensor
 
 
 def vowels(
-    per_class: int = 40, *, seconds: float = 0.5, sample_rate: int = 8000, snr_db: float = 20.0, seed: int = 0
+    per_class: int = 40,
+    *,
+    seconds: float = 0.5,
+    sample_rate: int = 8000,
+    snr_db: float = 20.0,
+    room_seconds: float = 0.0,
+    seed: int = 0,
 ) -> TensorWaveforms:
     """Vowels of five classes by many voices: a buzz of varied pitch through resonances of a varied tract.
 
@@ -49,6 +55,7 @@ def vowels(
         seconds: of the longest; clips are from half as long on.
         sample_rate: in Hz.
         snr_db: by which a voice is louder than the noise in it, at least; up to 15 dB more.
+        room_seconds: each voice is in a room of its own, with a reverberation of up to so long; 0: in none.
         seed: of everything.
 
     >>> data = vowels(2, seed=1)
@@ -60,7 +67,8 @@ def vowels(
         raise ValueError(f"vowels: per_class and seconds must be above 0, got {per_class} and {seconds:g}")
     labels = torch.arange(len(FORMANTS)).repeat_interleave(per_class)
     numbers = torch.arange(per_class).repeat(len(FORMANTS)) * len(FORMANTS) + labels
-    u = uniforms(sample_keys(numbers, seed=seed), 10)
+    keys = sample_keys(numbers, seed=seed)
+    u = uniforms(keys, 10)
     who = Speaker(
         pitch=log_uniform(u[:, :1], 90, 300),
         glide=uniform(u[:, 1:2], -0.2, 0.2),
@@ -69,17 +77,25 @@ def vowels(
         loudness=log_uniform(u[:, 4:5], 0.1, 0.9),
         start=uniform(u[:, 5:6], 0.0, 0.1),
         length=uniform(u[:, 6:7], 0.5, 1.0),
-        noise=10 ** (-uniform(u[:, 7:8], snr_db, snr_db + 15) / 20),
     )
     lengths = (who.length[:, 0] * samples).round().long().clamp(1, samples)
     voices = torch.cat([  # a class at a time: a table of partials and samples is large
         _voices(torch.tensor(list(FORMANTS.values())[label]), Speaker(*(part[labels == label] for part in who)), sample_rate, samples)
         for label in range(len(FORMANTS))
     ])  # fmt: skip
-    whole = voices + who.noise * noise(u[:, 8:], (samples,)) * voices.square().mean(1, keepdim=True).sqrt()
+    whole = in_noise(in_rooms(voices, keys, room_seconds, sample_rate), u[:, 7:], snr_db)
     whole = whole * (torch.arange(samples) < lengths[:, None])
     whole = whole * who.loudness / whole.abs().amax(1, keepdim=True)
     return TensorWaveforms(whole[:, None], labels, list(FORMANTS), sample_rate=sample_rate, lengths=lengths)
+
+
+def noisy_vowels() -> TensorWaveforms:
+    """The vowels of `torchaug demo --modality audio`: 160 clips of each, in rooms and noise.
+
+    >>> len(noisy_vowels())
+    800
+    """
+    return vowels(160, seconds=0.4, snr_db=5.0, room_seconds=0.4)
 
 
 def _voices(formants: Tensor, who: Speaker, sample_rate: int, samples: int) -> Tensor:

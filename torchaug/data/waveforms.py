@@ -56,6 +56,26 @@ class TensorWaveforms(Dataset[Item]):
         self.labels = None if labels is None else check_labels(labels, self.classes or [], "TensorWaveforms")
         self.lengths = _checked(lengths, waveforms)
 
+    @classmethod
+    def of(
+        cls,
+        waveforms: Sequence[Tensor],
+        labels: Tensor | None = None,
+        classes: Sequence[str] | None = None,
+        *,
+        sample_rate: int,
+    ) -> TensorWaveforms:
+        """Sounds (C, length) float32, filled up with silence to the longest.
+
+        >>> TensorWaveforms.of([torch.ones(1, 3), torch.ones(1, 5)], sample_rate=8000).waveforms[0]
+        tensor([[1., 1., 1., 0., 0.]])
+        """
+        lengths = torch.tensor([waveform.shape[-1] for waveform in waveforms])
+        whole = torch.zeros(len(waveforms), len(waveforms[0]), int(lengths.max()))
+        for row, waveform in zip(whole, waveforms, strict=True):
+            row[:, : waveform.shape[-1]] = waveform
+        return cls(whole, labels, classes, sample_rate=sample_rate, lengths=lengths)
+
     def __len__(self) -> int:
         return len(self.waveforms)
 
@@ -73,13 +93,35 @@ class TensorWaveforms(Dataset[Item]):
         rate, lengths = self.sample_rate, self.lengths[indices]
         return TensorWaveforms(self.waveforms[indices], labels, self.classes, sample_rate=rate, lengths=lengths)
 
+    def shortened(self, seconds: float) -> TensorWaveforms:
+        """The first `seconds` of each; itself where none is longer."""
+        most = max(1, round(seconds * self.sample_rate))
+        if self.waveforms.shape[2] <= most:
+            return self
+        waveforms, lengths = self.waveforms[..., :most], self.lengths.clamp(max=most)
+        return TensorWaveforms(waveforms, self.labels, self.classes, sample_rate=self.sample_rate, lengths=lengths)
+
     def in_memory(self) -> TensorWaveforms:
         """Itself."""
         return self
 
+    def windows(self) -> Tensor:
+        """(N, C, T) float32: all sounds as windows of one length, silent after a sound's own end."""
+        return windows(self.waveforms, self.lengths)
+
     def tensors(self) -> dict[str, Tensor]:
         """The content of all sounds: {"waveform": (N, C, T) float32, "lengths": (N,) int64}."""
         return {"waveform": self.waveforms, "lengths": self.lengths}
+
+
+def windows(waveforms: Tensor, lengths: Tensor) -> Tensor:
+    """Sounds (N, C, T), silent after their own `lengths` (N,).
+
+    >>> windows(torch.ones(1, 1, 3), torch.tensor([2]))
+    tensor([[[1., 1., 0.]]])
+    """
+    own = torch.arange(waveforms.shape[-1], device=waveforms.device) < lengths[:, None, None]
+    return torch.where(own, waveforms, 0.0)
 
 
 def _checked(lengths: Tensor | None, waveforms: Tensor) -> Tensor:

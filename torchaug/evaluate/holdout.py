@@ -14,7 +14,7 @@ Data = TypeVar("Data", TensorImages, TableDataset, TensorWaveforms)
 
 
 def holdout(dataset: Data, seed: int, share: float = 0.3) -> tuple[Data, Data]:
-    """A stratified split: `share` of each class to test, at least one image, and at least one to train.
+    """A stratified split: `share` of each class to test, at least one, and at least one to train.
 
     Args:
         dataset: images, rows of a table or sounds, with labels.
@@ -39,8 +39,8 @@ def holdout(dataset: Data, seed: int, share: float = 0.3) -> tuple[Data, Data]:
         members = (labels == number).nonzero().flatten()
         if len(members) < 2:
             raise ValueError(
-                f"holdout: every class needs 2 images or more, one to train and one to test, got {len(members)} of "
-                f"class {name!r}; add images or remove the class"
+                f"holdout: every class needs 2 samples or more, one to train and one to test, got {len(members)} of "
+                f"class {name!r}; add samples or remove the class"
             )
         order = torch.randperm(len(members), generator=torch.Generator().manual_seed(hash_int(seed, number)))
         held = min(max(round(share * len(members)), 1), len(members) - 1)
@@ -50,7 +50,7 @@ def holdout(dataset: Data, seed: int, share: float = 0.3) -> tuple[Data, Data]:
 
 
 def rarest(labels: Tensor, num_classes: int) -> list[int]:
-    """The classes with at most half as many images as the median class; where none is so small, the smallest one.
+    """The classes with at most half as many samples as the median class; where none is so small, the smallest one.
 
     >>> rarest(torch.tensor([0] * 9 + [1] * 8 + [2] * 3), 3)
     [2]

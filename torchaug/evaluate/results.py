@@ -102,19 +102,25 @@ class Difference:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Images for a reader's eye.
+    """Images for a reader's eye, or pictures of sounds and the sounds for the ear.
 
     Args:
         images: (N, C, H, W) uint8.
         labels: the class number of each.
         nearest: (N, C, H, W) uint8, the training image closest to each, or None.
         distances: pixel L2 distance of each to its nearest, values in [0, 1]; empty without `nearest`.
+        sounds: (N, C, T) floating point in [-1, 1], what each image is a picture of, or None.
+        nearest_sounds: the same of `nearest`.
+        sample_rate: of the sounds, in Hz.
     """
 
     images: Tensor
     labels: tuple[int, ...]
     nearest: Tensor | None = None
     distances: tuple[float, ...] = ()
+    sounds: Tensor | None = None
+    nearest_sounds: Tensor | None = None
+    sample_rate: int = 0
 
 
 @dataclass(frozen=True)
@@ -172,7 +178,7 @@ class StudyResult:
         caution: a sentence without which the result would mislead, shown before it; empty where there is none.
         metrics: what was measured.
         main: the name of the one that decides.
-        unit: what a sample is, "image" or "row".
+        unit: what a sample is, "image", "row" or "clip".
         columns: of a table.
         rows: of a table.
     """
@@ -219,7 +225,7 @@ class StudyResult:
         return next((d for d in self.differences if (d.arm, d.baseline, d.metric) == wanted), None)
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but images and rows; "verdicts" are those on the main metric."""
+        """Everything but images, sounds and rows; "verdicts" are those on the main metric."""
         differences: dict[str, dict[str, Any]] = {}
         for d in self.differences:
             row = {**d.interval.to_json(), "verdict": d.verdict}

@@ -1,4 +1,4 @@
-"""A study as one HTML file that needs nothing else: no network, no script, images and chart inside."""
+"""A study as one HTML file that needs nothing else: no network, no script, images, sounds and chart inside."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from torchaug.audio.files import pcm_wav
 from torchaug.data.files import replace_file
 from torchaug.evaluate.results import ColumnSheet, Difference, Interval, Sheet, StudyResult
 
@@ -194,8 +195,8 @@ def _by_class(result: StudyResult, sheet: Sheet) -> list[dict[str, Any]]:
     for c, name in enumerate(result.classes):
         places = [i for i, label in enumerate(sheet.labels) if label == c][:PER_CLASS]
         if places:
-            images = [thumbnail(sheet.images[i]) for i in places]
-            rows.append({"name": name, "rare": c in result.rare, "images": images})
+            shown = [_exhibit(sheet.images, sheet.sounds, sheet.sample_rate, i) for i in places]
+            rows.append({"name": name, "rare": c in result.rare, "shown": shown})
     return rows
 
 
@@ -207,12 +208,17 @@ def _pairs(result: StudyResult) -> list[dict[str, Any]]:
     return [
         {
             "name": result.classes[sheet.labels[i]],
-            "synthetic": thumbnail(sheet.images[i]),
-            "nearest": thumbnail(sheet.nearest[i]),
+            "synthetic": _exhibit(sheet.images, sheet.sounds, sheet.sample_rate, i),
+            "nearest": _exhibit(sheet.nearest, sheet.nearest_sounds, sheet.sample_rate, i),
             "distance": f"{sheet.distances[i]:.2f}",
         }
         for i in closest_first[:PAIRS]
     ]
+
+
+def _exhibit(images: Tensor, sounds: Tensor | None, sample_rate: int, i: int) -> dict[str, str]:
+    """The addresses of an image, and of the sound that it is a picture of."""
+    return {"image": thumbnail(images[i]), "sound": "" if sounds is None else player(sounds[i], sample_rate)}
 
 
 def _bars(sheet: ColumnSheet, height: int = 48) -> dict[str, Any]:
@@ -249,4 +255,13 @@ def thumbnail(image: Tensor) -> str:
     pixels = image[0].numpy() if channels == 1 else image.permute(1, 2, 0).contiguous().numpy()
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    return _address("image/png", file.getvalue())
+
+
+def player(sound: Tensor, sample_rate: int) -> str:
+    """A sound (C, T) in [-1, 1] as the data address of a WAV file of 16 bits."""
+    return _address("audio/wav", pcm_wav(sound.cpu(), sample_rate))
+
+
+def _address(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64," + base64.b64encode(content).decode("ascii")

@@ -94,7 +94,7 @@ def sample_rate(bank: Bank) -> int:
     rate = bank.attributes.get("sample_rate")
     if not isinstance(rate, int) or rate < 1:
         raise ValueError(
-            f"export: expected attributes with a 'sample_rate' of whole samples per second in {bank.path}, got {rate!r}; "
+            f"Bank: expected attributes with a 'sample_rate' of whole samples per second in {bank.path}, got {rate!r}; "
             "write sounds with BankWriter(..., attributes={'sample_rate': 16000})"
         )
     return rate

@@ -26,12 +26,13 @@ from torchaug.data.bank.format import (
     read_tensors,
     sealed,
 )
+from torchaug.data.bank.memory import bank_images, bank_sounds
 from torchaug.data.bank.review import read_decisions
 from torchaug.data.bank.tables import bank_table, is_table
 from torchaug.data.bank.verify import check_whole, damaged, lacking
 from torchaug.data.errors import SampleError
 from torchaug.data.files import append_line
-from torchaug.data.images import TensorImages, check_labels
+from torchaug.data.images import check_labels
 from torchaug.data.items import Item
 
 MAPPED = 16_384
@@ -186,21 +187,16 @@ class Bank(Dataset[Item]):
         return self._columns([indices for indices in self.by_shard() if len(indices)], [name])[name]
 
     def in_memory(self, progress: Callable[[int, int], None] | None = None) -> Any:
-        """All samples in memory: `TensorImages`, or the `TableDataset` of a bank of a table.
+        """All samples in memory: `TensorImages`, `TensorWaveforms`, or the `TableDataset` of a bank of a table.
 
         Args:
             progress: called with (samples done, samples in all).
         """
-        data = bank_table(self) if is_table(self) else self._images()
+        sounds = "waveform" in self.columns
+        data = bank_table(self) if is_table(self) else bank_sounds(self) if sounds else bank_images(self)
         if progress is not None:
             progress(len(self), len(self))
         return data
-
-    def _images(self) -> TensorImages:
-        images = self.column("image")
-        if not isinstance(images, Tensor) or self.labels is None:
-            raise ValueError(f"Bank: expected images of one size with labels in {self.path}, got others")
-        return TensorImages(images, self.labels, self.classes)
 
     def verify(self, progress: Callable[[int, int], None] | None = None, *, workers: int = 0) -> None:
         """Read every file and compare its checksum.

@@ -83,6 +83,25 @@ class AudioDataset(FileDataset):
         )
         return {"waveform": waveform}
 
+    def shortened(self, seconds: float, sample_rate: int) -> AudioDataset:
+        """The first `seconds` of each of these sounds, at another rate."""
+        data = AudioDataset(
+            self.paths,
+            name=self.name,
+            sample_rate=sample_rate,
+            mono=self.mono,
+            seconds=seconds,
+            offset_mode=self.offset_mode,
+            spans=self.spans,
+        )
+        data.labels, data.classes, data.groups, data.group_names = (
+            self.labels,
+            self.classes,
+            self.groups,
+            self.group_names,
+        )
+        return data
+
 
 def _the_rate(paths: Sequence[Path], name: str) -> int:
     files = list(dict.fromkeys(paths))  # a manifest may have many segments of one

@@ -113,12 +113,8 @@ class FileDataset(Dataset[Item], ABC):
                 )
             if progress is not None:
                 progress(index + 1, len(self))
-        lengths = torch.tensor([waveform.shape[1] for waveform in waveforms])
-        whole = torch.zeros(len(waveforms), len(waveforms[0]), int(lengths.max()))
-        for row, waveform in zip(whole, waveforms, strict=True):
-            row[:, : waveform.shape[1]] = waveform
         assert self.sample_rate is not None
-        return TensorWaveforms(whole, self.labels, self.classes, sample_rate=self.sample_rate, lengths=lengths)
+        return TensorWaveforms.of(waveforms, self.labels, self.classes, sample_rate=self.sample_rate)
 
     def _images(self, progress: Progress | None) -> TensorImages:
         if self.labels is None or self.classes is None:

@@ -28,18 +28,23 @@ from torchaug.data.readers.nifti import read_nifti
 from torchaug.data.readers.table import read_table
 from torchaug.data.readers.tar import read_tar
 from torchaug.data.readers.text import read_text
+from torchaug.data.spoken import spoken_digits
 from torchaug.data.tables import TableDataset, breast_cancer, wine
 from torchaug.data.transactions import transactions
+from torchaug.data.vowels import noisy_vowels
+from torchaug.data.waveforms import TensorWaveforms
 
 Size = tuple[int, int] | None
-Loaded = FileDataset | TensorImages | TableDataset | Bank
+Loaded = FileDataset | TensorImages | TensorWaveforms | TableDataset | Bank
 Reader = Callable[[str, Size], Loaded]
 
-NAMED: dict[str, Callable[[], TensorImages | TableDataset]] = {
+NAMED: dict[str, Callable[[], TensorImages | TensorWaveforms | TableDataset]] = {
     "digits": digits,
     "breast_cancer": breast_cancer,
     "wine": wine,
     "transactions": transactions,
+    "vowels": noisy_vowels,
+    "spoken_digits": spoken_digits,
 }
 TAKES = (
     "an existing folder (of images or sounds, a folder for each class; of .nii, .dcm or .txt files; a bank; or what datasets saved), "
@@ -62,7 +67,7 @@ def load(source: str | Path, *, size: Size = None) -> Loaded:
               column "label" (`read_table`);
             - a file .jsonl of texts, a .tar or a pattern of several (`read_tar`), or a NIfTI file;
             - "annotations.json:FOLDER", COCO's JSON and the folder of its images (`read_coco`);
-            - a named set: "digits", "breast_cancer", "wine" or "transactions";
+            - a named set: "digits", "breast_cancer", "wine", "transactions", "vowels" or "spoken_digits";
             - "module:attribute" of a map-style data set, or of a callable that returns one: one of dicts with content,
               or one of images and class numbers (`as_images`). The working directory is searched for the module too.
         size: height and width that every image gets.
