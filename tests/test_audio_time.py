@@ -315,6 +315,14 @@ def test_both_channels_keep_their_places() -> None:
     assert (out[0, 1] + 0.5 * out[0, 0]).abs().max() < 1e-5
 
 
+def test_a_silent_channel_does_not_lead() -> None:
+    sound = torch.stack([torch.zeros(32000), voice(150)])[None]
+    out = on(PitchShift(4, 4, sample_rate=RATE), sound, [[0.0]]).waveform
+    assert out is not None
+    assert convergence(out[0, 1], voice(150, 4)) < 0.03
+    assert not bool(out[0, 0].any())
+
+
 def vowel(pitch: float) -> Tensor:
     """Harmonics under formants at 700, 1200 and 2600 Hz."""
     time = torch.arange(RATE, dtype=torch.float64) / RATE
@@ -386,6 +394,20 @@ def test_clicks_are_where_their_instants_say(make: Callable[[], Transform]) -> N
         low = round(instant) - 400
         found = low + int(out.waveform[0, 0, low : round(instant) + 400].abs().argmax())
         assert abs(found - instant) < 40
+
+
+def test_what_is_cut_off_takes_its_labels_with_it() -> None:
+    slower = SpeedPerturbation([0.5], keep_length=True)
+    batch = Batch(
+        waveform=torch.ones(1, 1, 1000),
+        instants=torch.tensor([[100.0, 499.0, 501.0]]),
+        events=torch.tensor([[[400.0, 600.0], [600.0, 700.0]]]),
+        event_labels=torch.tensor([[3, 4]]),
+    )
+    out = slower.apply(batch, torch.zeros(1, 1), torch.ones(1, dtype=torch.bool))
+    torch.testing.assert_close(out.instants, torch.tensor([[200.0, 998.0, math.nan]]), equal_nan=True)
+    assert out.events.tolist() == [[[800.0, 1000.0], [0.0, 0.0]]]
+    assert out.event_labels.tolist() == [[3, -1]]
 
 
 # --- cost ---
