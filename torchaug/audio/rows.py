@@ -12,10 +12,9 @@ from torch.nn import functional
 WIDTH = 16  # zero crossings of the sinc on each side
 ROLLOFF = 0.99  # of the lower Nyquist frequency
 DEGREE = 8  # of the polynomials in the place between two samples: 1e-6 of the kernel
-GROUPS = (
-    8  # of rows, at most, and pieces of a group in time: what is worked out on the way need not fit for all at once
-)
-PIECES = 32
+# What is worked out on the way need not fit into memory for all of a batch at once.
+GROUPS = 8  # of rows, at most
+PIECES = 32  # of a group in time, at most
 GROUP = 1 << 17  # samples of a group at least
 LEAST = 1 << 20  # numbers that a piece works on at least: fewer cost calls, more cost memory and leave the cache
 

@@ -18,8 +18,9 @@ from torch.nn import functional
 
 from torchaug.audio.rows import pieces, segments
 
-OVERLAP = 8  # frames over each sample
+OVERLAP = 4  # frames over each sample; 8 are no better with tracked peaks, for voices and for drums, and cost twice
 FAINT = 1e-15  # beside which a product of spectra counts as something
+RISE = 4  # of the energy in a window from one hop to the next, where something begins
 QUIET = 1e-6  # of a frame's loudest frequency: what is below has no part in its envelope
 
 
@@ -150,13 +151,13 @@ def _unit(values: Tensor) -> Tensor:
 def _sources(early: Tensor, late: Tensor) -> Tensor:
     """For each bin of spectra (B, C, N, bins), and one behind, that with which it turns, (B, N, bins + 1) int64.
 
-    It is the nearest peak's, the largest of five. Where the energy doubles within a hop something begins: there it is the
+    It is the nearest peak's, the largest of five. Where the energy rises fourfold within a hop something begins: there it is the
     one behind, which never turns, and the frame stays as it is in the sound (Duxbury, Davies and Sandler, "Improved time-scaling
     of musical audio using phase locking at transients", 2002).
     """
     power = _power(late)
     bins = power.shape[-1]
-    begins = 2 * _power(early).sum(-1, keepdim=True) < power.sum(-1, keepdim=True)
+    begins = RISE * _power(early).sum(-1, keepdim=True) < power.sum(-1, keepdim=True)
     peak = power >= functional.max_pool1d(power, 5, 1, 2)
     count = torch.arange(bins, dtype=torch.int32, device=power.device)
     far = count + 2 * bins  # so that where there is no peak on a side, 0, it counts as far away
