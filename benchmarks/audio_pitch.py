@@ -2,12 +2,11 @@
 
 Sounds with a known truth: voices with vibrato made again at the other pitch or speed, a plucked string (Karplus and Strong),
 drum hits. Speech by espeak-ng, where it is installed, has no truth: it is shifted up and down again. Peers that are not
-installed are left out: librosa and signalsmith come through audiomentations. Run by `scripts/bench audio_pitch`.
+installed are left out: librosa and signalsmith come through audiomentations. A part of `scripts/bench audio`.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 import shutil
 import subprocess
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rows import Row, interleaved, keep_memory, row, write
+from rows import Row, interleaved, row
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
@@ -148,6 +147,7 @@ def stretchers() -> dict[str, Shift]:
 
 
 def quality() -> list[Row]:
+    """How near shifted and stretched sounds are to what they should be."""
     rows, sentence = [], speech()
     for name, shift in shifters().items():
         ours = name == "torchaug"
@@ -218,17 +218,3 @@ def cost(rounds: int, clips: int = 16, seconds: int = 4) -> list[Row]:
     for name, times in interleaved(calls, rounds, warmup=1).items():
         rows.append(row(f"{name}, one clip of {seconds} s", [1000 * t / clips for t in times], "ms"))
     return rows
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    keep_memory()
-    rows = quality() + cost(arguments.rounds)
-    write("audio_pitch", rows, ("torch", "torchaudio", "audiomentations", "librosa", "python-stretch", "numpy"))
-
-
-if __name__ == "__main__":
-    main()

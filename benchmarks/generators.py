@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from generators_cells import Cell, Results, measure
+from generators_cells import Cell, Results, kept, measure
 from generators_images import image_cells, image_rows
 from generators_modes import c3_cells, c3_rows, c4_cells, c4_rows
 from generators_rare import c2_cells, c2_rows
@@ -39,14 +39,14 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=15, help="of C5")
     parser.add_argument("--cache", type=Path, default=Path("build/bench-generators"), help="folder of results")
+    parser.add_argument("--cached", action="store_true", help="measure no cell: rows of what --cache has")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     only = arguments.only.split(",") if arguments.only else [*STUDIES, "C5"]
     methods = arguments.methods.split(",") if arguments.methods else None
     cells = [cell for name in only if name in STUDIES for cell in STUDIES[name][0](arguments.seeds, arguments.peers)]
-    results = measure(
-        [cell for cell in cells if methods is None or cell.method in methods], arguments.cache, arguments.processes
-    )
+    cells = [cell for cell in cells if methods is None or cell.method in methods]
+    results = kept(cells, arguments.cache) if arguments.cached else measure(cells, arguments.cache, arguments.processes)
     rows = [row for name in only if name in STUDIES for row in STUDIES[name][1](results)]
     if "C5" in only:
         rows += speed_rows(arguments.rounds, arguments.peers)

@@ -26,18 +26,9 @@ PACKAGES = {"CTGAN": "ctgan", "TVAE": "ctgan", "SMOTE": "imbalanced-learn"}
 OF_IMAGES = ("gan", "vae", "vq", "quantizer", "likelihoods", "aggregated", "posterior", "images", "networks")
 OF_TABLES = ("table", "mixture", "conditions", "resampler")
 OF_NEITHER = (
-    "audio",
-    "spectrogram",
-    "phase",
-    "private",
-    "privacy",
-    "accountant",
-    "study",
-    "arms",
-    "seeds",
-    "show",
-    "sheets",
-)
+    "audio", "spectrogram", "phase", "private", "privacy", "accountant", "study", "arms", "seeds", "show", "sheets",
+    "samples", "sound",
+)  # fmt: skip
 """How the names of modules begin that a generator of tables, one of images, and both do without."""
 Result = dict[str, float]
 
@@ -82,7 +73,7 @@ def measure(cells: Iterable[Cell], cache: Path, processes: int) -> Results:
     """
     cache.mkdir(parents=True, exist_ok=True)
     cells = sorted(cells, key=lambda cell: cell.seed)
-    results = {cell: result for cell in cells if (result := _kept(cell, cache)) is not None}
+    results = kept(cells, cache)
     todo = [cell for cell in cells if cell not in results]
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, spawn, _one_thread) as pool:
@@ -96,6 +87,11 @@ def measure(cells: Iterable[Cell], cache: Path, processes: int) -> Results:
             _keep(cell, results[cell], cache)
             print(f"{number}/{len(todo)} {cell.file} {json.dumps(results[cell])}", flush=True)
     return results
+
+
+def kept(cells: Iterable[Cell], cache: Path) -> Results:
+    """What `cache` has of cells, where what they measured has not changed since."""
+    return {cell: result for cell in cells if (result := _kept(cell, cache)) is not None}
 
 
 def _one_thread() -> None:

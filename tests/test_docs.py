@@ -10,6 +10,7 @@ import torch
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
+import torchaug.audio
 import torchaug.image
 import torchaug.tabular
 import torchaug.volume
@@ -109,3 +110,26 @@ def test_the_catalogue_says_what_the_classes_do(module: ModuleType, row: re.Matc
 def test_all_rows_of_the_catalogue_are_checked() -> None:
     rows = re.findall(r"^\| `\w+[(`].*\| (?:twice|once|no|in part)\b.*$", CATALOGUE, re.MULTILINE)
     assert len(rows) == len(ROWS)
+
+
+SOUNDS = (ROOT / "docs" / "audio.md").read_text()
+SOUND_ROW = re.compile(r"^\| `(?P<name>\w+)` \| .* \| (?P<moves>yes)? ?\| (?P<often>[a-z ]+) \|$", re.MULTILINE)
+
+
+def test_the_page_on_sounds_has_every_public_name() -> None:
+    assert [name for name in torchaug.audio.__all__ if not re.search(rf"`[\w.]*\b{name}\b", SOUNDS)] == []
+
+
+@pytest.mark.parametrize("row", list(SOUND_ROW.finditer(SOUNDS)), ids=lambda row: row["name"])
+def test_the_page_on_sounds_says_what_the_classes_do(row: re.Match[str]) -> None:
+    kind = getattr(torchaug.audio, row["name"])
+    frames = row["name"] in ("Spectrogram", "MelSpectrogram")  # whose labels are rescaled, not moved
+    assert bool(row["moves"]) == (hasattr(kind, "timeline") and not frames)
+    times = {0: "no", 1: "once", 2: "twice"}[kind.differentiable]
+    assert row["often"] == ("straight through" if getattr(kind, "straight_through", False) else times)
+
+
+def test_the_page_on_sounds_has_a_row_for_every_transform() -> None:
+    kinds = {name for name in torchaug.audio.__all__ if inspect.isclass(getattr(torchaug.audio, name))}
+    final = {name for name in kinds if not inspect.isabstract(getattr(torchaug.audio, name))} - {"TimeMap", "SoundBank"}
+    assert final == {row["name"] for row in SOUND_ROW.finditer(SOUNDS)}
