@@ -7,6 +7,7 @@ from torch import Tensor
 
 from torchaug.audio.kinds import Timed, Wave, taken
 from torchaug.audio.timeline import TimeMap
+from torchaug.image.resample import all_of
 
 
 class PolarityInversion(Wave):
@@ -40,4 +41,6 @@ class TimeInversion(Timed):
         return TimeMap(ahead.source, ahead.target.flip(-1))
 
     def move(self, waveform: Tensor, lengths: Tensor, u: Tensor, samples: int) -> Tensor:
+        if all_of(lengths >= samples):
+            return waveform.flip(-1)
         return taken(waveform, lengths[:, None] - 1 - torch.arange(samples, device=waveform.device))

@@ -115,9 +115,10 @@ class Timed(Transform):
         samples = self.samples_after(waveform.shape[-1])
         after = torch.where(chosen, self.lengths_after(before, u), before)
         out = self.move(sound, before, u, samples).to(waveform.dtype)
-        rows, common = chosen[:, None, None], min(samples, waveform.shape[-1])
-        out = torch.where(rows & own_samples(after, samples), out, 0)  # a copy: what `move` gave may be its input
-        out[..., :common] = torch.where(rows, out[..., :common], waveform[..., :common])
+        if not (all_of(chosen) and all_of(after >= samples)):
+            rows, common = chosen[:, None, None], min(samples, waveform.shape[-1])
+            out = torch.where(rows & own_samples(after, samples), out, 0)  # a copy: what `move` gave may be its input
+            out[..., :common] = torch.where(rows, out[..., :common], waveform[..., :common])
         return batch.replace(
             waveform=out,
             lengths=batch.lengths if self.keeps_length else after,
