@@ -33,7 +33,7 @@ def resample_rows(
     window, below the lower of the two Nyquist frequencies.
 
     Places are whole numbers of `up`-ths of a sample, which are exact however long the sound is. Between samples the kernel
-    is read from polynomials of degree 8 through its values at Chebyshev's nodes, as no row has two rows' kernel.
+    is read from polynomials of degree 8 through its values at Chebyshev's nodes. At its own speed a row stays as it is.
 
     Args:
         waveform: (B, C, T) float32 or float64; it counts as 0 beyond its ends.
@@ -60,9 +60,13 @@ def resample_rows(
     for first, stop in pieces(samples, 4 * reach * waveform.shape[0] * waveform.shape[1]):
         numerator = torch.arange(first, stop, device=down.device) * down[:, None]
         place = torch.div(numerator, up[:, None], rounding_mode="floor")
-        between = (numerator - place * up[:, None]).to(waveform.dtype) / up[:, None]
+        between = ((numerator - place * up[:, None]).to(waveform.dtype) * 2 / up[:, None] - 1)[:, None]
         seen = segments(padded, place.clamp(max=after)[:, None], 2 * reach)
-        out[..., first:stop] = (kernels @ seen.mT).mul_(_chebyshev(2 * between - 1)[:, None]).sum(2)
+        series = (kernels @ seen.mT).unbind(2)
+        value = series[DEGREE]
+        for terms in series[DEGREE - 1 :: -1]:
+            value = torch.addcmul(terms, value, between)
+        out[..., first:stop] = value
     return out
 
 
@@ -95,24 +99,23 @@ def segments(waveform: Tensor, starts: Tensor, size: int) -> Tensor:
 
 
 def _kernels(down: Tensor, up: Tensor, reach: int, width: int, rolloff: float) -> Tensor:
-    """(B, DEGREE + 1, 2 * reach) coefficients of `_chebyshev` for the weights of the samples from 1 - reach to reach."""
+    """(B, DEGREE + 1, 2 * reach) polynomials for the weights of the samples from 1 - reach to reach, in the place between
+    sample 0, which is -1, and sample 1, which is 1."""
     degree = torch.arange(DEGREE + 1, dtype=torch.float64, device=down.device)
     angle = math.pi * (degree + 0.5) / (DEGREE + 1)
     cutoff = rolloff * (up / down.to(torch.float64)).clamp(max=1)[:, None, None]
     places = torch.arange(1 - reach, reach + 1, dtype=torch.float64, device=down.device)
     distance = cutoff * (places - (angle.cos()[:, None] + 1) / 2)
     window = torch.cos(distance.clamp(-width, width) * (math.pi / 2 / width)).square()
-    sign = math.sqrt(2) * torch.cos((degree - 0.5) * (math.pi / 2))  # 1, 1, -1, -1, ... of _chebyshev
-    scale = sign * torch.where(degree == 0, 1.0, 2.0) / (DEGREE + 1)
-    return (torch.cos(degree[:, None] * angle) * scale[:, None]) @ (cutoff * torch.sinc(distance) * window)
+    series = torch.cos(degree[:, None] * angle) * torch.where(degree == 0, 1.0, 2.0)[:, None] / (DEGREE + 1)
+    kernels = _chebyshev(degree).T @ series @ (cutoff * torch.sinc(distance) * window)
+    same = (degree[:, None] == 0) & (places == 0)
+    return torch.where((down == up)[:, None, None], same.to(kernels.dtype), kernels)
 
 
-def _chebyshev(at: Tensor) -> Tensor:
-    """Chebyshev's polynomials T0, T1, -T2, -T3, T4, ... at (B, N), as (B, DEGREE + 1, N).
-
-    With these signs each is one fused operation on the two before it.
-    """
-    terms = [torch.ones_like(at), at]
-    for degree in range(2, DEGREE + 1):
-        terms.append(torch.addcmul(terms[-2], at, terms[-1], value=2 if degree % 2 else -2))
-    return torch.stack(terms, 1)
+def _chebyshev(degree: Tensor) -> Tensor:
+    """Coefficients of Chebyshev's polynomials of degrees 0, 1, ..., (D, D): a row each, for rising powers."""
+    rows = [(degree == 0).to(degree.dtype), (degree == 1).to(degree.dtype)]
+    for _ in range(2, len(degree)):
+        rows.append(2 * rows[-1].roll(1) - rows[-2])
+    return torch.stack(rows)

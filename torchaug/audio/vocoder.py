@@ -20,6 +20,7 @@ from torchaug.audio.rows import pieces, segments
 
 OVERLAP = 4  # frames over each sample; 8 are no better with tracked peaks, for voices and for drums, and cost twice
 FAINT = 1e-15  # beside which a product of spectra counts as something
+SHARE = 6  # numbers per sample of a window that a frame takes on the way
 RISE = 4  # of the energy in a window from one hop to the next, where something begins
 QUIET = 1e-6  # of a frame's loudest frequency: what is below has no part in its envelope
 
@@ -83,52 +84,81 @@ def stretched(
     """
     if not len(waveform):  # of which no Fourier transform can be taken
         return waveform.new_zeros(0, waveform.shape[1], samples)
-    hop, bins = n_fft // OVERLAP, n_fft // 2 + 1
+    hop = n_fft // OVERLAP
     window = torch.hann_window(n_fft, dtype=waveform.dtype, device=waveform.device)
-    end = waveform.shape[-1] + n_fft // 2 + hop  # frames around it see nothing
-    padded = functional.pad(waveform, (n_fft // 2 + hop, n_fft + hop))
-    none = waveform.new_zeros(*waveform.shape[:2], 1, bins)
-    before = torch.complex(none, none)
-    turned = _unit(before[:, 0])
-    tail = waveform.new_zeros(*waveform.shape[:2], OVERLAP - 1, hop)
+    source = _Source(functional.pad(waveform, (n_fft // 2 + hop, n_fft + hop)), window, down, up, locked)
+    state = _State.start(source)
     count = -(-(samples + n_fft // 2) // hop)
     whole = waveform.new_empty(*waveform.shape[:2], count, hop)
-    for first, stop in pieces(count, 8 * n_fft * none[..., 0, 0].numel()):
+    for first, stop in pieces(count, SHARE * n_fft * waveform.shape[0] * waveform.shape[1]):
         steps = torch.arange(first, stop, device=down.device)
-        early, late, frames = _frames(padded, window, steps, down, up, end, locked)
-        turns = _unit(_summed(torch.cat([before, late[:, :, :-1]], 2) * early.conj()))
-        sources = _sources(early, late) if locked else torch.arange(bins + 1, device=down.device).expand(turns.shape)
-        before = late[:, :, -1:]
-        del early, late
-        turned = _turned(turned, sources, turns)
-        factor = turned[..., :bins] if formants is None else turned[..., :bins] * formants.gain(frames)
-        turned = turned[:, -1:]
-        frames = frames * factor[:, None]
-        sound = torch.fft.irfft(frames, n_fft).mul_(window)
-        done = _added(sound.unflatten(-1, (OVERLAP, hop)), tail)
-        whole[:, :, first:stop] = done[:, :, : stop - first]
-        tail = done[:, :, stop - first :]
+        whole[:, :, first:stop], state = _piece(source, steps, state, formants)
     out = whole.flatten(2)[..., n_fft // 2 :][..., :samples]
     return out.div_(_overlap(window, samples))
 
 
-def _frames(
-    padded: Tensor, window: Tensor, steps: Tensor, down: Tensor, up: Tensor, end: int, locked: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Spectra (B, C, N, bins) one hop apart, and the frame that comes out before it is turned."""
-    hop = len(window) // OVERLAP
-    place = steps * down[:, None]
-    if locked:  # the later one where the frame belongs, to a sample
-        at = torch.div(place * hop + up[:, None] // 2, up[:, None], rounding_mode="floor").clamp(max=end) - hop
-    else:  # on the grid of an STFT, around it
-        at = (torch.div(place, up[:, None], rounding_mode="floor") * hop).clamp(max=end - hop)
-    early, late = (
-        torch.fft.rfft(segments(padded, (at + more)[:, None], len(window)).mul_(window)) for more in (hop, 2 * hop)
-    )
-    if locked:
-        return early, late, late
-    share = ((place % up[:, None]) / up[:, None])[:, None, :, None].to(window.dtype)
-    return early, late, torch.polar(torch.lerp(early.abs(), late.abs(), share), early.angle())
+class _Source(NamedTuple):
+    """A sound, (B, C, T) padded for the frames at its ends, and how fast to go through it."""
+
+    padded: Tensor
+    window: Tensor
+    down: Tensor
+    up: Tensor
+    locked: bool
+
+    def frames(self, steps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Spectra (B, C, N, bins) one hop apart, and the frame that comes out before it is turned."""
+        n_fft = len(self.window)
+        hop = n_fft // OVERLAP
+        end = self.padded.shape[-1] - n_fft - hop  # frames around it see nothing
+        place = steps * self.down[:, None]
+        if self.locked:  # the later one where the frame belongs, to a sample
+            at = torch.div(place * hop + self.up[:, None] // 2, self.up[:, None], rounding_mode="floor")
+        else:  # on the grid of an STFT, around it
+            at = (torch.div(place, self.up[:, None], rounding_mode="floor") + 1) * hop
+        at = at.clamp(max=end)[:, None]
+        early, late = (
+            torch.fft.rfft(segments(self.padded, start, n_fft).mul_(self.window)) for start in (at, at + hop)
+        )
+        if self.locked:
+            return early, late, late
+        share = ((place % self.up[:, None]) / self.up[:, None])[:, None, :, None].to(self.window.dtype)
+        return early, late, torch.polar(torch.lerp(early.abs(), late.abs(), share), early.angle())
+
+
+class _State(NamedTuple):
+    """What a piece needs of the one before: its last frame, how far that was turned, and what overlaps the next."""
+
+    late: Tensor
+    turned: Tensor
+    tail: Tensor
+
+    @staticmethod
+    def start(source: _Source) -> _State:
+        n_fft = len(source.window)
+        none = source.padded.new_zeros(*source.padded.shape[:2], 1, n_fft // 2 + 1)
+        late = torch.complex(none, none)
+        tail = source.padded.new_zeros(*none.shape[:2], OVERLAP - 1, n_fft // OVERLAP)
+        return _State(late, _unit(late[:, 0]), tail)
+
+
+def _piece(source: _Source, steps: Tensor, state: _State, formants: Formants | None) -> tuple[Tensor, _State]:
+    """Sound of some frames, (B, C, N, hop), and what the next piece needs: copies, which do not keep the rest in memory."""
+    n_fft, count = len(source.window), len(steps)
+    early, late, frames = source.frames(steps)
+    turns = _unit(_summed(torch.cat([state.late, late[:, :, :-1]], 2) * early.conj()))
+    sources = _sources(early, late) if source.locked else torch.arange(turns.shape[2], device=steps.device)
+    sources = sources.expand(turns.shape)
+    last = late[:, :, -1:].clone()
+    del early, late
+    turns = turns.gather(2, sources)
+    turns[:, :1] = state.turned.gather(2, sources[:, :1]) * turns[:, :1].clone()  # goes on from the piece before
+    turned = _scanned(sources, turns)
+    del sources, turns
+    factor = turned[..., :-1] if formants is None else turned[..., :-1] * formants.gain(frames)
+    sound = torch.fft.irfft(frames * factor[:, None], n_fft).mul_(source.window)
+    done = _added(sound.unflatten(-1, (OVERLAP, -1)), state.tail)
+    return done[:, :, :count], _State(last, turned[:, -1:].clone(), done[:, :, count:].clone())
 
 
 def _summed(channels: Tensor) -> Tensor:
@@ -157,7 +187,7 @@ def _sources(early: Tensor, late: Tensor) -> Tensor:
     """
     power = _power(late)
     bins = power.shape[-1]
-    begins = RISE * _power(early).sum(-1, keepdim=True) < power.sum(-1, keepdim=True)
+    begins = RISE * torch.view_as_real(early).square().sum((1, 3, 4))[..., None] < power.sum(-1, keepdim=True)
     peak = power >= functional.max_pool1d(power, 5, 1, 2)
     count = torch.arange(bins, dtype=torch.int32, device=power.device)
     far = count + 2 * bins  # so that where there is no peak on a side, 0, it counts as far away
@@ -169,16 +199,9 @@ def _sources(early: Tensor, late: Tensor) -> Tensor:
     return functional.pad(nearest, (0, 1), value=bins).to(torch.int64)
 
 
-def _turned(before: Tensor, sources: Tensor, turns: Tensor) -> Tensor:
-    """How far frames (B, N, bins + 1) are turned: as far as the frame before, (B, 1, bins + 1) at first, at the source, and
-    what the source turns."""
-    turns = turns.gather(2, sources)
-    first = before.gather(2, sources[:, :1]) * turns[:, :1]
-    return _scanned(sources, torch.cat([first, turns[:, 1:]], 1))
-
-
 def _scanned(sources: Tensor, turns: Tensor) -> Tensor:
-    """Of steps "read at `sources`, times `turns`", one after the other, all products from the first on."""
+    """How far frames (B, N, bins + 1) are turned: as far as the one before is at `sources`, times `turns`, which is how far the
+    first is turned."""
     count = turns.shape[1]
     if count == 1:
         return turns
