@@ -350,5 +350,5 @@ def test_splits_that_cannot_be_made_are_refused() -> None:
     with pytest.raises(ValueError, match=r"rare classes must be in \[0, 10\), got 10"):
         imbalanced_split(data, rare=[10], n_rare=5, n_common=80, seed=0)
     few = TensorImages(data.images[:3], torch.tensor([0, 0, 1]), ["a", "b"])
-    with pytest.raises(ValueError, match=r"2 images or more, .* got 1 of class 'b'"):
+    with pytest.raises(ValueError, match=r"2 samples or more, .* got 1 of class 'b'"):
         imbalanced_split(few, rare=[1], n_rare=1, n_common=1, seed=0)
