@@ -11,6 +11,7 @@ from torch import Tensor
 
 from torchaug.data import Bank, TensorImages
 from torchaug.evaluate.results import StudyResult
+from torchaug.training import study
 from torchaug.training.arms import batches, share_of, train_arm
 from torchaug.training.fit import fit
 from torchaug.training.load import load_generator
@@ -175,6 +176,13 @@ class SlowDraw:
     def __call__(self, seed: int) -> tuple[TensorImages, TensorImages]:
         time.sleep(self.seconds if seed else 0)
         return DRAW(seed)
+
+
+def test_any_seed_that_is_done_can_be_shown(tmp_path: Path) -> None:
+    """The first of them may be one that did not fit the time."""
+    arms = (ARM["real"], ARM["real + synthetic"])
+    job = study._Job(DRAW, RARE, RECIPE, arms, tmp_path)
+    assert job(3, lambda text: None).sheets.keys() == {"real", "augmented", "synthetic"}
 
 
 @pytest.mark.slow

@@ -136,7 +136,7 @@ def run_study(
         recipe = affordable(recipe, arms, (train, test), rare, (seconds - _START) / rounds)
         seconds -= time.monotonic() - start
     with tempfile.TemporaryDirectory() as scratch:
-        job = _Job(provider, tuple(rare), recipe, tuple(arms), Path(out or scratch), seeds[0])
+        job = _Job(provider, tuple(rare), recipe, tuple(arms), Path(out or scratch))
         parts = len(seeds) * (len(arms) + 1)
         results = run_seeds(job, seeds, parts=parts, seconds=seconds, workers=workers, progress=progress)
     return study_result(
@@ -162,7 +162,6 @@ class _Job:
     recipe: Recipe
     arms: tuple[Arm, ...]
     out: Path
-    shown_seed: int
 
     def __call__(self, seed: int, report: Callable[[str], None]) -> SeedResult:
         """Everything for one seed."""
@@ -176,7 +175,9 @@ class _Job:
         for arm in self.arms:
             scores[arm.name] = train_arm(arm, train, test, bank if arm.synthetic else None, self.rare, recipe, seed)
             report(f"seed {seed}: {arm.name}")
-        sheets = _sheets(train, bank, self.rare, recipe, seed) if seed == self.shown_seed else {}
+        sheets = _sheets(
+            train, bank, self.rare, recipe, seed
+        )  # of every seed: which ones fit the time is not known yet
         counts = [tuple(_counts(part).tolist()) for part in (train, test)]
         return SeedResult(seed, scores, counts[0], counts[1], sheets, time.monotonic() - start)
 
