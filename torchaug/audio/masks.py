@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from torchaug.audio.kinds import Wave
+from torchaug.audio.kinds import Wave, taken
 from torchaug.audio.spans import fade, lengths_in, rising, whole_between, written
 from torchaug.image import arguments
 from torchaug.transform import Sizes
@@ -66,12 +66,12 @@ class TimeMask(Wave):
         drawn = self._drawn(u, lengths)
         begin, end = drawn["begin"][:, None], (drawn["begin"] + drawn["width"])[:, None]
         time = torch.arange(waveform.shape[-1], device=waveform.device)
-        heard = ((time < begin) | (time >= end)).to(waveform.dtype)[:, None]
+        out = torch.where(((time < begin) | (time >= end))[:, None], waveform, 0)
         width = round(self.fade_duration * self.sample_rate)
         near = torch.arange(width, device=waveform.device)
         sides = {"random": (begin + near, end - 1 - near), "start": (end - 1 - near,), "end": (begin + near,)}
         for at in sides[self.mask_location] if width else ():
             ends = {"random": torch.minimum(at - begin, end - 1 - at), "start": end - 1 - at, "end": at - begin}
             silence = fade(ends[self.mask_location].to(waveform.dtype) + 0.5, width)
-            heard = written(heard, at, (1 - silence)[:, None])
-        return waveform * heard
+            out = written(out, at, taken(waveform, at) * (1 - silence)[:, None])
+        return out

@@ -89,5 +89,5 @@ class Shift(Timed):
         width = round(self.fade_duration * self.sample_rate)
         near = torch.arange(-width, width, device=waveform.device)
         around = torch.where(seam > 0, seam, -width)[:, None] + near  # without a seam: before the sound
-        factors = fade((near + 0.5).abs().to(out.dtype), width).expand(len(out), 1, -1)
-        return out * written(torch.ones_like(out[:, :1]), around, factors) if width else out
+        factors = fade((near + 0.5).abs().to(out.dtype), width)
+        return written(out, around, taken(out, around) * factors) if width else out
