@@ -27,7 +27,7 @@ OF_IMAGES = ("gan", "vae", "vq", "quantizer", "likelihoods", "aggregated", "post
 OF_TABLES = ("table", "mixture", "conditions", "resampler")
 OF_NEITHER = (
     "audio", "spectrogram", "phase", "private", "privacy", "accountant", "study", "arms", "seeds", "show", "sheets",
-    "samples", "sound",
+    "samples", "sound", "table_study", "table_arms", "table_sheets",
 )  # fmt: skip
 """How the names of modules begin that a generator of tables, one of images, and both do without."""
 Result = dict[str, float]
