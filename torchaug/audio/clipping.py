@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from torchaug.audio.kinds import Wave, own_samples
-from torchaug.audio.spans import rising
-from torchaug.audio.statistics import power, ranked
+from torchaug.audio.kinds import Wave, own_samples, power
+from torchaug.audio.ranges import ordered
+from torchaug.audio.statistics import ranked
 from torchaug.image import arguments
 from torchaug.keys import uniform
 from torchaug.transform import Sizes
@@ -61,7 +61,9 @@ class ClippingDistortion(Wave):
         self, min_percentile_threshold: float = 0, max_percentile_threshold: float = 40, p: float = 0.5
     ) -> None:
         super().__init__(p)
-        rising(min_percentile_threshold, max_percentile_threshold, "ClippingDistortion", "percentile_threshold", 0, 100)
+        ordered(
+            min_percentile_threshold, max_percentile_threshold, "ClippingDistortion", "percentile_threshold", 0, 100
+        )
         self.min_percentile_threshold = min_percentile_threshold
         self.max_percentile_threshold = max_percentile_threshold
 
@@ -102,7 +104,7 @@ class TanhDistortion(Wave):
 
     def __init__(self, min_distortion: float = 0.01, max_distortion: float = 0.7, p: float = 0.5) -> None:
         super().__init__(p)
-        rising(min_distortion, max_distortion, "TanhDistortion", "distortion", 0, 1)
+        ordered(min_distortion, max_distortion, "TanhDistortion", "distortion", 0, 1)
         self.min_distortion, self.max_distortion = min_distortion, max_distortion
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
@@ -165,9 +167,9 @@ class Limiter(Wave):
         sample_rate: int,
     ) -> None:
         super().__init__(p)
-        rising(min_threshold_db, max_threshold_db, "Limiter", "threshold_db")
+        ordered(min_threshold_db, max_threshold_db, "Limiter", "threshold_db")
         for name, low, high in (("attack", min_attack, max_attack), ("release", min_release, max_release)):
-            rising(low, high, "Limiter", name)
+            ordered(low, high, "Limiter", name)
             arguments.number(low, "Limiter", f"min_{name}", 0, above=True)
         self.min_threshold_db, self.max_threshold_db = min_threshold_db, max_threshold_db
         self.min_attack, self.max_attack = min_attack, max_attack

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from torchaug.audio.kinds import Wave, own_samples
+from torchaug.audio.kinds import Wave, silenced
 from torchaug.audio.mdct import inverse_mdct, mdct
 from torchaug.image.arguments import one_of, whole, within
 from torchaug.keys import uniform
@@ -64,8 +64,7 @@ class LossyCodec(Wave):
         if not waveform.numel():
             return waveform
         bitrate = uniform(u[:, 0], self.min_bitrate, self.max_bitrate).to(waveform.dtype)
-        own = own_samples(lengths, waveform.shape[-1])
-        coefficients = mdct(torch.where(own, waveform, torch.zeros_like(waveform)), self.window)
+        coefficients = mdct(silenced(waveform, lengths), self.window)
         hertz = frequencies(self.window, self.sample_rate, waveform)
         heard = hertz < cutoff(bitrate, waveform.shape[1])[:, None, None, None]
         coefficients = torch.where(heard, coefficients, torch.zeros_like(coefficients))

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from torchaug.audio.kinds import Wave, amplitude
-from torchaug.audio.spans import Unit, drawn_samples, lengths_in, rising, unit, whole_between
+from torchaug.audio.ranges import ordered
+from torchaug.audio.spans import Unit, drawn_samples, lengths_in, unit, whole_between
 from torchaug.audio.statistics import peak
 from torchaug.image import arguments
 from torchaug.keys import dense_uniforms, permutation, uniform
@@ -34,7 +35,7 @@ class Gain(Wave):
 
     def __init__(self, min_gain_db: float = -12.0, max_gain_db: float = 12.0, p: float = 0.5) -> None:
         super().__init__(p)
-        rising(min_gain_db, max_gain_db, "Gain", "gain_db")
+        ordered(min_gain_db, max_gain_db, "Gain", "gain_db")
         self.min_gain_db, self.max_gain_db = min_gain_db, max_gain_db
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
@@ -82,8 +83,8 @@ class GainTransition(Wave):
     ) -> None:
         super().__init__(p)
         who = "GainTransition"
-        rising(min_gain_db, max_gain_db, who, "gain_db")
-        rising(min_duration, max_duration, who, "duration", 0)
+        ordered(min_gain_db, max_gain_db, who, "gain_db")
+        ordered(min_duration, max_duration, who, "duration", 0)
         arguments.number(min_duration, who, "min_duration", 0, above=True)
         self.min_gain_db, self.max_gain_db = min_gain_db, max_gain_db
         self.min_duration, self.max_duration = min_duration, max_duration

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from torchaug.audio.bank import Sounds, bank_of
 from torchaug.audio.convolve import convolve
-from torchaug.audio.kinds import Timed, fitted, own_samples, root, taken
+from torchaug.audio.kinds import Timed, fitted, own_samples, root, silenced, taken
 from torchaug.audio.noise import ratio
 from torchaug.audio.timeline import TimeMap
 from torchaug.image.arguments import within
@@ -99,7 +99,7 @@ class ApplyImpulseResponse(Timed):
     def move(self, waveform: Tensor, lengths: Tensor, u: Tensor, samples: int) -> Tensor:
         self.irs.check(waveform, "ApplyImpulseResponse", "irs")
         which, wet = integers(u[:, 0], 0, len(self.irs)), uniform(u[:, 1], *self.wet)[:, None, None]
-        dry = torch.where(own_samples(lengths, waveform.shape[2]), waveform, 0)
+        dry = silenced(waveform, lengths)
         heard = own_samples(self.lengths_after(lengths, u), samples)
         out = convolve(dry, self.irs.whole(which).to(dry.dtype))
         if self.compensate_delay:

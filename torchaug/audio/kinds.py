@@ -212,9 +212,13 @@ def fitted(waveform: Tensor, samples: int) -> Tensor:
 
 def rms(waveform: Tensor, lengths: Tensor) -> Tensor:
     """(B, 1, 1): the root of the mean square of all channels' own samples; 0 of none."""
-    own = own_samples(lengths, waveform.shape[-1])
-    power = torch.where(own, waveform, torch.zeros_like(waveform)).square().sum((1, 2), keepdim=True)
-    return root(power / (lengths.clamp(min=1)[:, None, None] * max(1, waveform.shape[1])))
+    return root(power(waveform, lengths))
+
+
+def power(waveform: Tensor, lengths: Tensor) -> Tensor:
+    """(B, 1, 1): the mean square of all channels' own samples; 0 of none."""
+    total = silenced(waveform, lengths).square().sum((1, 2), keepdim=True)
+    return total / (lengths.clamp(min=1)[:, None, None] * max(1, waveform.shape[1]))
 
 
 def root(power: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from torchaug.audio.kinds import Wave, taken
-from torchaug.audio.spans import fade, lengths_in, rising, whole_between, written
+from torchaug.audio.ranges import ordered
+from torchaug.audio.spans import fade, lengths_in, whole_between, written
 from torchaug.image import arguments
 from torchaug.transform import Sizes
 
@@ -47,7 +48,7 @@ class TimeMask(Wave):
         sample_rate: int,
     ) -> None:
         super().__init__(p)
-        rising(min_band_part, max_band_part, "TimeMask", "band_part", 0, 1)
+        ordered(min_band_part, max_band_part, "TimeMask", "band_part", 0, 1)
         self.min_band_part, self.max_band_part = min_band_part, max_band_part
         self.fade_duration = arguments.number(fade_duration, "TimeMask", "fade_duration", 0)
         self.mask_location = arguments.one_of(mask_location, "TimeMask", "mask_location", get_args(Location))

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from torchaug.audio.kinds import amplitude, own_samples, rms, waveform_of, working
+from torchaug.audio.kinds import amplitude, rms, silenced, waveform_of, working
 from torchaug.audio.noise import ratio
 from torchaug.audio.ranges import ordered
 from torchaug.audio.timeline import TimeMap, moved_labels
@@ -57,7 +57,7 @@ class SoundMix(mix.Mix):
     def added(self, batch: Batch, partner: Tensor, mixes: Tensor, own: Tensor, other: Tensor) -> dict[str, Tensor]:
         """Waveform and lengths where `own` and `other` (B,) are the factors of both sounds."""
         waveform, lengths = waveform_of(batch, self), _lengths(batch)
-        sound = torch.where(own_samples(lengths, waveform.shape[2]), working(waveform), 0)
+        sound = silenced(working(waveform), lengths)
         both = sound * own[:, None, None] + sound[partner] * other[:, None, None]
         changes = {"waveform": torch.where(mixes[:, None, None], both.to(waveform.dtype), waveform)}
         if batch.lengths is not None:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from torchaug.audio.cuts import static_samples
 from torchaug.audio.kinds import Timed, taken
-from torchaug.audio.spans import lengths_in, rising, whole_between
+from torchaug.audio.ranges import ordered
+from torchaug.audio.spans import lengths_in, whole_between
 from torchaug.audio.timeline import TimeMap
 from torchaug.image import arguments
 from torchaug.transform import Sizes
@@ -104,7 +105,7 @@ class Padding(Timed):
     ) -> None:
         super().__init__(p)
         self.mode = arguments.one_of(mode, "Padding", "mode", get_args(Mode))
-        rising(min_fraction, max_fraction, "Padding", "fraction", 0, 1)
+        ordered(min_fraction, max_fraction, "Padding", "fraction", 0, 1)
         self.min_fraction, self.max_fraction = min_fraction, max_fraction
         self.pad_section = arguments.one_of(pad_section, "Padding", "pad_section", get_args(Side))
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from torchaug.audio.kinds import Wave, taken
-from torchaug.audio.spans import rising
+from torchaug.audio.ranges import mel_uniform, ordered
 from torchaug.image import arguments
-from torchaug.keys import dense_uniforms, integers, uniform
+from torchaug.keys import dense_uniforms, integers
 from torchaug.transform import Sizes
 
 A = 87.6
@@ -46,7 +46,7 @@ class BitCrush(Wave):
         super().__init__(p)
         self.min_bit_depth = arguments.whole(min_bit_depth, "BitCrush", "min_bit_depth", 1, 32)
         self.max_bit_depth = arguments.whole(max_bit_depth, "BitCrush", "max_bit_depth", 1, 32)
-        rising(min_bit_depth, max_bit_depth, "BitCrush", "bit_depth")
+        ordered(min_bit_depth, max_bit_depth, "BitCrush", "bit_depth")
         self.dither = dither
         self.uniforms = 5 if dither else 1
 
@@ -149,7 +149,7 @@ class Aliasing(Wave):
         self, min_sample_rate: int = 8000, max_sample_rate: int = 30000, p: float = 0.5, *, sample_rate: int
     ) -> None:
         super().__init__(p)
-        rising(min_sample_rate, max_sample_rate, "Aliasing", "sample_rate", 2)
+        ordered(min_sample_rate, max_sample_rate, "Aliasing", "sample_rate", 2)
         self.min_sample_rate, self.max_sample_rate = min_sample_rate, max_sample_rate
         self.sample_rate = arguments.whole(sample_rate, "Aliasing", "sample_rate", 1)
 
@@ -157,8 +157,7 @@ class Aliasing(Wave):
         return {"new_sample_rate": self._rate(u)}
 
     def _rate(self, u: Tensor) -> Tensor:
-        low, high = (math.log1p(rate / 700) for rate in (self.min_sample_rate, self.max_sample_rate))
-        rate = torch.expm1(uniform(u[:, 0].to(torch.float64), low, high)) * 700
+        rate = mel_uniform(u[:, 0].to(torch.float64), self.min_sample_rate, self.max_sample_rate)
         return torch.round(rate).to(torch.int64)
 
     def wave(self, waveform: Tensor, lengths: Tensor, u: Tensor) -> Tensor:

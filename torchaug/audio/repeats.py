@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from torchaug.audio.kinds import Timed, taken
-from torchaug.audio.spans import drawn_samples, lengths_in, paced, rising, whole_between, written
+from torchaug.audio.ranges import ordered
+from torchaug.audio.spans import drawn_samples, lengths_in, paced, whole_between, written
 from torchaug.audio.timeline import TimeMap
 from torchaug.image import arguments
 from torchaug.keys import integers
@@ -59,8 +60,8 @@ class RepeatPart(Timed):
         who = "RepeatPart"
         self.min_repeats = arguments.whole(min_repeats, who, "min_repeats", 1)
         self.max_repeats = arguments.whole(max_repeats, who, "max_repeats", 1)
-        rising(min_repeats, max_repeats, who, "repeats")
-        rising(min_part_duration, max_part_duration, who, "part_duration")
+        ordered(min_repeats, max_repeats, who, "repeats")
+        ordered(min_part_duration, max_part_duration, who, "part_duration")
         self.min_part_duration = arguments.number(min_part_duration, who, "min_part_duration", 0, above=True)
         self.max_part_duration = max_part_duration
         self.mode = arguments.one_of(mode, who, "mode", ("insert", "replace"))

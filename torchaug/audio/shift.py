@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from torchaug.audio.kinds import Timed, taken
-from torchaug.audio.spans import Unit, drawn_samples, fade, lengths_in, paced, rising, unit, written
+from torchaug.audio.ranges import ordered
+from torchaug.audio.spans import Unit, drawn_samples, fade, lengths_in, paced, unit, written
 from torchaug.audio.timeline import TimeMap
 from torchaug.image import arguments
 from torchaug.transform import Sizes
@@ -52,7 +53,7 @@ class Shift(Timed):
         super().__init__(p)
         self.shift_unit = unit(shift_unit, "Shift", "shift_unit")
         bounds = (-1.0, 1.0) if shift_unit == "fraction" else (-float("inf"), float("inf"))
-        rising(min_shift, max_shift, "Shift", "shift", *bounds)
+        ordered(min_shift, max_shift, "Shift", "shift", *bounds)
         self.min_shift, self.max_shift = min_shift, max_shift
         self.rollover = rollover
         self.fade_duration = arguments.number(fade_duration, "Shift", "fade_duration", 0)

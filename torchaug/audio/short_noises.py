@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from torchaug.audio.background import a_layer, through
 from torchaug.audio.bank import Sounds, bank_of
-from torchaug.audio.kinds import Wave, amplitude, own_samples, rms, root
+from torchaug.audio.kinds import Wave, amplitude, own_samples, rms, root, silenced
 from torchaug.audio.noise import ratio
 from torchaug.audio.ranges import ordered
 from torchaug.image.arguments import number, one_of, whole
@@ -204,7 +204,7 @@ class AddShortNoises(Wave):
         if self.noise_rms == "absolute":
             wanted = amplitude(row.level_db)
         elif self.noise_rms == "relative":
-            own = torch.where(own_samples(lengths, waveform.shape[2]), waveform, 0)
+            own = silenced(waveform, lengths)
             wanted = stretch_rms(own, begin, end) * amplitude(-row.level_db)
         else:
             wanted = rms(waveform, lengths)[..., 0] * amplitude(-row.level_db)

@@ -20,14 +20,6 @@ def unit(value: Unit, who: str, name: str) -> Unit:
     return arguments.one_of(value, who, name, get_args(Unit))
 
 
-def rising(low: float, high: float, who: str, name: str, least: float = -math.inf, most: float = math.inf) -> None:
-    """Or an error, where `min_{name}` and `max_{name}` are no numbers of [least, most] in rising order."""
-    arguments.number(low, who, f"min_{name}", least, most)
-    arguments.number(high, who, f"max_{name}", least, most)
-    if low > high:
-        raise ValueError(f"{who}: min_{name} must be at most max_{name}, got {low} and {high}")
-
-
 def lengths_in(size: Sizes) -> Tensor:
     """(B,) int64 lengths of the sounds that numbers are drawn for, or an error where there are none."""
     if size.lengths is None:

@@ -7,7 +7,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from torchaug.audio.kinds import own_samples, waveform_of, working
+from torchaug.audio.kinds import silenced, waveform_of, working
 from torchaug.audio.mel import MelScale, mel_filters
 from torchaug.audio.spectral import own_frames
 from torchaug.audio.timeline import TimeMap
@@ -85,7 +85,7 @@ class Framed(Transform):
         count, channels, samples = waveform.shape
         if not waveform.numel():
             return waveform.new_zeros(count, channels, self.bins, self.frames_after(samples))
-        whole = torch.where(own_samples(lengths, samples), waveform, torch.zeros_like(waveform)).flatten(0, 1)
+        whole = silenced(waveform, lengths).flatten(0, 1)
         window = self.window.to(whole.device, whole.dtype, non_blocking=True)
         spectra = torch.stft(
             whole, self.n_fft, self.hop_length, window=window, pad_mode="constant", return_complex=True

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from torchaug import keys
-from torchaug.audio.kinds import Timed, own_samples
+from torchaug.audio.kinds import Timed, silenced
 from torchaug.audio.rows import in_groups, resample_rows
 from torchaug.audio.timeline import TimeMap
 from torchaug.image import arguments
@@ -67,7 +67,7 @@ class Paced(Timed):
 
     def move(self, waveform: Tensor, lengths: Tensor, u: Tensor, samples: int) -> Tensor:
         def work(waveform: Tensor, lengths: Tensor, u: Tensor) -> Tensor:
-            own = torch.where(own_samples(lengths, waveform.shape[-1]), waveform, 0)
+            own = silenced(waveform, lengths)
             return self.paced(own, lengths, u, samples)
 
         return in_groups(work, waveform, lengths, u)

@@ -1,11 +1,11 @@
-"""What is read from waveforms without their padding: peaks, mean squares, and samples by their rank."""
+"""What is read from waveforms without their padding: peaks, and samples by their rank."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from torchaug.audio.kinds import own_samples
+from torchaug.audio.kinds import own_samples, silenced
 
 _DIGITS = ((21, 11, 11), (10, 11, 10), (0, 10, 0))
 """Of a 32-bit number, from the highest digit on: the shift to it, its bits, and those of the next one."""
@@ -15,15 +15,7 @@ def peak(waveform: Tensor, lengths: Tensor) -> Tensor:
     """(B, 1, 1): the largest size of all channels' own samples of (B, C, T); 0 of none."""
     if not waveform.shape[1] * waveform.shape[2]:
         return waveform.new_zeros(len(waveform), 1, 1)
-    own = own_samples(lengths, waveform.shape[-1])
-    return torch.where(own, waveform.abs(), torch.zeros_like(waveform)).amax((1, 2), keepdim=True)
-
-
-def power(waveform: Tensor, lengths: Tensor) -> Tensor:
-    """(B, 1, 1): the mean square of all channels' own samples; 0 of none."""
-    own = own_samples(lengths, waveform.shape[-1])
-    total = torch.where(own, waveform, torch.zeros_like(waveform)).square().sum((1, 2), keepdim=True)
-    return total / (lengths.clamp(min=1)[:, None, None] * max(1, waveform.shape[1]))
+    return silenced(waveform, lengths).abs().amax((1, 2), keepdim=True)
 
 
 def ranked(waveform: Tensor, lengths: Tensor, ranks: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from torchaug import keys
-from torchaug.audio.kinds import Wave, own_samples
+from torchaug.audio.kinds import Wave, silenced
 from torchaug.audio.rows import in_groups, resample_rows
 from torchaug.audio.speed import Paced, factor_range, step_of, stepped
 from torchaug.audio.vocoder import Formants, stretched, window_size
@@ -112,7 +112,7 @@ class PitchShift(Wave):
 
     def wave(self, waveform: Tensor, lengths: Tensor, u: Tensor) -> Tensor:
         def work(waveform: Tensor, lengths: Tensor, u: Tensor) -> Tensor:
-            own = torch.where(own_samples(lengths, waveform.shape[-1]), waveform, 0)
+            own = silenced(waveform, lengths)
             pitch = stepped(self._factor(u))
             formants = Formants(self._factor(u), self._order) if self.preserve_formants else None
             highest = 2 ** (self.max_semitones / 12)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from torchaug.audio.codec import rounded
-from torchaug.audio.kinds import Wave, own_samples
+from torchaug.audio.kinds import Wave, own_samples, silenced
 from torchaug.audio.resample import resample
 from torchaug.image.arguments import whole
 
@@ -42,7 +42,7 @@ class TelephoneCodec(Wave):
     def wave(self, waveform: Tensor, lengths: Tensor, u: Tensor) -> Tensor:
         if not waveform.numel():
             return waveform
-        whole = torch.where(own_samples(lengths, waveform.shape[-1]), waveform, torch.zeros_like(waveform))
+        whole = silenced(waveform, lengths)
         line = resample(whole, self.sample_rate, RATE)
         # nothing is sent once the call is over, the ringing of the filters neither
         called = own_samples(-(-lengths * RATE // self.sample_rate), line.shape[-1])
