@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from torchaug.audio.kinds import Timed, own_samples, taken
-from torchaug.audio.spans import fade, lengths_in, paced, whole_between, written
+from torchaug.audio.pieces import Pieces
+from torchaug.audio.spans import fade, lengths_in, whole_between, written
 from torchaug.audio.timeline import TimeMap
 from torchaug.image import arguments
 from torchaug.transform import Sizes
@@ -59,11 +60,14 @@ class RandomCrop(Timed):
         return lengths.clamp(max=self.samples)
 
     def timeline(self, lengths: Tensor, u: Tensor) -> TimeMap:
+        return self._part(lengths, u).timeline()
+
+    def _part(self, lengths: Tensor, u: Tensor) -> Pieces:
         start = self._start(u, lengths)[:, None]
-        return TimeMap.pieces(start, start + lengths.clamp(max=self.samples)[:, None], torch.zeros_like(start))
+        return Pieces(start, start + lengths.clamp(max=self.samples)[:, None], torch.zeros_like(start))
 
     def move(self, waveform: Tensor, lengths: Tensor, u: Tensor, samples: int) -> Tensor:
-        return taken(waveform, self._start(u, lengths)[:, None] + torch.arange(samples, device=waveform.device))
+        return self._part(lengths, u).of(waveform, samples)
 
 
 def static_samples(duration: float, seconds: bool, sample_rate: int | None, who: str, name: str) -> int:
@@ -124,10 +128,13 @@ class Trim(Timed):
                 "time_map: Trim cuts off what the sound itself says, not numbers drawn; put events, instants or frame_labels "
                 "in the batch, where they move with it"
             )
-        return TimeMap.pieces(u[:, :1], u[:, 1:], torch.zeros_like(u[:, :1]))
+        return self._part(u).timeline()
+
+    def _part(self, ends: Tensor) -> Pieces:
+        return Pieces(ends[:, :1], ends[:, 1:], torch.zeros_like(ends[:, :1]))
 
     def move(self, waveform: Tensor, lengths: Tensor, u: Tensor, samples: int) -> Tensor:
-        return taken(waveform, u[:, :1] + torch.arange(samples, device=waveform.device))
+        return self._part(u).of(waveform, samples)
 
 
 class SpliceOut(Timed):
@@ -196,7 +203,11 @@ class SpliceOut(Timed):
 
     def move(self, waveform: Tensor, lengths: Tensor, u: Tensor, samples: int) -> Tensor:
         begin, cut = self._cuts(u, lengths)
-        out = taken(waveform, paced(torch.zeros_like(lengths), begin, cut, samples))
+        none = torch.zeros_like(begin[:, :1])
+        target, ahead = torch.cat([none, begin], 1), torch.cat([none, cut.cumsum(1)], 1)
+        source = target + ahead
+        end = torch.cat([begin + ahead[:, :-1], lengths[:, None]], 1)
+        out = Pieces(source, end, target).of(waveform, samples)
         since = torch.arange(self._widest(samples), device=waveform.device)
         at = begin[..., None] + since
         before = at + (cut.cumsum(1) - cut)[..., None]

@@ -122,8 +122,13 @@ class Timed(Transform):
         return batch.replace(
             waveform=out,
             lengths=batch.lengths if self.keeps_length else after,
-            **moved_labels(batch, self.timeline(before, u), chosen, samples),
+            **self._labels(batch, before, u, chosen, samples),
         )
+
+    def _labels(self, batch: Batch, lengths: Tensor, u: Tensor, chosen: Tensor, samples: int) -> dict[str, Tensor]:
+        if batch.events is None and batch.instants is None and batch.frame_labels is None:
+            return {}
+        return moved_labels(batch, self.timeline(lengths, u), chosen, samples)
 
 
 def settled(step: Transform, call: Call) -> Call:

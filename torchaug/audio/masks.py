@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from torchaug.audio.kinds import Wave, taken
+from torchaug.audio.pieces import Pieces
 from torchaug.audio.ranges import ordered
 from torchaug.audio.spans import fade, lengths_in, whole_between, written
 from torchaug.image import arguments
@@ -66,13 +67,15 @@ class TimeMask(Wave):
     def wave(self, waveform: Tensor, lengths: Tensor, u: Tensor) -> Tensor:
         drawn = self._drawn(u, lengths)
         begin, end = drawn["begin"][:, None], (drawn["begin"] + drawn["width"])[:, None]
-        time = torch.arange(waveform.shape[-1], device=waveform.device)
-        out = torch.where(((time < begin) | (time >= end))[:, None], waveform, 0)
+        heard = torch.cat([torch.zeros_like(begin), end], 1)
+        out = Pieces(heard, torch.cat([begin, lengths[:, None]], 1), heard).of(waveform, waveform.shape[-1])
         width = round(self.fade_duration * self.sample_rate)
         near = torch.arange(width, device=waveform.device)
-        sides = {"random": (begin + near, end - 1 - near), "start": (end - 1 - near,), "end": (begin + near,)}
-        for at in sides[self.mask_location] if width else ():
-            ends = {"random": torch.minimum(at - begin, end - 1 - at), "start": end - 1 - at, "end": at - begin}
-            silence = fade(ends[self.mask_location].to(waveform.dtype) + 0.5, width)
-            out = written(out, at, taken(waveform, at) * (1 - silence)[:, None])
-        return out
+        if not width:
+            return out
+        into, left = begin + near, end - 1 - near
+        both = torch.cat([into, torch.where(left < begin + width, -1, left)], 1)  # none twice
+        at = {"random": both, "start": left, "end": into}[self.mask_location]
+        depth = {"random": torch.minimum(at - begin, end - 1 - at), "start": end - 1 - at, "end": at - begin}
+        silence = fade(depth[self.mask_location].to(waveform.dtype) + 0.5, width)
+        return written(out, at, taken(waveform, at) * (1 - silence)[:, None])

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from torchaug.audio.cuts import static_samples
 from torchaug.audio.kinds import Timed, taken
+from torchaug.audio.pieces import Pieces
 from torchaug.audio.ranges import ordered
 from torchaug.audio.spans import lengths_in, whole_between
 from torchaug.audio.timeline import TimeMap
@@ -42,8 +43,8 @@ class Extension(NamedTuple):
         """(B,) samples that each copy adds."""
         return (self.kept - 1).clamp(min=0) if self.mode == "reflect" else self.kept
 
-    def timeline(self) -> TimeMap:
-        """Of the part and, unless the padding is silent, its copies."""
+    def _copies(self) -> tuple[Pieces, Tensor]:
+        """The part and, unless the padding is silent, its copies; and which of these are backwards."""
         copy = torch.arange(1 if self.mode == "silence" else COPIES, device=self.kept.device)
         kept, total, step = self.kept[:, None], self.total[:, None], self.step()[:, None]
         target = torch.where(copy == 0, 0, kept + (copy - 1) * step)
@@ -53,24 +54,28 @@ class Extension(NamedTuple):
         begin = torch.where(back, kept - 1 - count, torch.where((copy > 0) & mirrored, 1, 0))
         if self.side == "start":
             begin, target = kept - begin - count, total - target - count
-        way = TimeMap.pieces(self.first[:, None] + begin, self.first[:, None] + begin + count, target)
+        begin = self.first[:, None] + begin
+        return Pieces(begin, begin + count, target), back
+
+    def timeline(self) -> TimeMap:
+        """Of the part and its copies."""
+        pieces, back = self._copies()
+        way = pieces.timeline()
         return TimeMap(way.source, torch.where(back[..., None], way.target.flip(-1), way.target))
 
     def of(self, waveform: Tensor, samples: int) -> Tensor:
         """(B, C, samples) what comes out of (B, C, T)."""
+        if self.mode != "reflect":
+            return self._copies()[0].of(waveform, samples)
         time = torch.arange(samples, device=waveform.device)
         kept, step = self.kept[:, None], self.step()[:, None]
         time = time if self.side == "end" else self.total[:, None] - 1 - time
-        place, reach = time.expand(len(kept), -1), kept
-        if self.mode != "silence":
-            reach = kept + (COPIES - 1) * step
-            period = (2 * step if self.mode == "reflect" else step).clamp(min=1)
-            place = place % period
-            place = torch.minimum(place, period - place) if self.mode == "reflect" else place
-        place = torch.minimum(place, (kept - 1).clamp(min=0))
+        period = (2 * step).clamp(min=1)
+        place = time % period
+        place = torch.minimum(torch.minimum(place, period - place), (kept - 1).clamp(min=0))
         place = place if self.side == "end" else kept - 1 - place
         out = taken(waveform, self.first[:, None] + place)
-        return torch.where((time < reach)[:, None], out, torch.zeros_like(out))
+        return torch.where((time < kept + (COPIES - 1) * step)[:, None], out, 0)
 
 
 class Padding(Timed):

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from torchaug.audio.kinds import Timed, taken
+from torchaug.audio.pieces import Pieces
 from torchaug.audio.ranges import ordered
-from torchaug.audio.spans import drawn_samples, lengths_in, paced, whole_between, written
+from torchaug.audio.spans import drawn_samples, lengths_in, whole_between, written
 from torchaug.audio.timeline import TimeMap
 from torchaug.image import arguments
 from torchaug.keys import integers
@@ -91,6 +92,9 @@ class RepeatPart(Timed):
         return lengths if self.keeps_length else lengths + repeats * duration
 
     def timeline(self, lengths: Tensor, u: Tensor) -> TimeMap:
+        return self._pieces(lengths, u).timeline()
+
+    def _pieces(self, lengths: Tensor, u: Tensor) -> Pieces:
         start, duration, repeats = (drawn[:, None] for drawn in self._part(u, lengths))
         copy = torch.arange(self.max_repeats + 1, device=u.device)
         end = start + duration
@@ -101,9 +105,9 @@ class RepeatPart(Timed):
             end = torch.where(copy <= repeats, end, begin)
             rest = start + (repeats + 1) * duration
             begin, target = torch.cat([begin, rest], 1), torch.cat([target, rest], 1)
-            return TimeMap.pieces(begin, torch.cat([end, lengths[:, None]], 1), target)
+            return Pieces(begin, torch.cat([end, lengths[:, None]], 1), target)
         end = torch.where(copy < repeats, end, lengths[:, None])
-        return TimeMap.pieces(begin, torch.where(copy <= repeats, end, begin), begin + copy * duration)
+        return Pieces(begin, torch.where(copy <= repeats, end, begin), begin + copy * duration)
 
     def move(self, waveform: Tensor, lengths: Tensor, u: Tensor, samples: int) -> Tensor:
         start, duration, repeats = (drawn[:, None] for drawn in self._part(u, lengths))
@@ -113,7 +117,7 @@ class RepeatPart(Timed):
         half = round(self.crossfade_duration * self.sample_rate / 2)
         none = samples + half  # where neither a jump nor a cross-fade is heard
         at = torch.where(seam <= repeats + self.keeps_length, start + seam * duration, none)
-        out = taken(waveform, paced(torch.zeros_like(lengths), at, jumps, samples))
+        out = self._pieces(lengths, u).of(waveform, samples)
 
         near = torch.arange(-half, half, device=u.device)
         width = (duration // 2).clamp(max=2 * half)[..., None]

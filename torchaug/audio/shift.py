@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from torchaug.audio.kinds import Timed, taken
+from torchaug.audio.pieces import Pieces
 from torchaug.audio.ranges import ordered
-from torchaug.audio.spans import Unit, drawn_samples, fade, lengths_in, paced, unit, written
+from torchaug.audio.spans import Unit, drawn_samples, fade, lengths_in, unit, written
 from torchaug.audio.timeline import TimeMap
 from torchaug.image import arguments
 from torchaug.transform import Sizes
@@ -66,27 +67,20 @@ class Shift(Timed):
         return drawn_samples(u[:, 0], self.min_shift, self.max_shift, self.shift_unit, lengths, self.sample_rate)
 
     def timeline(self, lengths: Tensor, u: Tensor) -> TimeMap:
-        shift = self._shift(u, lengths)
+        return self._pieces(self._shift(u, lengths), lengths).timeline()
+
+    def _pieces(self, shift: Tensor, lengths: Tensor) -> Pieces:
         if not self.rollover:
             begin, end = (-shift).clamp(min=0), lengths - shift.clamp(min=0)
-            return TimeMap.pieces(begin[:, None], end[:, None], shift.clamp(min=0)[:, None])
+            return Pieces(begin[:, None], end[:, None], shift.clamp(min=0)[:, None])
         seam = shift % lengths.clamp(min=1)
         cut, none = lengths - seam, torch.zeros_like(seam)
         begin, end, target = (torch.stack(two, 1) for two in ((none, cut), (cut, lengths), (seam, none)))
-        return TimeMap.pieces(begin, end, target)
+        return Pieces(begin, end, target)
 
     def move(self, waveform: Tensor, lengths: Tensor, u: Tensor, samples: int) -> Tensor:
-        shift, length = self._shift(u, lengths), lengths.clamp(min=1)
-        seam = shift % length
-        if self.rollover:
-            none = torch.zeros_like(seam)
-            first, jump = torch.where(seam > 0, length - seam, none), torch.where(seam > 0, -length, none)
-            out = taken(waveform, paced(first, seam[:, None], jump[:, None], samples))
-        else:
-            places = torch.arange(samples, device=waveform.device) - shift[:, None]
-            lost = (places < 0) | (places >= length[:, None])
-            out = taken(waveform, places)
-            out = torch.where(lost[:, None], torch.zeros_like(out), out)
+        shift = self._shift(u, lengths)
+        out, seam = self._pieces(shift, lengths).of(waveform, samples), shift % lengths.clamp(min=1)
         width = round(self.fade_duration * self.sample_rate)
         near = torch.arange(-width, width, device=waveform.device)
         around = torch.where(seam > 0, seam, -width)[:, None] + near  # without a seam: before the sound

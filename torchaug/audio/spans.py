@@ -1,4 +1,4 @@
-"""Spans of time in users' units, whole numbers drawn between tensors, places that jump, and fades at the joins."""
+"""Spans of time in users' units, whole numbers drawn between tensors, and fades at the joins."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from torchaug.image import arguments
 from torchaug.transform import Sizes
@@ -40,26 +39,14 @@ def drawn_samples(u: Tensor, low: float, high: float, unit: Unit, lengths: Tenso
     return whole_between(u, ends[0], ends[1])
 
 
-def paced(first: Tensor, at: Tensor, jumps: Tensor, samples: int) -> Tensor:
-    """Places (B, samples) int64 that go on one by one from `first` (B,), and besides jump by `jumps` at `at`, (B, K) each.
-
-    A running sum, which costs less than to compare every place with each of the K.
-
-    >>> paced(torch.tensor([5]), torch.tensor([[2]]), torch.tensor([[-7]]), 4)
-    tensor([[5, 6, 0, 1]])
-    """
-    steps = torch.ones(len(first), samples + 1, dtype=torch.int64, device=first.device)
-    at = torch.cat([torch.zeros_like(at[:, :1]), at.clamp(0, samples)], 1)
-    steps = steps.scatter_add(1, at, torch.cat([first[:, None] - 1, jumps], 1))
-    return steps.cumsum(1)[:, :samples]
-
-
 def written(waveform: Tensor, at: Tensor, values: Tensor) -> Tensor:
-    """(B, C, T) with `values` (B, C, K) at the places `at` (B, K) that it has."""
-    samples = waveform.shape[-1]
-    there = torch.where((at >= 0) & (at < samples), at, samples)
-    padded = functional.pad(waveform, (0, 1))
-    return padded.scatter(2, there[:, None].expand_as(values), values)[..., :samples]
+    """(B, C, T) with `values` (B, C, K) at the places `at` (B, K) that it has, none twice: to the rounding of the dtype."""
+    if not waveform.shape[-1]:
+        return waveform
+    there = ((at >= 0) & (at < waveform.shape[-1]))[:, None]
+    at = at.clamp(0, waveform.shape[-1] - 1)[:, None].expand_as(values)
+    # what is missing is added: a place that it lacks can add 0 anywhere, where writing would need a place for it
+    return waveform.scatter_add(2, at, torch.where(there, values - waveform.gather(2, at), 0))
 
 
 def fade(distance: Tensor, width: Tensor | int) -> Tensor:

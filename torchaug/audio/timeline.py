@@ -35,14 +35,6 @@ class TimeMap(NamedTuple):
         return TimeMap(*ends)
 
     @staticmethod
-    def pieces(begin: Tensor, end: Tensor, target: Tensor) -> TimeMap:
-        """From [begin, end] to where `target` is their begin, (B, R) each, at the same pace; none where end <= begin."""
-        there = (end > begin)[..., None]
-        source = torch.stack([begin, end], -1).to(torch.float64)
-        moved = torch.stack([target, target + end - begin], -1).to(torch.float64)
-        return TimeMap(torch.where(there, source, 0), torch.where(there, moved, 0))
-
-    @staticmethod
     def joined(parts: list[TimeMap]) -> TimeMap:
         """Of parts with the same number of knots."""
         return TimeMap(torch.cat([part.source for part in parts], 1), torch.cat([part.target for part in parts], 1))
