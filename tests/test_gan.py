@@ -195,7 +195,7 @@ def test_what_a_loss_needs_is_asked_for() -> None:
 
 
 def test_default_gamma_rises_with_the_resolution_to_the_published_value() -> None:
-    assert default_gamma(32, 32) == 0.15
+    assert default_gamma(32, 32) == 0.5
     assert default_gamma(256, 256) == pytest.approx(150)
     assert default_gamma(64, 64) < default_gamma(128, 128)
     assert default_gamma(64, 64, "wasserstein") == 20  # lambda 10, halved

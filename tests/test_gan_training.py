@@ -323,3 +323,15 @@ def test_fit_finds_gamma_once_and_keeps_it_when_it_goes_on(tmp_path: Path, monke
         module(gamma="auto")
     with pytest.raises(ValueError, match="expected a class of at least 5 images, got 4 in all"):
         gamma.find_gamma(shapes(4))
+
+
+def test_the_discriminator_sees_images_with_noise_as_wide_as_a_grey_level(tmp_path: Path) -> None:
+    lit = module(2)
+    levels, seen = lit.hparams["levels"], list[Tensor]()
+    lit.gan.discriminator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    real = torch.full((6, 1, 8, 8), 0.5)
+    lit._judge(real, torch.zeros(6, dtype=torch.int64), sample_keys(torch.arange(6)))
+    noise = next(images for images in seen if (images - 0.5).abs().max() < 1 / levels) - 0.5
+    assert noise.abs().max() <= 0.5 / (levels - 1) + 1e-6
+    assert noise.std() == pytest.approx(1 / (levels - 1) / 12**0.5, rel=0.1)  # of a uniform number
+    assert len(noise[:, 0, 0, 0].unique()) == 6

@@ -12,7 +12,7 @@ from torchaug.image.adaptive import AdaptiveP, HoldoutP
 from torchaug.keys import fold_in, uniforms
 from torchaug.models.ema import EMA
 from torchaug.models.gan import ImageGAN, default_gamma, generate, interpolate
-from torchaug.models.gan_augment import DiscriminatorAugment
+from torchaug.models.gan_augment import DiscriminatorAugment, Dither
 from torchaug.models.gan_condition import ConditionKind
 from torchaug.models.gan_losses import Augment, Loss, check_loss, discriminator_loss, generator_loss
 from torchaug.training.adversarial import TwoPlayers
@@ -214,23 +214,26 @@ class LitGAN(TwoPlayers, LitImageGenerator):
             gamma=gamma,
             loss=self.hparams["loss"],
             share=share,
-            augment=self._augment_of(fold_in(keys, 1)),
+            augment=self._shown(fold_in(keys, 1)),
         )
         return loss, {"loss": loss.detach(), **parts}
 
     def _fool(self, real: Tensor, labels: Tensor, keys: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The generator's loss."""
         fake = self._fake(labels, fold_in(keys, 3)).to(real.dtype)
-        augment = self._augment_of(fold_in(keys, 4))
-        loss = generator_loss(self.gan.discriminator, real, fake, labels, loss=self.hparams["loss"], augment=augment)
+        shown = self._shown(fold_in(keys, 4))
+        loss = generator_loss(self.gan.discriminator, real, fake, labels, loss=self.hparams["loss"], augment=shown)
         return loss, {"generator_loss": loss.detach()}
 
     def _fake(self, labels: Tensor, keys: Tensor) -> Tensor:
         images: Tensor = self.gan.generator(self.gan.generator.latents(keys), labels)
         return images
 
-    def _augment_of(self, keys: Tensor) -> Augment | None:
-        return None if self.augment is None else self.seen_through.of(keys)
+    def _shown(self, keys: Tensor) -> Augment:
+        """How the discriminator sees images: augmented, and with noise as wide as a grey level. Without it real images would
+        be told by their values alone, which lie on a grid that generated ones reach when they are rounded, after training."""
+        augmented, blur = self.seen_through.of(fold_in(keys, 0)), Dither(self.hparams["levels"], fold_in(keys, 1))
+        return lambda images: blur(augmented(images))
 
     def on_train_batch_end(self, outputs: Any, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Now and then, lets the controller see how far the discriminator overfits."""
@@ -241,7 +244,7 @@ class LitGAN(TwoPlayers, LitImageGenerator):
     @torch.no_grad()
     def _observe(self, real: Tensor, labels: Tensor) -> None:
         keys = self.step_keys(len(real))
-        show = self.seen_through.of(fold_in(keys, 5))
+        show = self._shown(fold_in(keys, 5))
 
         def scores(images: Tensor) -> Tensor:
             found: Tensor = self.gan.discriminator(show(images), labels)
