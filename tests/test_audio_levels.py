@@ -297,6 +297,26 @@ def test_ranks_are_those_of_sorting(rows: list[list[float]], share: float) -> No
     ranks = torch.stack([((lengths - 1) * share).long(), lengths - 1], 1)
     expected = [[sorted(row)[int(k)] for k in rank] for row, rank in zip(rows, ranks, strict=True)]
     assert ranked(sound, lengths, ranks).tolist() == expected
+    assert ranked(sound.requires_grad_(), lengths, ranks).tolist() == expected
+
+
+@pytest.mark.parametrize("kind", ["noise", "a step in 16 samples", "steps", "silence", "not a number at the end"])
+def test_ranks_of_long_sounds_are_those_of_sorting(kind: str) -> None:
+    """Looked for near where every 16th sample tells: also where it tells nothing, and at both ends."""
+    sound = noise(2, 2, 30000)
+    if kind == "a step in 16 samples":
+        sound[..., ::16] = 5
+    elif kind == "steps":
+        sound = sound.round(decimals=1)
+    elif kind == "silence":
+        sound[..., 100:] = 0
+    elif kind == "not a number at the end":
+        sound[..., 20000:] = float("nan")
+    length = 20000 if kind == "not a number at the end" else 30000
+    ranks = torch.tensor([[0, 1, 700, 25000, 39998, 39999], [3, 29, 5000, 20000, 30000, 39000]])
+    expected = sound[..., :length].flatten(1).sort().values.gather(1, ranks)
+    for values in (sound, sound.double(), sound.clone().requires_grad_()):
+        assert torch.equal(ranked(values, torch.full((2,), length), ranks).float(), expected)
 
 
 def test_a_limiter_lets_nothing_above_its_threshold_and_leaves_soft_sounds_alone() -> None:

@@ -66,6 +66,12 @@ def test_pieces_of_a_bank_are_slices_of_the_sounds_wrapped_round(lengths: list[i
         assert torch.equal(wholes[row, :, : lengths[i]], sounds[i])
         assert not wholes[row, :, lengths[i] :].any()
         assert torch.equal(bank.sound(i), sounds[i])
+    short = min(samples, bank.shortest)
+    stretches = bank.stretches(which, offset, short)
+    assert stretches.shape == (6, 2, short)
+    for row, (i, begin) in enumerate(zip(which.tolist(), offset.tolist(), strict=True)):
+        there = sounds[i][:, begin : begin + short]
+        assert torch.equal(stretches[row, :, : there.shape[1]], there)
 
 
 @pytest.mark.parametrize(("storage", "of_sample", "of_peak"), [("float16", 2**-11, 2**-24), ("int16", 0, 2**-16)])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from torchaug.audio.bank import Sounds, bank_of
 from torchaug.audio.kinds import Wave, amplitude, fitted, rms
-from torchaug.audio.noise import at_rms
+from torchaug.audio.noise import ratio
 from torchaug.audio.ranges import ordered
 from torchaug.batch import Batch
 from torchaug.image.arguments import one_of
@@ -91,13 +91,15 @@ class AddBackgroundNoise(Wave):
     def wave(self, waveform: Tensor, lengths: Tensor, u: Tensor) -> Tensor:
         self.noises.check(waveform, "AddBackgroundNoise", "noises")
         numbers = self.numbers(u, lengths)
-        piece = self.noises.cut(numbers["noise"], numbers["offset"], waveform.shape[2])
+        # where all noises are longer than the sounds, `offset` lets none go on from its beginning
+        cut = self.noises.stretches if waveform.shape[2] <= self.noises.shortest else self.noises.cut
+        piece = cut(numbers["noise"], numbers["offset"], waveform.shape[2])
         piece = through(self.noise_transform, piece, lengths, u[:, 3:]).to(waveform.dtype)
         if self.noise_rms == "relative":
             wanted = rms(waveform, lengths) * amplitude(-numbers["snr_db"])[:, None, None]
         else:
             wanted = amplitude(numbers["rms_db"])[:, None, None]
-        return waveform + at_rms(piece, lengths, wanted)
+        return torch.addcmul(waveform, piece, ratio(wanted, rms(piece, lengths)).to(waveform.dtype))
 
 
 def a_layer(layer: Layer | None, who: str) -> Layer | None:

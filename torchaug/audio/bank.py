@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from torchaug.audio.files import EXTENSIONS, library, read_sound
+from torchaug.audio.rows import segments
 from torchaug.image.arguments import number, one_of, whole
 
 Storage = Literal["float32", "float16", "int16"]
@@ -44,7 +45,7 @@ class SoundBank(nn.Module):
     """
 
     samples: Tensor
-    """(C, all samples of all sounds, one after the other) in the dtype of `storage`."""
+    """(C, all samples of all sounds, one after the other, and as many zeros as the shortest has) in the dtype of `storage`."""
     starts: Tensor
     """(N,) int64: where in `samples` each begins."""
     lengths: Tensor
@@ -70,7 +71,8 @@ class SoundBank(nn.Module):
         self.shortest, self.longest = min(lengths), max(lengths)
         self._files: dict[str, Any] | None = None
         counts = torch.tensor(lengths)
-        self.register_buffer("samples", torch.cat(stored, 1), persistent=False)
+        behind = stored[0].new_zeros(self.channels, self.shortest)  # for what `stretches` reads beyond the last
+        self.register_buffer("samples", torch.cat([*stored, behind], 1), persistent=False)
         self.register_buffer("starts", counts.cumsum(0) - counts, persistent=False)
         self.register_buffer("lengths", counts, persistent=False)
         self.register_buffer("scales", torch.tensor(scales), persistent=False)
@@ -149,6 +151,12 @@ class SoundBank(nn.Module):
         into = (offset[:, None].to(self.places) + places) % lengths.to(self.places)
         return self.stored(into + starts.to(self.places)) * self.scales[which][:, None, None]
 
+    def stretches(self, which: Tensor, offset: Tensor, samples: int) -> Tensor:
+        """`cut` in a quarter of the time, for `samples` that no sound has fewer of; behind a sound's end there is anything."""
+        begin = self.starts[which] + offset
+        found = segments(self.samples[None], begin[None, None], samples)[0].transpose(0, 1).to(torch.float32)
+        return found if self.storage == "float32" else found * self.scales[which][:, None, None]
+
     def whole(self, which: Tensor) -> Tensor:
         """Sounds `which` (B,), padded with zeros: (B, C, longest) float32."""
         places = torch.arange(self.longest, device=which.device)
@@ -184,7 +192,8 @@ class SoundBank(nn.Module):
 
     def extra_repr(self) -> str:
         rate = self.sample_rate
-        length = f"{self.samples.shape[1]} samples" if rate is None else f"{self.samples.shape[1] / rate:g} s"
+        total = self.samples.shape[1] - self.shortest
+        length = f"{total} samples" if rate is None else f"{total / rate:g} s"
         channels = f"{self.channels} channel{'s' * (self.channels > 1)}"
         return ", ".join(
             [f"{len(self)} sounds", length, channels, *([] if rate is None else [f"{rate} Hz"]), self.storage]
