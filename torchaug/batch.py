@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -77,8 +77,7 @@ class Batch:
 
     def present(self) -> dict[str, Tensor]:
         """The fields that are there, by name."""
-        values = ((name, getattr(self, name)) for name in FIELDS)
-        return {name: value for name, value in values if value is not None}
+        return {name: value for name, value in vars(self).items() if value is not None}
 
     def __len__(self) -> int:
         return self._any().shape[0]
@@ -89,15 +88,15 @@ class Batch:
         return self._any().device
 
     def _any(self) -> Tensor:
-        for name in FIELDS:
-            value: Tensor | None = getattr(self, name)
+        value: Tensor | None
+        for value in vars(self).values():
             if value is not None:
                 return value
         raise ValueError("Batch: expected at least one field, got none; pass image=, waveform=, tokens= or table=")
 
     def replace(self, **changes: Tensor | None) -> Batch:
         """A copy with some fields changed."""
-        return replace(self, **changes)
+        return Batch(**(vars(self) | changes))
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """A copy with a function applied to each field."""

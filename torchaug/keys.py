@@ -37,9 +37,14 @@ def _mix_int(number: int) -> int:
 
 def _mix(bits: Tensor) -> Tensor:
     """`_mix_int` on int64 tensors; the masks make torch's arithmetic right shift a logical one."""
-    bits = (bits ^ ((bits >> 30) & ((1 << 34) - 1))) * _signed(_MIX_A)
-    bits = (bits ^ ((bits >> 27) & ((1 << 37) - 1))) * _signed(_MIX_B)
+    bits = _half_mixed(bits)
     return bits ^ ((bits >> 31) & ((1 << 33) - 1))
+
+
+def _half_mixed(bits: Tensor) -> Tensor:
+    """`_mix` but for its last step, which leaves the upper 31 bits alone."""
+    bits = (bits ^ ((bits >> 30) & ((1 << 34) - 1))) * _signed(_MIX_A)
+    return (bits ^ ((bits >> 27) & ((1 << 37) - 1))) * _signed(_MIX_B)
 
 
 def hash_int(*numbers: int) -> int:
@@ -117,7 +122,7 @@ def uniforms(keys: Tensor, count: int) -> Tensor:
         (B, K) float32, multiples of 2^-24 in [0, 1). Column j does not depend on K.
     """
     steps = torch.arange(1, count + 1, device=keys.device) * _signed(_GOLDEN)
-    return ((_mix(keys[:, None] + steps) >> 40) & 0xFFFFFF).to(torch.float32) * 2.0**-24
+    return ((_half_mixed(keys[:, None] + steps) >> 40) & 0xFFFFFF).to(torch.float32) * 2.0**-24
 
 
 def uniform(u: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:

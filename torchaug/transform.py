@@ -364,7 +364,8 @@ class Run(ABC):
 
     def apply_there(self, batch: Batch, calls: Sequence[Call]) -> Batch:
         """`apply`, with what was drawn elsewhere taken to the batch."""
-        return self.apply(batch, calls if self.plans_apart(batch) else moved(list(calls), batch.device))
+        here = calls[0].u.device == batch.device or self.plans_apart(batch)
+        return self.apply(batch, calls if here else moved(list(calls), batch.device))
 
     def plans_apart(self, batch: Batch) -> bool:
         """Whether `apply` takes calls on another device than the batch's, and moves only what it works out of them."""

@@ -31,7 +31,8 @@ def warped(frequency: Tensor, sample_rate: int) -> Tensor:
 
 def section(above: tuple[Tensor | float, ...], below: tuple[Tensor | float, ...], k: Tensor) -> Tensor:
     """A section (*k.shape, 2, 3) from its polynomials at K = 1 and the K that it is moved to."""
-    numbers = [value * k**power for row in (above, below) for value, power in zip(row, (0, 1, 2), strict=True)]
+    powers = (torch.ones_like(k), k, k * k)
+    numbers = [value * power for row in (above, below) for value, power in zip(row, powers, strict=True)]
     row = torch.stack([*torch.broadcast_tensors(*numbers)], -1)
     return row.view(*row.shape[:-1], 2, 3)
 
@@ -132,9 +133,9 @@ def _powers(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     wide = torch.float64 if device.type == "cuda" else dtype
     sine = torch.sin(torch.arange(size // 2 + 1, device=device, dtype=wide) * (math.pi / size))
     cosine = sine.flip(0)  # as exact near its zero as the sine is
-    zero = torch.zeros_like(sine)
-    parts = [(-sine * sine, zero), (zero, sine * cosine), (cosine * cosine, zero)]
-    return torch.stack([torch.stack(part, -1).flatten() for part in parts])
+    powers = sine.new_zeros(3, len(sine), 2)
+    powers[0, :, 0], powers[1, :, 1], powers[2, :, 0] = -sine * sine, sine * cosine, cosine * cosine
+    return powers.flatten(1)
 
 
 def _gains(sections: Tensor, powers: Tensor, dtype: torch.dtype) -> Tensor:

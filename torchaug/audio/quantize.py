@@ -59,13 +59,20 @@ class BitCrush(Wave):
     def wave(self, waveform: Tensor, lengths: Tensor, u: Tensor) -> Tensor:
         # a shift makes powers of two that are exact in every dtype
         steps = (torch.ones_like(lengths) << (self._depth(u) - 1)).to(waveform.dtype)[:, None, None]
-        inside = torch.minimum(waveform.clamp(min=-1), 1 - 1 / steps)
-        scaled = inside * steps
+        levels = _held(waveform.detach() * steps, steps)
         if self.dither:
             first, second = (dense_uniforms(u[:, i : i + 2], waveform.shape[1:]) for i in (1, 3))
-            scaled = scaled + (first - second).to(waveform.dtype)
-        levels = torch.minimum(torch.round(scaled).maximum(-steps), steps - 1) / steps
-        return _passed(levels, inside)
+            levels = _held(levels.add_((first - second).to(waveform.dtype)), steps)
+        levels = levels.round_().mul_(1 / steps)
+        if not waveform.requires_grad:
+            return levels
+        return _passed(levels, torch.minimum(waveform.clamp(min=-1), 1 - 1 / steps))
+
+
+def _held(levels: Tensor, steps: Tensor) -> Tensor:
+    """Levels within those that there are, in place: each pass that makes a tensor of its own takes three times as long."""
+    torch.maximum(levels, -steps, out=levels)
+    return torch.minimum(levels, steps - 1, out=levels)
 
 
 class MuLaw(Wave):

@@ -21,7 +21,8 @@ def peak(waveform: Tensor, lengths: Tensor) -> Tensor:
     """(B, 1, 1): the largest size of all channels' own samples of (B, C, T); 0 of none."""
     if not waveform.shape[1] * waveform.shape[2]:
         return waveform.new_zeros(len(waveform), 1, 1)
-    return silenced(waveform, lengths).abs().amax((1, 2), keepdim=True)
+    own = silenced(waveform, lengths)
+    return torch.maximum(own.amax((1, 2), keepdim=True), -own.amin((1, 2), keepdim=True))  # no copy, as abs() makes one
 
 
 def ranked(waveform: Tensor, lengths: Tensor, ranks: Tensor) -> Tensor:
@@ -33,7 +34,8 @@ def ranked(waveform: Tensor, lengths: Tensor, ranks: Tensor) -> Tensor:
     if not waveform.shape[1] * waveform.shape[2]:
         return waveform.new_zeros(ranks.shape)
     ranks = ranks.clamp(min=0)
-    if waveform.device.type == "cpu" and not waveform.requires_grad and not torch.compiler.is_compiling():
+    there = type(waveform) is Tensor and waveform.device.type == "cpu" and not torch.compiler.is_compiling()
+    if there and not waveform.requires_grad:
         return _row_by_row(waveform, lengths, ranks)
     own = own_samples(lengths, waveform.shape[-1])
     bits = torch.where(own, waveform, torch.full_like(waveform, torch.inf)).detach().to(torch.float32)
