@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from torch import Tensor, nn
 
-from torchaug.audio.files import EXTENSIONS, library, read_sound
+from torchaug.audio.files import EXTENSIONS, read_sound, require
 from torchaug.audio.rows import segments
 from torchaug.image.arguments import number, one_of, whole
 
@@ -277,10 +277,10 @@ def _found(path: Path) -> list[Path]:
 
 
 def _read(paths: list[Path], rate: int, mono: bool, seconds: float | None) -> Iterator[tuple[Path, Tensor]]:
-    errors = (ValueError, library().LibsndfileError)
+    require(paths)
     for path in paths:
         try:
             sound = read_sound(path, sample_rate=rate, mono=mono, seconds=seconds)
-        except errors as error:
+        except (ValueError, RuntimeError) as error:  # libsndfile's own among them
             raise ValueError(f"SoundBank: expected a sound file at {path}, got: {error}; leave it out") from error
         yield path, _checked(sound, str(path))

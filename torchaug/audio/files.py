@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import re
 import wave
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from torchaug.audio import compressed
 from torchaug.audio.resample import resample
 
-EXTENSIONS = (".aif", ".aiff", ".au", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
+EXTENSIONS = (".aif", ".aiff", ".au", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav", *compressed.EXTENSIONS)
 LOUDEST = 4.0  # peaks up to here (12 dB over) come from lossy decoders and hot mixes, above from samples not scaled
 SLACK = 0.05  # seconds that a segment may end after its file, as annotations are rounded
 PAGE = 27 + 255 + 255 * 255  # bytes of the longest Ogg page
@@ -36,6 +38,29 @@ def library() -> Any:
     return soundfile
 
 
+def require(paths: Iterable[str | Path]) -> None:
+    """Looks for what reads these files.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    for needed in {_by_torchcodec(path) for path in paths}:
+        if needed:
+            compressed.library()
+        else:
+            library()
+
+
+def rate_of(path: str | Path) -> int:
+    """The sample rate of a sound file in Hz, by its head alone.
+
+    Raises:
+        ValueError, OSError, soundfile.LibsndfileError: no sound file.
+        ImportError: what reads it is not installed.
+    """
+    return compressed.rate_of(Path(path)) if _by_torchcodec(path) else int(library().info(path).samplerate)
+
+
 def read_sound(
     path: str | Path,
     *,
@@ -46,12 +71,13 @@ def read_sound(
     seconds: float | None = None,
     offset_mode: str = "start",
 ) -> Tensor:
-    """A segment of a sound file; of a long file only that segment is decoded.
+    """A segment of a sound file; of a long file only that segment is decoded, and what is before it in AAC, MP4 and WebM.
 
     Peaks a little over full scale, as lossy decoders and resampling make them, are clipped.
 
     Args:
-        path: WAV (8, 16, 24, 32 bits or float), FLAC, Ogg Vorbis or Opus, MP3, AIFF, AU.
+        path: WAV (8, 16, 24, 32 bits or float), FLAC, Ogg Vorbis or Opus, MP3, AIFF, AU, by soundfile; AAC, and the sound of
+            MP4 (m4a) and WebM, by torchcodec.
         sample_rate: of the waveform; a file of another rate is resampled.
         mono: the mean of the channels in their place.
         start: seconds into the file where the segment begins.
@@ -64,27 +90,42 @@ def read_sound(
 
     Raises:
         ValueError: a file that was cut off, holds no samples, NaN or samples that were not scaled to [-1, 1], or ends
-            before the segment.
+            before the segment; one that torchcodec cannot decode.
         soundfile.LibsndfileError: no sound file, or one that cannot be decoded.
+        ImportError: what reads such files is not installed.
     """
-    with library().SoundFile(path) as file:
-        _refuse_cut_off(file.extra_info, Path(path))
-        rate = file.samplerate
-        first, count = _segment(file.frames, rate, start, end)
-        wanted = None if seconds is None else max(1, round(seconds * sample_rate))
+    wanted = None if seconds is None else max(1, round(seconds * sample_rate))
+
+    def place(frames: int, rate: int) -> tuple[int, int]:
+        first, count = _segment(frames, rate, start, end)
         if wanted is not None and count > (most := -(-wanted * rate // sample_rate)):
-            first += (count - most) // 2 if offset_mode == "center" else 0
-            count = most
+            return first + ((count - most) // 2 if offset_mode == "center" else 0), most
+        return first, count
+
+    read = compressed.read if _by_torchcodec(path) else _read
+    waveform, rate = read(Path(path), place)
+    _check(waveform)
+    if mono:
+        waveform = waveform.mean(0, keepdim=True)
+    return resample(waveform, rate, sample_rate)[:, :wanted].clamp(-1, 1)
+
+
+def _by_torchcodec(path: str | Path) -> bool:
+    ending = Path(path).suffix.lower()
+    return ending in compressed.EXTENSIONS or (ending == ".mp3" and "MP3" not in library().available_formats())
+
+
+def _read(path: Path, place: Callable[[int, int], tuple[int, int]]) -> tuple[Tensor, int]:
+    """By soundfile, as `compressed.read` does."""
+    with library().SoundFile(path) as file:
+        _refuse_cut_off(file.extra_info, path)
+        first, count = place(file.frames, file.samplerate)
         if first:  # in a FLAC that was cut off, seeking fails with an error that does not say so
             file.seek(first)
         samples = file.read(count, dtype="float32", always_2d=True)
     if len(samples) < count:
         raise ValueError(f"expected {count} samples from {first} on, got {len(samples)}: the file was cut off")
-    waveform = torch.from_numpy(samples.T.copy())
-    _check(waveform)
-    if mono:
-        waveform = waveform.mean(0, keepdim=True)
-    return resample(waveform, rate, sample_rate)[:, :wanted].clamp(-1, 1)
+    return torch.from_numpy(samples.T.copy()), file.samplerate
 
 
 def pcm_wav(waveform: Tensor, sample_rate: int) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from torchaug.audio.files import EXTENSIONS, library, read_sound
+from torchaug.audio.files import EXTENSIONS, rate_of, read_sound, require
 from torchaug.data.items import Item
 from torchaug.data.readers.base import FileDataset
 from torchaug.data.readers.labels import class_numbers
@@ -37,7 +37,7 @@ class AudioDataset(FileDataset):
 
     Raises:
         ValueError: files of several rates without `sample_rate`, or an argument out of its range.
-        ImportError: soundfile is not installed.
+        ImportError: what reads the files is not installed: soundfile, or torchcodec for AAC, MP4 and WebM.
     """
 
     sample_rate: int
@@ -53,7 +53,7 @@ class AudioDataset(FileDataset):
         offset_mode: str = "start",
         spans: Sequence[Span] | None = None,
     ) -> None:
-        library()
+        require(paths)
         if sample_rate is not None and (not isinstance(sample_rate, int) or sample_rate < 1):
             raise ValueError(
                 f"{name}: sample_rate must be a whole number above 0 of samples per second, got {sample_rate!r}"
@@ -69,7 +69,7 @@ class AudioDataset(FileDataset):
 
     def read(self, index: int) -> Item:
         path = self.paths[index]
-        if not self._resamples and (rate := library().info(path).samplerate) != self.sample_rate:
+        if not self._resamples and (rate := rate_of(path)) != self.sample_rate:
             raise ValueError(f"expected {self.sample_rate} Hz as in the other files, got {rate} Hz; pass sample_rate=")
         start, end = (0.0, None) if self.spans is None else self.spans[index]
         waveform = read_sound(
@@ -117,8 +117,8 @@ def _the_rate(paths: Sequence[Path], name: str) -> int:
 def _rate(path: Path) -> int | None:
     """By the file's head alone; one that cannot be read has no say, and is an error when its item is asked for."""
     try:
-        return int(library().info(path).samplerate)
-    except (library().SoundFileError, OSError):
+        return rate_of(path)
+    except (ValueError, OSError, RuntimeError):  # libsndfile's own among them
         return None
 
 
