@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from torchaug.data import Bank, TensorWaveforms, collate, export, item_hashes, read_audio_folder, vowels
+from torchaug.keys import sample_keys
 from torchaug.models.audio_vae import AudioVAE
 from torchaug.models.spectrogram import SpectrogramCodec
 from torchaug.models.vae import ImageVAE
@@ -156,22 +157,60 @@ def test_vowels_of_another_rate_and_length() -> None:
 # --- the model ---
 
 
-def model() -> AudioVAE:
+def model(details: Tensor | None = None) -> AudioVAE:
     codec = SpectrogramCodec(RATE, 800, mels=16).fit(tones().waveforms, tones().lengths)
     torch.manual_seed(0)
     vae = ImageVAE(1, 16, codec.frames, num_classes=2, latent=4, likelihood="gaussian", levels=4096)
     for weight in vae.parameters():  # fresh blocks are their skip connections: nothing would depend on the class
         weight.data += 0.1 * torch.randn_like(weight)
-    return AudioVAE(codec, vae)
+    return AudioVAE(codec, vae, details)
 
 
-def test_a_clip_is_a_function_of_its_label_and_key() -> None:
-    audio, labels, keys = model().double(), torch.tensor([0, 1, 1, 0]), torch.tensor([5, 6, 7, 5])
+DETAILS = 0.1 * torch.randn(5, 16, 7, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("details", [None, DETAILS])
+def test_a_clip_is_a_function_of_its_label_and_key(details: Tensor | None) -> None:
+    audio, labels, keys = model(details).double(), torch.tensor([0, 1, 1, 0]), torch.tensor([5, 6, 7, 5])
     made = audio.generate(labels, keys)
     assert (made.shape, made.dtype) == ((4, 1, 800), torch.float64)
     assert torch.equal(made[0], made[3])
     assert not torch.equal(made[1], made[2])
     assert torch.equal(audio.generate(labels[1:3], keys[1:3]), made[1:3])
+
+
+def test_a_clip_has_the_detail_of_a_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is decoded and one of the details, each as often as the others; the codec takes what is handed to it here."""
+    audio, labels, keys = model(DETAILS), torch.zeros(400, dtype=torch.int64), sample_keys(torch.arange(400))
+    monkeypatch.setattr(audio.codec, "decode", lambda images: images)
+    smooth = audio.vae.generate(labels, keys)
+    assert torch.equal(audio.generate(labels, keys, detail=False), smooth)
+    made = audio.generate(labels, keys)
+    each = (smooth + DETAILS[:, None, None]).clamp(0, 1)  # (5, 400, ...)
+    chosen = (made == each).flatten(2).all(2)
+    assert (chosen.sum(0) == 1).all()
+    assert chosen.sum(1).tolist() == pytest.approx([80] * 5, abs=4 * 8)  # four standard deviations
+    latent = smooth.flatten(1).mean(1)
+    means = torch.stack([latent[row].mean() for row in chosen])
+    assert float(means.std()) < 0.5 * float(latent.std())  # and whatever the latent is
+    with pytest.raises(ValueError, match=r"details must be \(K, 16, 7\), K at least 1, got \(5, 7, 16\)"):
+        model(DETAILS.mT)
+
+
+def test_on_the_way_between_clips_their_details_are_mixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    audio, label = model(DETAILS).double(), torch.tensor([1])
+    monkeypatch.setattr(audio.codec, "decode", lambda images: images)
+    first, second = torch.tensor([0]), torch.tensor([1])
+    made, smooth = audio.interpolate(label, first, second, 3), audio.vae.interpolate(label, first, second, 3)
+    assert made.shape == (1, 3, 1, 16, 7)
+    assert torch.equal(audio.interpolate(label, first, second, 3, detail=False), smooth)
+    details = [audio.generate(label, key) - audio.generate(label, key, detail=False) for key in (first, second)]
+    assert not torch.allclose(details[0], details[1])
+    off = (made - smooth)[0]
+    assert torch.allclose(off[[0, 2]], torch.cat(details), atol=1e-12)
+    inside = ((made > 0) & (made < 1))[0].all(0)  # what was not cut off at an end of the range
+    assert inside.any()
+    assert torch.allclose(off[1][inside], (off[0] + off[2])[inside] / 2, atol=1e-12)
 
 
 def test_variations_keep_what_the_vae_does_not_know() -> None:
@@ -234,13 +273,57 @@ def test_a_trained_generator_sounds_like_its_classes(checkpoint: Path) -> None:
     assert torch.equal(ends[[0, 3]], generator.sample(4, "low")[[0, 3]])
 
 
+def test_checkpoints_hold_what_the_vae_leaves_out(checkpoint: Path) -> None:
+    generator, data = load_generator(checkpoint), tones()
+    assert isinstance(generator, LitAudioVAE)
+    images = generator.codec.encode(data.waveforms, data.lengths)
+    assert data.labels is not None
+    with torch.no_grad():
+        mean, _ = generator.averaged.encode(images, data.labels)
+        wanted = images - generator.averaged.decode(mean, data.labels)
+    assert generator.details.shape == (256, 16, 7)
+    clips = torch.arange(256) * 6 // 256
+    assert torch.allclose(generator.details, wanted[clips, 0], atol=1e-5)
+    assert float(generator.details.abs().mean()) > 1e-3
+    assert not torch.equal(generator.sample(3, "low"), generator.sample(3, "low", detail=False))
+
+
+@pytest.mark.parametrize(("seconds", "clips"), [(1.0, 256), (30.0, 46)])
+def test_details_of_long_clips_are_fewer(seconds: float, clips: int) -> None:
+    data = TensorWaveforms(torch.rand(2, 1, round(seconds * RATE)), sample_rate=RATE)
+    module = LitAudioVAE.for_data(data, 1)
+    assert len(module.details) == clips
+    assert module.details.numel() <= 2**22
+
+
+def test_made_clips_are_as_rough_as_real_ones(tmp_path: Path) -> None:
+    """Noise: its log-mels jump from frame to frame and from mel to mel, and what a VAE expects of it does not."""
+    noise = (torch.randn(24, 1, 1600, generator=torch.Generator().manual_seed(0)) / 5).clamp(-1, 1)
+    data = TensorWaveforms(noise, sample_rate=RATE)
+    generator = load_generator(fit("audio-vae", data, out=tmp_path, steps=60, batch_size=8, every=0, settings=SMALL))
+    assert isinstance(generator, LitAudioVAE)
+
+    def roughness(waveforms: Tensor) -> list[float]:
+        images = generator.codec.encode(waveforms)[..., 1:-1]
+        return [float(images.diff(dim=axis).abs().mean()) for axis in (2, 3)]
+
+    smooth, made, real = (
+        roughness(generator.sample(24, detail=False)),
+        roughness(generator.sample(24)),
+        roughness(noise),
+    )
+    for plain, ours, wanted in zip(smooth, made, real, strict=True):
+        assert plain < 0.6 * wanted
+        assert 0.8 * wanted < ours < 1.25 * wanted
+
+
 def test_score_prefers_sounds_of_the_class(checkpoint: Path) -> None:
     generator, data = load_generator(checkpoint), tones()
     assert data.labels is not None
     right, wrong = (generator.score(data.waveforms, labels) for labels in (data.labels, 1 - data.labels))
     assert right.shape == (6,)
     assert (right > wrong).all()
-    with pytest.raises(TypeError, match="expected prior, truncation, got tries"):
+    with pytest.raises(TypeError, match="expected prior, truncation, detail, got tries"):
         generator.sample(1, tries=4)
 
 

@@ -13,13 +13,15 @@ from torchaug.data.waveforms import TensorWaveforms, windows
 from torchaug.models.audio_vae import AudioVAE
 from torchaug.models.spectrogram import SpectrogramCodec
 from torchaug.models.vae import ImageVAE
-from torchaug.training.data import InMemory
+from torchaug.training.data import InMemory, SynthesisDataModule
 from torchaug.training.generator import KeyedAugment
 from torchaug.training.synthesizer import Columns, check_settings
 from torchaug.training.vae import LitVAE
 
 LEVELS = 4096
 """Values of a mel: rounded, its image does not depend on the last bits of a network, nor does the waveform."""
+DETAILS, NUMBERS = 256, 2**22
+"""Training clips whose detail is kept for made ones, and numbers of all of them, at most."""
 LOUDEST = 32767
 """Waveforms are rounded to those of 16 bits, for the same reason."""
 
@@ -28,7 +30,8 @@ class LitAudioVAE(LitVAE):
     """An `AudioVAE` in training: a `LitVAE` of the log-mel images of sounds.
 
     Train it with a `SynthesisDataModule` of `TensorWaveforms` or an `AudioDataset`, as `torchaug.training.fit.fit` does. Its
-    checkpoints hold the statistics of the spectrograms too.
+    checkpoints hold the statistics of the spectrograms too, and what the VAE leaves out of up to 256 training clips: a made
+    clip has the detail of one of them, without which classifiers learn nothing from it (`detail=False` leaves it out).
 
     Args:
         shape: 1, mels and frames of the codec.
@@ -42,6 +45,7 @@ class LitAudioVAE(LitVAE):
     """
 
     kind = "audio-vae"
+    details: Tensor
 
     def __init__(
         self,
@@ -59,6 +63,8 @@ class LitAudioVAE(LitVAE):
             raise ValueError("LitAudioVAE: objective must not be 'vq', whose codes cannot be mixed to vary a clip")
         super().__init__(shape, classes, steps, augment, **settings)
         self.codec = SpectrogramCodec(sample_rate, samples, **(codec or {}))
+        clips = max(1, min(DETAILS, NUMBERS // (shape[1] * shape[2])))
+        self.register_buffer("details", torch.zeros(clips, *shape[1:]))
 
     @classmethod
     def made_for(cls, data: InMemory, steps: int, augment: KeyedAugment | None, settings: dict[str, Any]) -> Self:
@@ -94,10 +100,27 @@ class LitAudioVAE(LitVAE):
 
     @property
     def audio(self) -> AudioVAE:
-        """The VAE with averaged weights, and the codec."""
+        """The VAE with averaged weights, the codec, and the detail of training clips."""
         vae = self.averaged
         assert isinstance(vae, ImageVAE)
-        return AudioVAE(self.codec, vae)
+        return AudioVAE(self.codec, vae, self.details)
+
+    @property
+    def sampling(self) -> Sequence[str]:  # type: ignore[override]
+        return *super().sampling, "detail"
+
+    def prepare_samples(self) -> None:
+        """Fits the aggregated posterior, and keeps the detail of training clips."""
+        super().prepare_samples()
+        data = getattr(self._trainer, "datamodule", None)
+        if isinstance(data, SynthesisDataModule):
+            rows = torch.arange(len(self.details)) * len(data.train) // len(self.details)  # evenly; of few some twice
+            self.details.copy_(self.audio.left_out(*self._training_images(data.train, rows)))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """What samples are made of is as new as the weights."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["state_dict"]["details"] = self.details.detach().clone()
 
     def make(self, labels: Tensor, keys: Tensor, **settings: Any) -> Columns:
         check_settings(f"{type(self).__name__}.make", settings, self.sampling)
@@ -107,7 +130,7 @@ class LitAudioVAE(LitVAE):
         self, first: int, second: int, steps: int = 8, *, labels: int | str = 0, seed: int = 0, **settings: Any
     ) -> Tensor:
         """Waveforms on the way between two of a class, from sample number `first` to number `second`, (steps, 1, T)."""
-        return _rounded(self.codec.decode(self._between(first, second, steps, labels, seed, settings)))
+        return _rounded(self.audio.interpolate(*self._ends(first, second, labels, seed), steps, **settings)[0])
 
     @torch.no_grad()
     def score(self, content: Tensor, labels: Tensor) -> Tensor:

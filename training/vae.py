@@ -145,10 +145,13 @@ class LitVAE(LitImageGenerator):
         vae = self.averaged
         if not isinstance(vae, ImageVAE):
             raise TypeError("LitVAE.interpolate: codes have nothing between them; train with another objective than vq")
+        return vae.interpolate(*self._ends(first, second, label, seed), steps, **settings)[0]
+
+    def _ends(self, first: int, second: int, label: int | str, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The class and the keys of two samples, (1,) each."""
         numbers = torch.full((2,), self.class_of(label))
-        keys = class_keys(numbers, torch.tensor([first, second]), seed)
-        ends, wanted = keys.to(self.device), numbers[:1].to(self.device)
-        return vae.interpolate(wanted, ends[:1], ends[1:], steps, **settings)[0]
+        keys = class_keys(numbers, torch.tensor([first, second]), seed).to(self.device)
+        return numbers[:1].to(self.device), keys[:1], keys[1:]
 
     @torch.no_grad()
     def score(self, content: Tensor, labels: Tensor) -> Tensor:
@@ -210,7 +213,11 @@ class LitVAE(LitImageGenerator):
         """Fits the aggregated posterior of the averaged weights to the training images of the trainer, if there is one."""
         data = getattr(self._trainer, "datamodule", None)  # `trainer` raises where there is none
         if isinstance(data, SynthesisDataModule):
-            chosen = slice(None, None, -(-len(data.train) // FITTED))
-            parts = {name: tensor[chosen].to(self.device) for name, tensor in data.train.tensors().items()}
-            labels = torch.zeros(len(data.train), dtype=torch.int64) if data.train.labels is None else data.train.labels
-            self.averaged.fit_posterior(self.images_of(parts), labels[chosen].to(self.device), self.hparams["pooling"])
+            rows = torch.arange(0, len(data.train), -(-len(data.train) // FITTED))
+            self.averaged.fit_posterior(*self._training_images(data.train, rows), self.hparams["pooling"])
+
+    def _training_images(self, train: InMemory, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The images and labels of some training samples."""
+        parts = {name: tensor[rows].to(self.device) for name, tensor in train.tensors().items()}
+        labels = torch.zeros(len(train), dtype=torch.int64) if train.labels is None else train.labels
+        return self.images_of(parts), labels[rows].to(self.device)
