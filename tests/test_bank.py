@@ -339,7 +339,7 @@ def test_another_bank_in_the_folder_is_refused(tmp_path: Path, changes: dict[str
 
 def test_shards_without_a_manifest_are_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "shard-000000.safetensors").write_bytes(b"precious")
-    with pytest.raises(ValueError, match="holds shards but no manifest"):
+    with pytest.raises(ValueError, match=r"holds shard-\S+ but no manifest.json: it is no bank"):
         fill(tmp_path)
 
 

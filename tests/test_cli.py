@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from torchaug import Compose
-from torchaug.cli import arguments, main
+from torchaug.cli import main, values
 from torchaug.cli.main import COMMANDS
 from torchaug.data import Bank
 from torchaug.image import RandomHorizontalFlip
@@ -117,7 +117,12 @@ def test_the_first_help_names_every_command(capsys: Capture) -> None:
         ("bench-loader --data digits --transform no.json", "No such file or directory: 'no.json'"),
         ("bench-loader --data digits --step resnet19", "--step must be a classifier of torchvision"),
         ("bench-loader --data digits --step os:nothing", "bench-loader: module 'os' has no attribute 'nothing'"),
+        ("bench-loader --data wine --transform simclr", "the recipe simclr is for images, and the data have none"),
         ("demo extra", "unrecognized arguments: extra"),
+        ("demo --out words.txt", "--out must be a folder, got words.txt, and words.txt is a file"),
+        ("demo --modality table --out words.txt/x", "got words.txt/x, and words.txt is a file; name another --out"),
+        ("fit vae --data digits --out words.txt", "--out must be a folder, got words.txt"),
+        ("fit vae --data digits --config words.txt", "--config: expected a YAML of options, got 'not a checkpoint'"),
         ("fit", "expected a kind (vae, gan, table-diffusion,"),
         ("fit vae", "required: --data"),
         ("fit cat --data digits", "invalid choice: 'cat' (choose from"),
@@ -128,10 +133,21 @@ def test_the_first_help_names_every_command(capsys: Capture) -> None:
         ("fit vae --data broken_labels:data", "got 7 at index 1"),
         ("fit vae --data broken_labels:nothing", "no attribute 'nothing'"),
         ("demo --data lone", "got 1 of class 'dog'"),
-        ("synthesize --checkpoint c", "either --counts or --per-class"),
-        ("synthesize --checkpoint c --per-class 3 --counts a=1", "either --counts or --per-class"),
+        ("demo --label kind", "--label is not for images; leave it out"),
+        ("demo --quick --minutes 2", "expected --quick or --minutes, got both"),
+        (
+            "demo --modality table --data digits --label kind",
+            "--label names a column of a table (.csv, .tsv, .parquet)",
+        ),
+        ("synthesize --checkpoint c", "expected one of --counts, --per-class and --top-up"),
+        ("synthesize --checkpoint c --per-class 3 --counts a=1", "expected one of --counts, --per-class and --top-up"),
+        ("synthesize --checkpoint c --per-class 3 --top-up sqrt", "expected one of --counts, --per-class and --top-up"),
+        ("synthesize --checkpoint c --top-up sqrt", "--top-up needs --data, the real data"),
+        ("synthesize --checkpoint c --per-class 3 --data digits", "--top-up needs --data, the real data"),
         ("synthesize --checkpoint c --counts a=x", "--counts: expected CLASS=N"),
         ("synthesize --checkpoint c --counts a=-1", "--counts: expected CLASS=N"),
+        ("synthesize --checkpoint c --counts a=1,b=2,a=3", "each name once, got 'a' twice"),
+        ("synthesize --checkpoint c --per-class 3 --out words.txt", "--out must be a folder, got words.txt"),
         (
             "synthesize --checkpoint c --per-class 3 --shard-size 0",
             "--shard-size: expected a whole number of at least 1",
@@ -146,6 +162,7 @@ def test_the_first_help_names_every_command(capsys: Capture) -> None:
         ("synthesize --checkpoint nowhere.ckpt --per-class 3", "expected a checkpoint at nowhere.ckpt"),
         ("synthesize --checkpoint words.txt --per-class 3", "words.txt"),
         ("synthesize --checkpoint other.ckpt --per-class 3", "other.ckpt"),
+        ("synthesize --checkpoint table.csv --per-class 3", "expected a torchaug checkpoint in table.csv"),
     ],
 )
 def test_misuse_is_one_clear_line_and_exit_code_2(command: str, words: str, capsys: Capture) -> None:
@@ -164,6 +181,7 @@ def test_misuse_is_one_clear_line_and_exit_code_2(command: str, words: str, caps
         "data = Data()\n"
     )
     Path("words.txt").write_text("not a checkpoint")
+    Path("table.csv").write_text("age,pay,job,label\n20,1000.5,smith,ok\n")
     torch.save({"state_dict": {"head.weight": torch.zeros(2)}}, "other.ckpt")
     assert main(command.split()) == 2
     assert words in error_of(capsys)
@@ -211,10 +229,48 @@ def test_a_bank_gets_the_counts_that_were_asked_for(generator: Path, capsys: Cap
     assert len(bank) == 7
 
 
+def test_a_folder_of_other_files_does_not_become_a_bank(generator: Path, capsys: Capture) -> None:
+    before = sorted(Path("photos").rglob("*"))
+    assert main(["synthesize", "--checkpoint", str(generator), "--per-class", "1", "--out", "photos"]) == 2
+    assert "but no manifest.json: it is no bank; write to another folder" in error_of(capsys)
+    assert sorted(Path("photos").rglob("*")) == before
+    Path("empty").mkdir()
+    Path("empty/.hidden").touch()
+    assert main(["synthesize", "--checkpoint", str(generator), "--per-class", "1", "--out", "empty"]) == 0
+
+
 def test_an_unknown_class_is_refused_with_the_known_ones(generator: Path, capsys: Capture) -> None:
     assert main(["synthesize", "--checkpoint", str(generator), "--counts", "owl=5"]) == 2
     assert "(cat, dog), got 'owl'" in error_of(capsys)
     assert not Path("bank").exists()
+
+
+def test_classes_are_topped_up_from_the_real_data(generator: Path, capsys: Capture) -> None:
+    command = ["synthesize", "--checkpoint", str(generator), "--data", "photos", "--out"]
+    for strategy, counts in (("balance", {"dog": 3}), ("ratio:0.7", {"dog": 1}), ("sqrt", {"dog": 1})):
+        assert main([*command, strategy, "--top-up", strategy]) == 0
+        assert {name: count for name, count in Bank(strategy).counts().items() if count} == counts  # 6 cats, 3 dogs
+        assert f"prior_correct(scores, TopUp({strategy!r}).prior_shift(your_data))" in capsys.readouterr().out
+
+
+def test_a_top_up_that_cannot_be_is_one_line(generator: Path, capsys: Capture) -> None:
+    pictures("owls", {"cat": 2, "owl": 1})
+    Path("table.csv").write_text("size,kind\n1,cat\n2,dog\n3,cat\n")
+    for options, words in (
+        ("--data photos --top-up ratio:0.5", "--top-up ratio:0.5 has nothing to add to photos (cat 6, dog 3)"),
+        ("--data photos --top-up ratio:2", "'ratio:R' with R in (0, 1], got 'ratio:2'"),
+        ("--data photos --top-up even", "got 'even'"),
+        ("--data owls --top-up balance", "expected a class the generator knows (cat, dog), got 'owl'"),
+        ("--data nowhere --top-up balance", "expected an existing folder"),
+        ("--data photos --label kind --top-up balance", "--label names a column of a table"),
+        ("--data table.csv --label none --top-up balance", "expected samples with labels, got table.csv"),
+    ):
+        assert main(["synthesize", "--checkpoint", str(generator), *options.split()]) == 2
+        assert words in error_of(capsys)
+        assert not Path("bank").exists()
+    options = "--data table.csv --label kind --top-up balance"
+    assert main(["synthesize", "--checkpoint", str(generator), *options.split()]) == 0
+    assert len(Bank("bank")) == 1
 
 
 def test_a_device_that_is_not_there_is_refused(generator: Path, capsys: Capture) -> None:
@@ -452,8 +508,8 @@ def test_the_installed_command_exits_without_a_traceback() -> None:
 def test_counts_of_any_class_name_are_read(counts: dict[str, int]) -> None:
     stripped = {name.strip(): count for name, count in counts.items()}
     text = ",".join(f"{name}={count}" for name, count in stripped.items())
-    assert arguments.counts(text) == stripped
-    assert arguments.counts(stripped) == stripped
+    assert values.counts(text) == stripped
+    assert values.counts(stripped) == stripped
 
 
 def test_a_loader_is_measured_and_a_way_to_load_recommended(capsys: Capture) -> None:

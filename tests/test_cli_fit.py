@@ -93,7 +93,20 @@ def test_the_help_of_every_kind_fits_the_screen(kind: str, capsys: Capture) -> N
         ("--config nowhere.yaml", "nowhere.yaml"),
         ("--config broken.yaml", "--config: expected a whole number of at least 1, got 'many'"),
         ("--config unknown.yaml", "wings"),
-        ("--label fraud", "digits"),
+        ("--label fraud", "--label names a column of a table (.csv, .tsv, .parquet), got digits; leave it out"),
+        ("--size 4", "--size: expected pixels from 8 to 256"),
+        ("--size 8x300", "--size: expected pixels from 8 to 256"),
+        ("--epsilon 0", "--epsilon: expected a number above 0, got '0'"),
+        ("--epsilon 8 --delta 1", "delta in (0, 1), got 8.0, 1.0 and 1.0"),
+        ("--delta 1e-6", "--delta is for differential privacy; pass --epsilon too"),
+        ("--max-norm 2", "--max-norm is for differential privacy; pass --epsilon too"),
+        ("--epsilon 8 --minutes 1", "with --epsilon expected --steps, since the noise depends on them, got --minutes"),
+        ("--epsilon 8 --holdout 0.1", "with privacy expected holdout=0"),
+        ("--epsilon 8 --augment default --steps 1", "with privacy expected no augment"),
+        ("--epsilon 8 --trainer.precision bf16-mixed --steps 1", "with privacy expected precision 32-true"),
+        ("--epsilon 8 --trainer.devices 2", "with privacy expected one process"),
+        ("--epsilon 8 --batch-size 2000", "batch_size must be at most the 1797 rows"),
+        ("--epsilon 8 --bounds age=0:120", "unrecognized arguments: --bounds"),
         ("--trainer.accumulate_grad_batches 2 --data digits", None),
     ],
 )
@@ -211,8 +224,10 @@ def test_a_named_table_and_the_other_ways_to_ask(capsys: Capture) -> None:
     assert main(["fit", "table-vae", "--data", "breast_cancer", "--steps", "3"]) == 0
     assert main(["synthesize", "--checkpoint", str(FILE), "--counts", "11"]) == 2
     assert "expected --counts of classes (malignant, benign), got 11" in error_of(capsys)
-    assert main(["synthesize", "--checkpoint", str(FILE), "--per-class", "3", "--set", "wings=2"]) == 2
-    assert "wings" in error_of(capsys)
+    for setting, words in (("wings=2", "got wings"), ("steps=many", "--set or --given do not fit")):
+        assert main(["synthesize", "--checkpoint", str(FILE), "--per-class", "3", "--set", setting]) == 2
+        assert words in error_of(capsys)
+    assert not Path("bank").exists()  # it would ask for the same setting again
 
 
 def test_ten_rows_of_one_class_are_trained_on(capsys: Capture) -> None:
@@ -221,6 +236,71 @@ def test_ten_rows_of_one_class_are_trained_on(capsys: Capture) -> None:
     assert main(["fit", "table", "--data", "few.csv", "--steps", "3"]) == 0
     assert main(["synthesize", "--checkpoint", str(FILE), "--counts", "ok=4"]) == 0
     assert len(Bank("bank")) == 4
+
+
+@pytest.mark.parametrize("command", ["table --data people.csv", "table-vae --data wine", "audio --data sounds:data"])
+def test_a_size_is_for_images_alone(command: str, capsys: Capture) -> None:
+    people("people.csv")
+    Path("sounds.py").write_text("from torchaug.data import vowels\n\ndef data():\n    return vowels(6)\n")
+    assert main(["fit", *command.split(), "--size", "16"]) == 2
+    text = error_of(capsys)
+    assert "size" in text
+    assert "is for images" in text
+    assert not FILE.exists()
+    sys.modules.pop("sounds", None)
+
+
+def test_a_named_set_of_images_gets_the_size_that_was_asked_for(capsys: Capture) -> None:
+    assert main(["fit", "vae", "--data", "digits", "--size", "12x10", "--steps", "1"]) == 0
+    assert "1797 images of 10 classes, 12 x 10 pixels, 1 channel" in capsys.readouterr().out
+    assert list(hyper()["shape"]) == [1, 12, 10]
+
+
+# Differential privacy
+
+
+def test_a_training_with_privacy_says_its_cost_and_so_does_the_bank(capsys: Capture) -> None:
+    command = ["fit", "vae", "--data", "digits", "--steps", "3", "--batch-size", "32", "--model.latent", "3"]
+    private = ["--epsilon", "8", "--delta", "1e-6", "--max-norm", "0.5"]
+    assert main([*command, *private]) == 0
+    text = capsys.readouterr().out
+    card = torch.load(FILE, weights_only=True)["torchaug"]["privacy"]
+    assert (card["target"], card["delta"], card["max_norm"], card["steps"]) == (8.0, 1e-6, 0.5, 3)
+    assert 7.5 < card["epsilon"] <= 8.0
+    assert f"differential privacy of rows: epsilon {card['epsilon']:.4g} at delta 1e-06" in text
+    assert main(["synthesize", "--checkpoint", str(FILE), "--per-class", "1"]) == 0
+    assert Bank("bank").manifest["made_by"][0]["config"]["privacy"] == card
+    capsys.readouterr()
+    for other in ([], ["--epsilon", "7", "--delta", "1e-6", "--max-norm", "0.5"]):
+        assert main([*command, *other, "--resume"]) == 2
+        assert "was trained with privacy" in error_of(capsys)
+
+
+def test_a_table_is_private_with_bounds_of_its_numbers(capsys: Capture) -> None:
+    people("people.csv")
+    command = ["fit", "table", "--data", "people.csv", "--steps", "2", "--batch-size", "16", "--epsilon", "8"]
+    bounds = "--bounds=age=0:120,pay=-5e1:9000"
+    for wrong, words in (
+        ([], "expected bounds of age, pay"),
+        (["--bounds", "age=0:120"], "expected bounds of age, pay"),
+        (["--bounds", "age=120:0,pay=0:1"], "lower before upper"),
+        (["--bounds", "age=0-120"], "--bounds: expected COLUMN=LOW:HIGH with commas between"),
+    ):
+        assert main([*command, *wrong]) == 2
+        assert words in error_of(capsys)
+    assert main([*command[:-2], bounds]) == 2
+    assert "--bounds is for differential privacy" in error_of(capsys)
+    assert main([*command[:1], "table-gan", *command[2:]]) == 2
+    assert "kind with privacy must be one of vae, gan, table-vae, table-diffusion" in error_of(capsys)
+    assert main([*command, bounds, "--print_config"]) == 0
+    Path("x.yaml").write_text(capsys.readouterr().out)
+    assert main(["fit", "table", "--config", "x.yaml"]) == 0
+    columns = {column.name: (column.low, column.high) for column in load_generator(FILE).sample(2).columns}
+    assert (columns["age"], columns["pay"]) == ((0.0, 120.0), (-50.0, 9000.0))
+
+
+def test_a_private_gan_is_not_augmented_unasked() -> None:
+    assert main(["fit", "gan", "--data", "digits", "--steps", "1", "--batch-size", "4", "--epsilon", "8"]) == 0
 
 
 # Sounds

@@ -17,6 +17,7 @@ from torchaug.data.transactions import transactions
 from torchaug.evaluate.holdout import holdout
 from torchaug.evaluate.results import StudyResult
 from torchaug.explore.report import headline, render
+from torchaug.training.table import LitTableDiffusion
 from torchaug.training.table_arms import TABLE_ARMS, features, train_table_arm
 from torchaug.training.table_sheets import column_sheets, nearest_rows, row_sheet
 from torchaug.training.table_study import run_table_study
@@ -90,6 +91,20 @@ def test_rare_classes_must_be_some_of_the_classes(rare: list[int]) -> None:
         run_table_study(SPLIT, rare=rare)
 
 
+def test_a_generator_that_was_cut_short_is_said_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = LitTableDiffusion.default_steps(SPLIT(0)[0])
+    monkeypatch.setattr("torchaug.training.table_study.seconds_per_step", lambda *_: 100.0)
+    for seconds, steps, words in (
+        (1000.0, None, f"The time allowed the generator 5 of its {usual} steps"),
+        (1000.0, 6, "The time allowed the generator 5 of its 6 steps"),
+        (1000.0, 5, "Rare classes are"),
+        (None, None, "Rare classes are"),
+    ):
+        options = {"seeds": (0,), "arms": TABLE_ARMS[:2], "workers": 1}
+        result = run_table_study(SPLIT, rare=[1], seconds=seconds, steps=steps, **options)  # type: ignore[arg-type]
+        assert headline(result).startswith(words)
+
+
 def test_a_column_is_shown_as_the_shares_of_its_bins() -> None:
     data = transactions(300)
     sheets = column_sheets(data, data.subset(torch.arange(100)))
@@ -139,4 +154,10 @@ def test_the_report_shows_columns_and_rows(result: StudyResult) -> None:
     assert "Synthetic rows and their nearest training rows" in html
     assert "average precision" in headline(result)
     assert "training rows" in html
+    assert "with 95 % intervals. The last column" in " ".join(html.split())
+    table = html.split('<table class="rows">')[1].split("</table>")[0]
+    assert [cell.split("<")[0] for cell in table.split("<th>")[1:3]] == [
+        "distance",
+        "",
+    ]  # first: a wide table is cut off
     assert "Columns of" not in render(replace(result, columns=(), rows=None))

@@ -51,7 +51,7 @@ def public_table(data: TableDataset, bounds: Bounds) -> TableDataset:
     if names != set(bounds) or not all(low < high for low, high in bounds.values()):
         raise ValueError(
             f"privacy: expected bounds of {', '.join(sorted(names))}, lower before upper, got {dict(bounds)}; quantiles and "
-            "mixtures tell of rows, so pass settings={'bounds': {column: (low, high)}} with values known beforehand"
+            "mixtures tell of rows, so pass settings={'bounds': {column: (low, high)}}, or --bounds, with values known beforehand"
         )
     rows = max([ROWS, *(len(column.categories) for column in others)])
     spread = [_spread(column, *bounds[column.name], rows) for column in numeric]

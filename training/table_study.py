@@ -17,7 +17,7 @@ from torchaug.evaluate.rare import RareScores
 from torchaug.evaluate.results import TABLE_METRICS, ColumnSheet, RowSheet, StudyResult
 from torchaug.tabular import SMOTE
 from torchaug.training.fit import fit, seconds_per_step
-from torchaug.training.load import load_generator
+from torchaug.training.load import KINDS, load_generator
 from torchaug.training.resampler import Resampler
 from torchaug.training.seeds import Report, run_seeds, study_result
 from torchaug.training.table_arms import TABLE_ARMS, TableArm, is_rare, train_table_arm
@@ -37,6 +37,7 @@ CORRECTED = (
     "Brier score: without that, every way of balancing looks better or worse at a threshold of a half than it is."
 )
 TREES = "The classifier is gradient-boosted trees. Linear models often gain nothing from balancing, or lose."
+TOO_SHORT = "The time allowed the generator {} of its {} steps: too few to judge by, and synthetic rows look worse here than they are."
 _SPENT = 0.5
 """Share of the time that generators may take."""
 
@@ -95,10 +96,10 @@ def run_table_study(
             f"run_table_study: expected seeds, arms and some of the {len(classes)} classes as rare, got {len(seeds)} seeds, "
             f"{len(arms)} arms and rare classes {list(rare)}"
         )
+    caution = ""
     if seconds is not None:
         rounds = -(-min(3, len(seeds)) // workers)
-        most = max(1, int(_SPENT * seconds / rounds / seconds_per_step(kind, train, 256)))
-        steps = most if steps is None else min(steps, most)
+        steps, caution = _affordable(kind, train, steps, _SPENT * seconds / rounds)
         seconds -= time.monotonic() - start
     with tempfile.TemporaryDirectory() as folder:
         job = _Job(split, tuple(rare), kind, steps, tuple(arms), Path(folder))
@@ -111,6 +112,7 @@ def run_table_study(
         COMPARED,
         wanted=len(seeds),
         notes=(CORRECTED, TREES),
+        caution=caution,
         data=data,
         classes=tuple(classes),
         rare=tuple(rare),
@@ -121,6 +123,13 @@ def run_table_study(
         columns=results[0].columns,
         rows=results[0].rows,
     )
+
+
+def _affordable(kind: str, train: TableDataset, steps: int | None, seconds: float) -> tuple[int, str]:
+    """The steps of a generator that fit the time, and what a reader must know where these are fewer than they should be."""
+    most = max(1, int(seconds / seconds_per_step(kind, train, 256)))
+    usual = KINDS[kind].default_steps(train) if steps is None else steps
+    return min(usual, most), TOO_SHORT.format(most, usual) if most < usual else ""
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,16 @@
-"""The arguments of the command line: what each command takes, and how their text becomes values."""
+"""The arguments of the command line: what each command takes."""
 
 from __future__ import annotations
 
 import argparse
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from jsonargparse import ArgumentParser
+
+from torchaug.cli.values import counts, minutes, names, pairs, part, seconds, size, whole, wholes
 
 ABOUT = """\
 Make a small, imbalanced or sensitive image data set train a better model.
@@ -82,8 +82,8 @@ def _demo_arguments(command: ArgumentParser) -> None:
     add("--seconds", type=seconds, metavar="T", help="of each sound, from its beginning on (default: at most 1)")
     add("--rare", type=names, metavar="CLASS,...", help="the rare classes (default: those with the fewest samples)")
     add("--seeds", type=whole(1), default=5, metavar="N", help="paired runs, as far as the time allows (default: 5)")
-    add("--minutes", type=minutes, default=5.0, metavar="T", help="time for all of it (default: 5)")
-    add("--quick", action="store_true", help="a rough answer within a minute")
+    add("--minutes", type=minutes, metavar="T", help="time for all of it (default: 5)")
+    add("--quick", action="store_true", help="a rough answer within a minute, instead of --minutes")
     add(
         "--out",
         type=Path,
@@ -104,6 +104,9 @@ def _synthesize_arguments(command: ArgumentParser) -> None:
     add("--checkpoint", type=Path, required=True, metavar="FILE", help="what torchaug fit wrote")
     add("--counts", type=counts, metavar="CLASS=N,...", help="of each class, or N where there are no classes")
     add("--per-class", type=whole(1), metavar="N", help="samples of every class, instead of --counts")
+    add("--top-up", metavar="HOW", help="balance, sqrt or ratio:0.3: what the classes of --data lack")
+    add("--data", metavar="SOURCE", help="the real data, as for fit, with --top-up; their classes are counted")
+    add("--label", metavar="COLUMN", help="of a table in --data, with its classes (default: label)")
     add("--given", type=pairs, metavar="COLUMN=V,...", help="what rows of a table must have, such as job=cook")
     add("--set", type=pairs, metavar="NAME=V,...", help="the generator's own options, such as truncation=0.7")
     add(
@@ -174,126 +177,3 @@ def _bench_loader_arguments(command: ArgumentParser) -> None:
     add("--depth", type=wholes, default=[2], metavar="N,...", help="batches ahead to try on a GPU (default: 2)")
     add("--device", default="auto", metavar="NAME", help="cpu, cuda or cuda:1 (default: a GPU, if there is one)")
     add("--seconds", type=whole(1), default=60, metavar="T", help="time for all of it (default: 60)")
-
-
-def _from_text(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
-    """A type for the parser, which also calls it on numbers of a YAML, and on what it returned before."""
-    return lambda value: parse(str(value)) if isinstance(value, (str, int, float)) else value
-
-
-def whole(low: int) -> Callable[[Any], Any]:
-    """A whole number of at least `low`."""
-
-    def parse(text: str) -> int:
-        if not text.isdecimal() or int(text) < low:
-            raise argparse.ArgumentTypeError(f"expected a whole number of at least {low}, got {text!r}")
-        return int(text)
-
-    return _from_text(parse)
-
-
-@_from_text
-def part(text: str) -> tuple[int, int]:
-    """R/W, part R of W."""
-    rank, slash, world_size = text.partition("/")
-    if not (slash and rank.isdecimal() and world_size.isdecimal() and int(rank) < int(world_size)):
-        raise argparse.ArgumentTypeError(f"expected R/W, part R from 0 to W - 1, such as 0/4, got {text!r}")
-    return int(rank), int(world_size)
-
-
-@_from_text
-def wholes(text: str) -> list[int]:
-    """Whole numbers with commas between."""
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
-        raise argparse.ArgumentTypeError(f"expected whole numbers with commas between, such as 0,2,4, got {text!r}")
-    return [int(part) for part in parts]
-
-
-def _time(unit: str) -> Callable[[Any], Any]:
-    """A number above 0."""
-
-    def parse(text: str) -> float:
-        try:
-            found = float(text)
-        except ValueError:
-            found = 0.0
-        if not 0 < found < float("inf"):
-            raise argparse.ArgumentTypeError(f"expected a number of {unit} above 0, got {text!r}")
-        return found
-
-    return _from_text(parse)
-
-
-minutes, seconds = _time("minutes"), _time("seconds")
-
-
-@_from_text
-def share(text: str) -> float:
-    """A number from 0 to below 1."""
-    try:
-        found = float(text)
-    except ValueError:
-        found = -1.0
-    if not 0 <= found < 1:
-        raise argparse.ArgumentTypeError(f"expected a share from 0 to below 1, got {text!r}")
-    return found
-
-
-@_from_text
-def size(text: str) -> tuple[int, int]:
-    """Pixels: one number, or height x width."""
-    height, times, width = text.partition("x")
-    sides = (height, width if times else height)
-    if not all(side.isdecimal() and int(side) > 0 for side in sides):
-        raise argparse.ArgumentTypeError(f"expected pixels such as 32, or 32x48 for height x width, got {text!r}")
-    return int(sides[0]), int(sides[1])
-
-
-@_from_text
-def names(text: str) -> list[str]:
-    """Names with commas between."""
-    names = [name.strip() for name in text.split(",")]
-    if not all(names):
-        raise argparse.ArgumentTypeError(f"expected class names with commas between, got {text!r}")
-    return names
-
-
-@_from_text
-def counts(text: str) -> dict[str, int] | int:
-    """CLASS=N with commas between, or a number alone."""
-    if text.strip().isdecimal() and int(text) > 0:
-        return int(text)
-    found = {}
-    for name, number in _pairs(text, "CLASS=N with commas between, such as 3=100,7=100"):
-        if not number.isdecimal():
-            raise argparse.ArgumentTypeError(
-                f"expected CLASS=N with commas between, such as 3=100,7=100, got {f'{name}={number}'!r}"
-            )
-        found[name] = int(number)
-    return found
-
-
-@_from_text
-def pairs(text: str) -> dict[str, Any]:
-    """NAME=VALUE with commas between; numbers, true and false as what they are."""
-    return {name: _value(value) for name, value in _pairs(text, "NAME=VALUE with commas between")}
-
-
-def _pairs(text: str, expected: str) -> Iterator[tuple[str, str]]:
-    for part in text.split(","):
-        name, sign, value = (piece.strip() for piece in part.rpartition("="))
-        if not (sign and name and value):
-            raise argparse.ArgumentTypeError(f"expected {expected}, got {part!r}")
-        yield name, value
-
-
-def _value(text: str) -> Any:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    if re.fullmatch(r"[+-]?\d+", text):
-        return int(text)
-    try:
-        return float(text)
-    except ValueError:
-        return text

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from jsonargparse import Namespace
 from rich.console import Console
 
-from torchaug.cli.terminal import Misuse, bar, misuse, on_interrupt, say
+from torchaug.cli.terminal import Misuse, bar, check_folder, misuse, on_interrupt, say
 
 if TYPE_CHECKING:
     from torchaug.data import Bank
@@ -66,6 +66,7 @@ def export(options: Namespace, console: Console) -> None:
         bank = _open(options.bank)
         if options.out.exists():
             raise Misuse(f"export: {options.out} is already there; name another --out")
+        check_folder(options.out, "export")
         with bar(console, "exporting") as report, on_interrupt(lambda: f"there is no {options.out} yet"):
             export(bank, options.out, options.to, per_file=options.per_file, progress=report)
     say(console, f"{len(bank)} samples in {options.out}")
@@ -77,6 +78,7 @@ def merge(options: Namespace, console: Console) -> None:
     with misuse():
         from torchaug.data.bank import merge
 
+        check_folder(options.out, "merge")
         banks = [_open(path) for path in options.banks]
         with bar(console, "merging") as report, on_interrupt(lambda: kept):
             merged = merge(banks, options.out, progress=report)

@@ -18,7 +18,17 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from torchaug.cli.terminal import Misuse, bar, misuse, on_interrupt, read_images, read_sounds, say, shape_of
+from torchaug.cli.terminal import (
+    Misuse,
+    bar,
+    check_folder,
+    misuse,
+    on_interrupt,
+    read_images,
+    read_sounds,
+    say,
+    shape_of,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +44,7 @@ MADE_RARE = {  # of the named sets that are made imbalanced: which classes, and 
     "vowels": ([1, 4], 8, 60),
     "spoken_digits": ([3, 7, 8], 5, 30),
 }
-QUICK_SECONDS = 56.0
+MINUTES, QUICK_SECONDS = 5.0, 56.0
 END_SECONDS = 5.0  # of the time, kept for ending the processes and for the report
 TOO_SHORT = (
     "The time allowed {} of the usual {} optimiser steps, and as small a share of the generator's: too few to judge by. "
@@ -44,6 +54,9 @@ TOO_SHORT = (
 
 def demo(options: Namespace, console: Console) -> None:
     """torchaug demo."""
+    if options.quick and options.minutes is not None:
+        raise Misuse("demo: expected --quick or --minutes, got both; pass one of them")
+    check_folder(options.out, "demo")
     if options.modality == "table":
         from torchaug.cli.demo_table import demo_table
 
@@ -84,9 +97,9 @@ def demo(options: Namespace, console: Console) -> None:
 
 def _read(options: Namespace, console: Console) -> Any:
     """The images or sounds to study."""
-    other = "seconds" if options.modality == "image" else "size"
-    if getattr(options, other) is not None:
-        raise Misuse(f"demo: --{other} is not for {UNITS[options.modality]}; leave it out")
+    for other in ("seconds" if options.modality == "image" else "size", "label"):
+        if getattr(options, other) is not None:
+            raise Misuse(f"demo: --{other} is not for {UNITS[options.modality]}; leave it out")
     if options.modality == "image":
         return read_images(options, console, largest=DEMO_SIDE)
     return read_sounds(options, console, DEMO_SECONDS, DEMO_RATE)
@@ -95,8 +108,8 @@ def _read(options: Namespace, console: Console) -> Any:
 @contextmanager
 def studying(options: Namespace, console: Console, ways: str, start: float) -> Iterator[dict[str, Any]]:
     """Says what a study will do, and yields how: its seeds, the time left since `start`, and where it reports."""
-    seconds = QUICK_SECONDS if options.quick else 60 * options.minutes
-    say(console, f"{ways}, up to {options.seeds} seeds, {seconds / 60:.2g} minutes")
+    seconds = QUICK_SECONDS if options.quick else 60 * (options.minutes or MINUTES)
+    say(console, f"{ways}, up to {options.seeds} seeds, {seconds / 60:.3g} minutes")
     kept = f"a study is whole or nothing, and what {options.out} held before is unchanged"
     with bar(console, "training") as report, on_interrupt(lambda: kept):
         left = max(1.0, seconds - END_SECONDS - (time.monotonic() - start))

@@ -10,7 +10,8 @@ from typing import Any, Literal, get_type_hints
 
 from jsonargparse import ArgumentParser
 
-from torchaug.cli import arguments
+from torchaug.cli import values
+from torchaug.cli.arguments import SOURCE
 
 KINDS = {
     "vae": "images: quick, hard to break, somewhat soft",
@@ -48,7 +49,10 @@ def add_kind(command: ArgumentParser, words: Sequence[str]) -> None:
     named = [name for word in words if (name := SHORT.get(word, word)) in KINDS][:1]
     for name in named:
         _add_options(command)
-        if not name.startswith("table-"):
+        if name.startswith("table-"):
+            text = "of each number, known beforehand, which --epsilon needs: age=0:120,pay=0:9000"
+            command.add_argument("--bounds", type=values.bounds, metavar="C=L:H,...", help=text)
+        else:
             text = "default, none or a .json or .yaml of a chain, for training (default: default for a gan, else none)"
             command.add_argument("--augment", metavar="NAME", help=text)
         _add_settings(command, name)
@@ -61,16 +65,19 @@ def add_kind(command: ArgumentParser, words: Sequence[str]) -> None:
 def _add_options(kind: ArgumentParser) -> None:
     add = kind.add_argument
     add("--config", action="config", metavar="FILE", help="a YAML of options; --print_config prints one")
-    add("--data", required=True, metavar="SOURCE", help=arguments.SOURCE)
-    add("--size", type=arguments.size, metavar="H[xW]", help="pixels that every image gets, 8 to 256")
+    add("--data", required=True, metavar="SOURCE", help=SOURCE)
+    add("--size", type=values.sides(8, 256), metavar="H[xW]", help="pixels that every image gets, 8 to 256")
     add("--label", metavar="COLUMN", help="a table's column of classes, or none (default: label)")
-    add("--steps", type=arguments.whole(1), metavar="N", help="of the optimiser (default: as suits the kind)")
-    add("--minutes", type=arguments.minutes, metavar="T", help="time to train, instead of --steps")
-    add("--batch-size", type=arguments.whole(1), metavar="N", help="samples of a step (default: as suits the kind)")
-    add("--holdout", type=arguments.share, default=0.1, metavar="S", help="share kept to watch by (default: 0.1)")
-    add("--seed", type=arguments.whole(0), default=0, metavar="N", help="the same gives the same (default: 0)")
+    add("--steps", type=values.whole(1), metavar="N", help="of the optimiser (default: as suits the kind)")
+    add("--minutes", type=values.minutes, metavar="T", help="time to train, instead of --steps")
+    add("--batch-size", type=values.whole(1), metavar="N", help="samples of a step (default: as suits the kind)")
+    add("--holdout", type=values.share, metavar="S", help="share kept to watch by (default: 0.1; 0 with --epsilon)")
+    add("--seed", type=values.whole(0), default=0, metavar="N", help="the same gives the same (default: 0)")
     add("--out", type=Path, default=Path("generator"), metavar="FOLDER", help="(default: generator)")
     add("--resume", action="store_true", help="go on from the checkpoint in the folder, after Ctrl-C or a kill")
+    add("--epsilon", type=values.positive, metavar="E", help="train with differential privacy of rows, such as 8")
+    add("--delta", type=values.positive, metavar="D", help="chance that epsilon fails (default: 1e-5)")
+    add("--max-norm", type=values.positive, metavar="C", help="what a row's gradient is clipped to (default: 1)")
 
 
 def _add_settings(kind: ArgumentParser, name: str) -> None:

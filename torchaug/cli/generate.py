@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 from rich import box
@@ -17,7 +17,26 @@ from rich.markup import escape
 from rich.table import Table
 
 from torchaug.cli.fit_arguments import SHORT
-from torchaug.cli.terminal import CHAINS, Misuse, bar, described, misuse, on_interrupt, read_chain, read_samples, say
+from torchaug.cli.terminal import (
+    CHAINS,
+    Misuse,
+    bar,
+    check_folder,
+    class_counts,
+    described,
+    misuse,
+    on_interrupt,
+    read_chain,
+    read_samples,
+    say,
+)
+
+if TYPE_CHECKING:
+    from torchaug.models.privacy import Privacy
+    from torchaug.training.synthesizer import Synthesizer
+
+HOLDOUT = 0.1
+"""Share of the data that a training is watched by."""
 
 
 def fit(options: Namespace, console: Console) -> None:
@@ -25,12 +44,14 @@ def fit(options: Namespace, console: Console) -> None:
     console.quiet = os.environ.get("LOCAL_RANK", "0") != "0"  # one process of several speaks
     if options.steps is not None and options.minutes is not None:
         raise Misuse("fit: expected --steps or --minutes, got both; pass one of them")
+    check_folder(options.out, "fit")
+    privacy = _privacy(options)
     data = read_samples(options, console)
     kind = SHORT.get(options.kind, options.kind)
     with misuse(), _of_lightning():
         from torchaug.training.fit import FILE, fit
 
-        augment = _augment(vars(options).get("augment"), kind, data)
+        augment = _augment(_augmented_by(options, kind), data)
 
         file = options.out / FILE
         if file.exists() and not options.resume:
@@ -57,28 +78,71 @@ def fit(options: Namespace, console: Console) -> None:
                 augment=augment,
                 resume=options.resume,
                 progress=watched,
-                holdout=options.holdout,
-                settings=_without_none(options.model),
+                holdout=_held_out(options),
+                settings=_settings(options),
                 trainer=_without_none(options.trainer),
                 batch_size=options.batch_size,
+                privacy=privacy,
             )
     if seen[0][0] < seen[0][1]:
         say(console, f"the training ended at step {seen[0][0]} of {seen[0][1]}, before samples became copies or alike")
+    if privacy is not None:
+        say(console, _cost(file))
     say(console, f"the generator is in {file}, samples beside it; next:")
     amount = "--per-class 100" if data.labels is not None else "--counts 1000"
     say(console, f"  torchaug synthesize --checkpoint {shlex.quote(str(file))} {amount} --out bank")
 
 
-def _augment(name: str | None, kind: str, data: Any) -> Any:
+def _privacy(options: Namespace) -> Privacy | None:
+    """What --epsilon and the options beside it ask for."""
+    given = {name: getattr(options, name) for name in ("epsilon", "delta", "max_norm") if getattr(options, name)}
+    if options.epsilon is None:
+        beside = [*given, *(["bounds"] if vars(options).get("bounds") else [])]
+        if beside:
+            name = beside[0].replace("_", "-")
+            raise Misuse(f"fit: --{name} is for differential privacy; pass --epsilon too, or leave it out")
+        return None
+    if options.minutes is not None:
+        raise Misuse("fit: with --epsilon expected --steps, since the noise depends on them, got --minutes")
+    with misuse():
+        from torchaug.models.privacy import Privacy
+
+        return Privacy(**given)
+
+
+def _held_out(options: Namespace) -> float:
+    """The share to watch a training by; with privacy nothing may look at the data but the training."""
+    by_default = HOLDOUT if options.epsilon is None else 0.0
+    found: float = by_default if options.holdout is None else options.holdout
+    return found
+
+
+def _settings(options: Namespace) -> dict[str, Any]:
+    """What differs from the settings that suit the data."""
+    bounds = vars(options).get("bounds")
+    return _without_none(options.model) | ({"bounds": bounds} if bounds else {})
+
+
+def _cost(file: Path) -> str:
+    """What a training with differential privacy has cost, as its checkpoint says it."""
+    from torchaug.training.load import read_checkpoint
+
+    found = read_checkpoint(file)["torchaug"]["privacy"]
+    return f"differential privacy of rows: epsilon {found['epsilon']:.4g} at delta {found['delta']:.3g}"
+
+
+def _augmented_by(options: Namespace, kind: str) -> str:
+    """The name of --augment. A GAN copies few images without one; others learn what it changes; privacy allows none."""
+    by_default = "default" if kind == "gan" and options.epsilon is None else "none"
+    return vars(options).get("augment") or by_default
+
+
+def _augment(name: str, data: Any) -> Any:
     """What --augment names."""
     from torchaug.data import TensorWaveforms
     from torchaug.training.arms import default_augment
     from torchaug.training.audio_arms import default_audio_augment
 
-    if name is None:
-        name = (
-            "default" if kind == "gan" else "none"
-        )  # a GAN copies few images without it; others learn what it changes
     if name == "none":
         return None
     if name == "default":
@@ -127,8 +191,12 @@ def _checkpoint_kept(file: Path) -> str:
 
 def synthesize(options: Namespace, console: Console) -> None:
     """torchaug synthesize."""
-    if (options.counts is None) == (options.per_class is None):
-        raise Misuse("synthesize: expected either --counts or --per-class; pass one of them")
+    ways = [options.counts, options.per_class, options.top_up]
+    if sum(way is not None for way in ways) != 1:
+        raise Misuse("synthesize: expected one of --counts, --per-class and --top-up; pass one of them")
+    if (options.top_up is None) != (options.data is None) or (options.label and not options.data):
+        raise Misuse("synthesize: --top-up needs --data, the real data; --data and --label are for --top-up alone")
+    check_folder(options.out, "synthesize")
     with misuse():
         from torchaug.training.load import load_generator
         from torchaug.training.plan import launched_as
@@ -138,6 +206,7 @@ def synthesize(options: Namespace, console: Console) -> None:
         generator = load_generator(options.checkpoint)
         counts = _counts(options, generator.classes)
         settings = (options.set or {}) | ({"given": options.given} if options.given else {})
+        _try(generator, settings)
         kept = f"finished shards in {options.out} are kept, and the same command goes on from them"
         part = f"part {rank} of {world_size}" if world_size > 1 else ""
         with bar(console, f"making samples{part and ', ' + part}") as report, on_interrupt(lambda: kept):
@@ -167,15 +236,42 @@ def synthesize(options: Namespace, console: Console) -> None:
     say(console, f"{len(bank)} samples in {options.out}; mix them with real data:")
     say(console, "  from torchaug.data import Bank, MixedDataset, Source")
     say(console, f"  data = MixedDataset([Source.real(your_data), Source.bank(Bank({str(options.out)!r}))])")
+    if options.top_up is not None:
+        say(console, "what a classifier trained on both says is too high for the classes with more; take it back with")
+        say(console, f"  prior_correct(scores, TopUp({options.top_up!r}).prior_shift(your_data)), of torchaug.data")
+
+
+def _try(generator: Synthesizer, settings: Mapping[str, Any]) -> None:
+    """Refuses what the generator does not take before a bank is begun, which would then want the same settings again."""
+    try:
+        generator.sample(1, **settings)
+    except (ValueError, TypeError) as error:
+        raise Misuse(f"synthesize: --set or --given do not fit: {error}") from error
 
 
 def _counts(options: Namespace, classes: Sequence[str]) -> dict[str, int] | int:
     """What was asked for, of classes where there are any."""
-    if options.per_class is not None and not classes:
-        raise Misuse("synthesize: this generator knows no classes; pass --counts N instead of --per-class")
+    if options.counts is None and not classes:
+        way = "--per-class" if options.per_class is not None else "--top-up"
+        raise Misuse(f"synthesize: this generator knows no classes; pass --counts N instead of {way}")
+    if options.top_up is not None:
+        return _lacking(options)
     if isinstance(options.counts, int) and classes:
         raise Misuse(
             f"synthesize: expected --counts of classes ({', '.join(classes)}), got {options.counts}; or --per-class"
         )
     wanted: dict[str, int] | int = options.counts or dict.fromkeys(classes, options.per_class)
     return wanted
+
+
+def _lacking(options: Namespace) -> dict[str, int]:
+    """What --top-up adds to the classes of --data."""
+    from torchaug.data import TopUp
+
+    wanted = TopUp(options.top_up)  # a word that it does not know is said before the data are looked at
+    real = class_counts(options.data, options.label)
+    lacking = wanted.counts(real)
+    if not lacking:
+        have = ", ".join(f"{name} {count}" for name, count in real.items())
+        raise Misuse(f"synthesize: --top-up {options.top_up} has nothing to add to {options.data} ({have})")
+    return lacking

@@ -118,6 +118,8 @@ def _transform(name: str, image: Any) -> Callable[..., Any] | None:
             f"bench-loader: --transform must be a recipe ({', '.join(recipes.RECIPES)}), a .json or .yaml file, or none, got "
             f"{name!r}"
         )
+    if image is None:
+        raise Misuse(f"bench-loader: the recipe {name} is for images, and the data have none; leave --transform out")
     return recipes.RECIPES[name](side)
 
 

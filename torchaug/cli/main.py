@@ -91,6 +91,8 @@ def _misread(text: str) -> str:
     text = re.sub(rf"\b(?:{'|'.join(COMMANDS)})\.(\w+)", r"--\1", text)
     if text.endswith("required: --kind"):
         return f"fit: expected a kind ({', '.join(KINDS)}), got none"
+    if text.startswith("Unexpected config: "):
+        return f"--config: expected a YAML of options, got {text.removeprefix('Unexpected config: ')[:40]!r}..."
     unknown = re.search(r"does not accept option '([\w.]+)'", text)
     if unknown is not None:
         return f"--config: expected options, got {unknown[1]}"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CHAINS = (".json", ".yaml", ".yml")
 """Endings of the files that hold a chain of transforms."""
+TABLES = (".csv", ".tsv", ".parquet")
 
 
 class Misuse(Exception):
@@ -51,6 +52,15 @@ def misuse() -> Iterator[None]:
         raise
     except (ValueError, TypeError, FileNotFoundError) as error:
         raise Misuse(str(error)) from error
+
+
+def check_folder(path: Path, who: str) -> None:
+    """Refuses an --out in whose way there is a file, before anything is made."""
+    for each in (path, *path.parents):
+        if each.exists():
+            if not each.is_dir():
+                raise Misuse(f"{who}: --out must be a folder, got {path}, and {each} is a file; name another --out")
+            return
 
 
 @contextmanager
@@ -112,7 +122,7 @@ def _duration(seconds: float) -> str:
 def read_samples(options: Namespace, console: Console) -> TensorImages | TensorWaveforms | TableDataset:
     """The images, table or sounds that --data names, in memory; a table's classes are in the column --label."""
     with misuse():
-        from torchaug.data import FileDataset, load, read_table
+        from torchaug.data import FileDataset
         from torchaug.data.readers.columns import column_names
 
         path, label = Path(options.data), options.label
@@ -123,14 +133,35 @@ def read_samples(options: Namespace, console: Console) -> TensorImages | TensorW
                 raise Misuse(
                     f"fit: expected --label COLUMN of {path} ({', '.join(names)}), or --label none, got neither"
                 )
-        if label is None:
-            data = load(options.data, size=options.size)
-        else:
-            data = read_table(options.data, label=None if label == "none" else label)
+        data = open_data(options.data, label, options.size)
         if isinstance(data, FileDataset):
             with bar(console, "reading") as report:
                 return data.in_memory(report)
-        return data.in_memory()
+        found: TensorImages | TensorWaveforms | TableDataset = data.in_memory()
+        return found
+
+
+def open_data(source: str, label: str | None, size: tuple[int, int] | None = None) -> Any:
+    """The data set that --data names; with --label a table, whose classes are in that column, or nowhere if "none"."""
+    from torchaug.data import load, read_table
+
+    if label is None:
+        return load(source, size=size)
+    if not source.lower().endswith(TABLES) and not Path(source).is_file():
+        raise Misuse(f"--label names a column of a table ({', '.join(TABLES)}), got {source}; leave it out")
+    if size is not None:
+        raise Misuse(f"--size is for images, got the table {source}; leave it out")
+    return read_table(source, label=None if label == "none" else label)
+
+
+def class_counts(source: str, label: str | None) -> dict[str, int]:
+    """How many samples of each class there are in what --data names; none of its images or sounds is read."""
+    with misuse():
+        data = open_data(source, label)
+        labels, classes = getattr(data, "labels", None), getattr(data, "classes", None)
+        if labels is None or not classes:
+            raise Misuse(f"load: expected samples with labels, got {source}, which has none")
+        return dict(zip(classes, labels.bincount(minlength=len(classes)).tolist(), strict=True))
 
 
 def read_chain(path: str) -> Layer:
@@ -193,9 +224,9 @@ def read_sounds(options: Namespace, console: Console, longest: float, highest: i
 def read_table_of(source: str, label: str | None) -> TableDataset:
     """The table that --data names, with its classes in the column --label."""
     with misuse():
-        from torchaug.data import TableDataset, load, read_table
+        from torchaug.data import TableDataset
 
-        data = load(source) if label is None else read_table(source, label=label)
+        data = open_data(source, label)
         if not isinstance(data, TableDataset):
             raise Misuse(f"load: expected a table (.csv, .tsv, .parquet or a named one), got {source}")
         return data

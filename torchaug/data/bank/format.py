@@ -38,6 +38,8 @@ VERSION = 2
 HEADER = 100_000_000
 """Bytes that a safetensors header has at most."""
 MANIFEST, DROPPED, TRAINED = "manifest.json", "dropped.jsonl", "trained_items.safetensors"
+BEGUN = (MANIFEST, TRAINED, ".")
+"""Beginnings of the names in a folder that may become a bank: those that a writer writes first, and hidden ones."""
 SMALL = {"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "U8": torch.uint8, "F32": torch.float32}
 """Kinds of what is stored of each sample besides its content, as safetensors calls them."""
 Json = dict[str, Any]
@@ -95,8 +97,11 @@ class ShardStore:
         file = self.path / MANIFEST
         if not file.exists():
             self.path.mkdir(parents=True, exist_ok=True)
-            if any(self.path.glob("shard-*")) and not file.exists():  # another writer may have begun meanwhile
-                raise ValueError(f"BankWriter: {self.path} holds shards but no {MANIFEST}; write to another folder")
+            foreign = next((each.name for each in self.path.iterdir() if not each.name.startswith(BEGUN)), None)
+            if foreign is not None and not file.exists():  # another writer may have begun meanwhile
+                raise ValueError(
+                    f"BankWriter: {self.path} holds {foreign} but no {MANIFEST}: it is no bank; write to another folder"
+                )
             if trained_items:
                 replace_file(self.path / TRAINED, *trained_items)
             if create_file(file, (json.dumps(sealed(self.manifest), indent=1) + "\n").encode()):

@@ -127,6 +127,12 @@ def _image_reader(read: Callable[..., Loaded]) -> Reader:
     return lambda source, size: read(source, size=size)
 
 
+def _bank(source: str, size: Size) -> Bank:
+    if size is not None:
+        raise ValueError(f"load: expected no size= for a bank, whose samples keep theirs, got {size} for {source}")
+    return Bank(source)
+
+
 def _listed(source: str, size: Size) -> Loaded:
     """What a file of rows holds, by the names of its columns."""
     names = column_names(source, "load")
@@ -167,7 +173,7 @@ OF_FILE: dict[tuple[str, ...], Reader] = {
 def _folder_reader(folder: Path) -> Reader:
     """By what marks a folder as a whole, else by the first file in sorted order that any reader takes."""
     if (folder / MANIFEST).is_file():
-        return _without_size(Bank)
+        return _bank
     if (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file():
         return _image_reader(read_hub)
     for _, folders, names in os.walk(folder, followlinks=True):
