@@ -17,9 +17,10 @@ from scipy import fft, signal, stats
 from torchaug import Batch, Compose
 from torchaug import audio as A
 from torchaug.audio.air import attenuation
-from torchaug.audio.biquads import butterworth, butterworth_band, digital, ringing, warped
+from torchaug.audio.biquads import butterworth, butterworth_band, digital, peaking, ringing, shelf, warped
 from torchaug.audio.biquads import response as gains_of
 from torchaug.audio.convolve import convolve, fast_size
+from torchaug.audio.recursion import space, through
 from torchaug.audio.shoebox import images, longest, reflections
 from torchaug.keys import sample_keys
 from torchaug.transform import Layer
@@ -106,6 +107,52 @@ def test_ringing_ends_when_it_is_said_to(frequency: float, high: bool) -> None:
     end = ringing(sections)
     assert impulse[end:].max() < 1e-6 * impulse.max()
     assert impulse[end // 3 :].max() > 1e-6 * impulse.max()  # and hardly sooner
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.sampled_from(["low", "high", "bell", "shelf"]), min_size=1, max_size=5),
+    st.integers(1, 2500),
+    st.sampled_from([torch.float32, torch.float64]),
+    st.integers(0, 2**20),
+)
+def test_sections_in_time_are_those_of_scipy(kinds: list[str], samples: int, dtype: torch.dtype, seed: int) -> None:
+    """Of other numbers in each row, for lengths that are no whole blocks and for less than a block."""
+    generator = torch.Generator().manual_seed(seed)
+    parts = []
+    for kind in kinds:
+        u = torch.rand(3, 3, generator=generator, dtype=torch.float64)
+        k, gain, q = warped(2 * 4000 ** u[:, 0], RATE), 24 * u[:, 1] - 12, 0.2 + 5 * u[:, 2]
+        if kind in ("low", "high"):
+            parts.append(butterworth(k, torch.tensor([1, 3, 4]), 4, high=kind == "high"))
+        else:
+            parts.append(
+                peaking(k, gain, q)[:, None] if kind == "bell" else shelf(k, gain, q, high=seed % 2 > 0)[:, None]
+            )
+    sections = torch.cat(parts, 1)
+    sound = torch.randn(3, 2, samples, generator=generator, dtype=torch.float64).to(dtype)
+    expected = np.stack(
+        [signal.sosfilt(sos, row.double().numpy()) for sos, row in zip(digital(sections).numpy(), sound, strict=True)]
+    )
+    found = through(sound, space(sections))
+    assert found.dtype == dtype
+    bound = (2e-6 if dtype == torch.float32 else 1e-10) * max(1.0, np.abs(expected).max())
+    assert np.abs(found.numpy() - expected).max() < bound
+    alike = through(sound, space(sections[1:2]))
+    assert np.abs(alike[1].numpy() - expected[1]).max() < bound
+
+
+def test_sections_in_time_have_gradients() -> None:
+    sections = peaking(warped(torch.tensor([300.0, 2000.0]), RATE), torch.tensor([6.0, -6.0]), torch.tensor([1.0, 3.0]))
+    sound = torch.randn(2, 1, 70, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: through(x, space(sections[:, None])), sound)
+
+
+@pytest.mark.parametrize("kind", [A.BandPassFilter, A.BandStopFilter])
+def test_a_wide_band_is_as_exact_as_a_narrow_one(kind: Any) -> None:
+    """One of its sections raises hundreds of times what the other lowers."""
+    band = kind(3500, 3500, 1.99, 1.99, 48, 48, p=1.0, sample_rate=RATE)
+    assert (played(band, hiss(9000)) - played(band, hiss(9000).double())).abs().max() < 2e-6
 
 
 STEADY: dict[str, A.Filtered] = {

@@ -251,6 +251,16 @@ def test_pieces_of_a_longer_noise_lie_anywhere_within_it() -> None:
     assert len(offsets[lengths == 900].unique()) > 60
 
 
+def test_a_shorter_noise_goes_on_from_its_beginning_beside_a_longer_one() -> None:
+    transform = A.AddBackgroundNoise(recorded(300, 5000), p=1.0)
+    batch = Batch(waveform=white(8, 1), key=keys(8))
+    which = [transform.describe(transform.draw(batch), i)[0]["noise"] for i in range(8)]
+    added = transform(batch).waveform - batch.waveform
+    repeats = [torch.allclose(row[..., 300:600], row[..., :300], atol=1e-6) for row in added]
+    assert repeats == [noise == 0 for noise in which]
+    assert 0 < sum(repeats) < 8
+
+
 def test_each_piece_of_a_noise_may_come() -> None:
     sound = torch.full((200, 1, 900), 1e-3)
     transform = A.AddBackgroundNoise([recorded(902)[0]], p=1.0)

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 
 from torchaug.audio.convolve import shaped
+from torchaug.audio.kinds import silenced
+from torchaug.audio.recursion import space, through
 
 QUIET = 1e-7
 """What is left of an impulse response when it counts as over."""
@@ -149,19 +151,32 @@ def _gains(sections: Tensor, powers: Tensor, dtype: torch.dtype) -> Tensor:
     return total
 
 
-def cascade(waveform: Tensor, lengths: Tensor, sections: Tensor, ringing: int, *, zero_phase: bool = False) -> Tensor:
-    """Waveforms through all of their sections, from rest, by one Fourier transform each way.
+def cascade(
+    waveform: Tensor,
+    lengths: Tensor,
+    sections: Tensor,
+    ringing: int,
+    *,
+    zero_phase: bool = False,
+    in_time: bool = False,
+) -> Tensor:
+    """Waveforms through all of their sections, from rest, by one Fourier transform each way or in time.
 
     Args:
         waveform: (B, C, T) float32 or float64.
         lengths: (B,) what lies behind them counts as 0.
         sections: (B, S, 2, 3); B may be 1, for the same in all.
-        ringing: samples that the impulse response lasts: so many zeros keep the end of a sound from reaching its begin.
+        ringing: samples that the impulse response lasts: so many zeros keep the end of a sound from reaching its begin in a
+            Fourier transform.
         zero_phase: forwards and backwards, by which nothing is delayed and all gains in decibels double.
+        in_time: on a CPU section by section, in half of the time; rounding is that of the loudest sound between sections.
 
     Returns:
         (B, C, T), as `scipy.signal.sosfilt` has it; with `zero_phase` as `sosfiltfilt` of a sound between silences.
     """
+
+    if in_time and not zero_phase and waveform.device.type == "cpu":
+        return through(silenced(waveform, lengths), space(sections))
 
     def gains(size: int) -> Callable[[slice], Tensor]:
         powers = _powers(size, waveform.dtype, waveform.device)

@@ -30,6 +30,7 @@ class _Bell(Filtered):
     """One section at a centre, with a gain and a quality."""
 
     uniforms = 3
+    in_time = True
     most_q: float
 
     def __init__(
@@ -205,6 +206,7 @@ class SevenBandParametricEQ(Filtered):
     """
 
     uniforms = 3 * len(BANDS)
+    in_time = True
 
     def __init__(
         self, min_gain_db: float = -12.0, max_gain_db: float = 12.0, p: float = 0.5, *, sample_rate: int

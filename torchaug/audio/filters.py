@@ -48,6 +48,7 @@ class _OneSided(_Butterworth):
     """A low-pass or a high-pass filter."""
 
     uniforms = 2
+    in_time = True
     high: bool
 
     def __init__(

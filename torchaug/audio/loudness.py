@@ -64,9 +64,8 @@ def loudness(waveform: Tensor, lengths: Tensor | None, sample_rate: int) -> Tens
         )
     if lengths is None:
         lengths = torch.full_like(waveform[:, 0, 0], waveform.shape[-1], dtype=torch.int64)
-    heard = cascade(
-        working(waveform), lengths, k_weighting(sample_rate, waveform.device), math.ceil(RINGS * sample_rate) + 400
-    )
+    weighting, rings = k_weighting(sample_rate, waveform.device), math.ceil(RINGS * sample_rate) + 400
+    heard = cascade(working(waveform), lengths, weighting, rings, in_time=True)
     squares = silenced(heard, lengths).square()
     if waveform.shape[1] == len(SURROUND):
         squares = squares * squares.new_tensor(SURROUND)[:, None]
