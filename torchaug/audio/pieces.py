@@ -62,14 +62,11 @@ class Pieces(NamedTuple):
         )
 
     def _gathered(self, waveform: Tensor, samples: int) -> Tensor:
-        """Sample by sample, by the number of pieces that have begun: no length of a piece is read back from the device."""
-        there = self.end > self.begin
-        target, order = torch.where(there, self.target, samples).clamp(max=samples).sort(1)
-        begin, end = self.begin.gather(1, order), self.end.gather(1, order)
-        begun = torch.zeros(len(target), samples + 1, dtype=torch.int64, device=target.device)
-        begun = begun.scatter_add(1, target, torch.ones_like(target)).cumsum(1)[:, :samples]
-        none = torch.zeros_like(target[:, :1])  # before the first
-        ahead = torch.cat([none, begin - target], 1).gather(1, begun)
-        over = torch.cat([none, target + end - begin], 1).gather(1, begun)
-        time = torch.arange(samples, device=target.device)
-        return torch.where((time < over)[:, None], taken(waveform, time + ahead), 0)
+        """Sample by sample, each compared with every piece: no place is read back from the device, and a compiler makes it one
+        pass."""
+        time = torch.arange(samples, device=waveform.device)
+        ahead, heard = torch.zeros_like(self.begin[:, :1]), torch.zeros_like(self.begin[:, :1], dtype=torch.bool)
+        for begin, end, target in zip(*(part.split(1, dim=1) for part in self), strict=True):
+            here = (time >= target) & (time < target + end - begin)
+            ahead, heard = torch.where(here, begin - target, ahead), heard | here
+        return torch.where(heard[:, None], taken(waveform, time + ahead), 0)
