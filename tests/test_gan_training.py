@@ -276,12 +276,12 @@ def test_the_gamma_is_taken_whose_samples_look_most_real(monkeypatch: pytest.Mon
 
     def distance(real: Any, generator: LitGAN, seed: int) -> float:
         told.append(generator.gamma)
-        return abs(generator.gamma - 0.4)
+        return abs(generator.gamma - 1.4)
 
     monkeypatch.setattr(gamma, "distance", distance)
     found = gamma.find_gamma(shapes(), steps=1, batch_size=4, settings={"latent": 4})
-    assert told == pytest.approx([0.045, 0.15, 0.45])
-    assert found.gamma == pytest.approx(0.45)
+    assert told == pytest.approx([0.15, 0.5, 1.5])
+    assert found.gamma == pytest.approx(1.5)
     assert list(found.scores) == told
 
 
