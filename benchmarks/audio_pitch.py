@@ -1,19 +1,15 @@
 """How good are shifts of pitch and of duration, and what do they cost, beside torchaudio, librosa and signalsmith?
 
 Sounds with a known truth: voices with vibrato made again at the other pitch or speed, a plucked string (Karplus and Strong),
-drum hits. Speech by espeak-ng, where it is installed, has no truth: it is shifted up and down again. Peers that are not
-installed are left out: librosa and signalsmith come through audiomentations. A part of `scripts/bench audio`.
+drum hits; speech is that of `audio_speech.py`. Peers that are not installed are left out: librosa and signalsmith come through
+audiomentations. A part of `scripts/bench audio`.
 """
 
 from __future__ import annotations
 
 import math
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -64,21 +60,6 @@ def drums(seconds: float = 2.0) -> Tensor:
         body = torch.sin(2 * math.pi * (60 + 80 * torch.exp(-30 * time)) * time) * torch.exp(-12 * time)
         out[int(hit * RATE) : int(hit * RATE) + len(time)] += 0.5 * (noise + body)
     return out
-
-
-def speech() -> Tensor | None:
-    """A sentence of espeak-ng at 16 kHz; None where it is not installed."""
-    if shutil.which("espeak-ng") is None:
-        return None
-    from torchaug.data import resample
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "speech.wav"
-        subprocess.run(["espeak-ng", "-w", path, "The quick brown fox jumps over the lazy dog."], check=True)
-        import soundfile
-
-        samples, rate = soundfile.read(path, dtype="float32")
-    return resample(torch.from_numpy(samples), rate, RATE)
 
 
 def spectrum(sound: Tensor) -> Tensor:
@@ -148,7 +129,7 @@ def stretchers() -> dict[str, Shift]:
 
 def quality() -> list[Row]:
     """How near shifted and stretched sounds are to what they should be."""
-    rows, sentence = [], speech()
+    rows = []
     for name, shift in shifters().items():
         ours = name == "torchaug"
         steps = (-4.0, 4.0) if name == "torchaudio" else SEMITONES
@@ -170,9 +151,6 @@ def quality() -> list[Row]:
         off = [cents(out, tuned * 2 ** (n / 12)) for out, n in zip(plucked, steps, strict=True)]
         rows.append(row(f"string, fundamental, largest error, {name}", [max(off)], "cents"))
         rows.append(row(f"drums, energy before hits, {name}", [echo(shift(drums(), n), 1.0) for n in steps], "dB"))
-        if sentence is not None:
-            back = [convergence(shift(shift(sentence, n), -n), sentence) for n in steps]
-            rows.append(row(f"speech, there and back, spectral convergence, {name}", back, ""))
     for name, stretch in stretchers().items():
         gaps = [convergence(stretch(voice(base), r), voice(base, rate=r)) for base in BASES for r in RATES]
         rows.append(row(f"stretched voices, spectral convergence, {name}", gaps, ""))

@@ -30,8 +30,8 @@ class TimeStretch(Paced):
         min_rate: the least factor of the speed, at least 1/16; above 1 it is faster, and the sound shorter.
         max_rate: the largest one, at most 16.
         leave_length_unchanged: cut or pad to the length that came in.
-        n_fft: samples of a window, a multiple of 16: more for bass and music, fewer for drums. None: the power of two nearest
-            to 32 ms.
+        n_fft: samples of a window, a multiple of 16: more for bass and music, fewer for drums. None: about 48 ms, which
+            suits speech.
         phase_locking: False for the plain phase vocoder, as torchaudio has it, which blurs.
         p: chance per sample.
         sample_rate: in Hz.

@@ -52,8 +52,13 @@ class Formants(NamedTuple):
 
 
 def window_size(sample_rate: int) -> int:
-    """The power of two nearest to 32 ms, at least 64."""
-    return max(64, int(2 ** round(math.log2(0.032 * sample_rate))))
+    """Nearest to 48 ms of powers of two and three times such, which transform quickly; at least 64.
+
+    Shorter ones cannot tell the partials of low voices apart: of speech, 32 ms are worse by half.
+    """
+    exponent = math.floor(math.log2(0.048 * sample_rate))
+    sizes: list[int] = [2**exponent, 3 * 2 ** (exponent - 1), 2 ** (exponent + 1)]
+    return max(64, min(sizes, key=lambda size: abs(math.log2(size / (0.048 * sample_rate)))))
 
 
 def stretched(
