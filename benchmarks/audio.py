@@ -111,12 +111,12 @@ def write_sounds(folder: Path) -> None:
     """Noises and impulse responses as WAV files."""
     import soundfile
 
-    random = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     for name, seconds, decay in (("noises", 5, 0.0), ("rooms", 0.5, 12.0)):
         (folder / name).mkdir()
         time = np.arange(int(seconds * RATE)) / RATE
         for number in range(4):
-            sound = random.normal(0, 0.1, len(time)) * np.exp(-decay * time)
+            sound = generator.normal(0, 0.1, len(time)) * np.exp(-decay * time)
             soundfile.write(folder / name / f"{number}.wav", sound.astype(np.float32), RATE)
 
 

@@ -8,7 +8,6 @@ what a shift should have. The fundamental is followed by autocorrelation, in the
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
 from fractions import Fraction
 from pathlib import Path
@@ -19,8 +18,8 @@ from rows import Row, row, write
 from torch import Tensor
 
 from torchaug.data import resample
+from torchaug.data.spoken import PROGRAM, Voice, say
 
-PROGRAM = "espeak-ng"
 VOICES = ("en-us+m1", "en-us+m3", "en-gb+m7", "en-us+f1", "en-us+f3", "en-gb+f5")
 SENTENCES = ("The quick brown fox jumps over the lazy dog.", "We were away a year ago, and will remain a while.")
 SIZE, HOP = 1024, 256
@@ -33,13 +32,9 @@ PACKAGES = ("torch", "numpy", "audiomentations", "librosa", "python-stretch")
 
 def spoken(voice: str, sentence: str) -> Tensor:
     """A sentence at 16 kHz, (T,)."""
-    import soundfile
-
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "speech.wav"
-        subprocess.run([PROGRAM, "-v", voice, "-w", path, sentence], check=True)
-        samples, rate = soundfile.read(path, dtype="float32")
-    return resample(torch.from_numpy(samples), rate, RATE)
+        samples, rate = say(PROGRAM, sentence, Voice(voice, pitch=50, speed=175), Path(folder) / "speech.wav")
+    return resample(samples, rate, RATE)
 
 
 def spectrum_at(sound: Tensor, centres: Tensor) -> Tensor:

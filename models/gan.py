@@ -145,8 +145,9 @@ def default_gamma(height: int, width: int, loss: Loss = "relativistic") -> float
     """A weight of the loss's penalties to start from, by resolution.
 
     Of R1 and R2: on a straight line in the logarithms through the published 0.05 at 32 pixels and 150 at 256, and not
-    below 0.5: the small sets that this is for need more than 50 000 images do (docs/decisions/0023-what-the-discriminator-sees.md). Of the interpolates of "wasserstein": 20,
-    that is the published lambda of 10, at any resolution.
+    below 0.5: the small sets that this is for need more than 50 000 images do (measured in
+    docs/decisions/0023-what-the-discriminator-sees.md). Of the interpolates of "wasserstein": 20, that is the published
+    lambda of 10, at any resolution.
 
     >>> default_gamma(8, 8), round(default_gamma(256, 256)), default_gamma(8, 8, "wasserstein")
     (0.5, 150, 20.0)

@@ -71,31 +71,28 @@ class DiscriminatorAugment(nn.Module):
 
     def of(self, keys: Tensor) -> Augment:
         """A function of images alone: its first call draws by the keys, its second anew, and so on."""
-        calls = itertools.count()
-        return lambda images: self(images, keys=fold_in(keys, next(calls)))
+        return anew(self, keys)
 
 
-class Dither:
+def anew(layer: KeyedLayer, keys: Tensor) -> Augment:
+    """A function of images alone, each of whose calls draws other numbers by the keys (B,)."""
+    calls = itertools.count()
+    return lambda images: layer(images, keys=fold_in(keys, next(calls)))
+
+
+def dithered(images: Tensor, /, *, keys: Tensor, levels: int) -> Tensor:
     """Uniform noise as wide as the step between two grey levels: what is rounded to levels looks like what is not.
 
-    >>> dither = Dither(17, torch.arange(2))
-    >>> first, second = dither(torch.zeros(2, 1, 8, 8)), dither(torch.zeros(2, 1, 8, 8))
-    >>> bool(first.abs().max() <= 1 / 32), torch.equal(first, second)
-    (True, False)
-
     Args:
+        images: (B, C, H, W).
+        keys: (B,) int64.
         levels: how many values in [0, 1] a channel can take, at least 2.
-        keys: (B,) int64; each call draws anew from them.
+
+    >>> bool(dithered(torch.zeros(2, 1, 8, 8), keys=torch.arange(2), levels=17).abs().max() <= 1 / 32)
+    True
     """
-
-    def __init__(self, levels: int, keys: Tensor) -> None:
-        self.width, self.keys, self.calls = 1 / (levels - 1), keys, itertools.count()
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Images (B, C, H, W) and noise."""
-        u = uniforms(fold_in(self.keys, next(self.calls)), 2)
-        noise = dense_uniforms(u, images.shape[1:]).sub_(0.5).mul_(self.width)
-        return images + noise.to(images.device, images.dtype)
+    noise = dense_uniforms(uniforms(keys, 2), images.shape[1:]).sub_(0.5).mul_(1 / (levels - 1))
+    return images + noise.to(images.device, images.dtype)
 
 
 def check_differentiable(transform: Layer, orders: int = 2) -> None:

@@ -13,7 +13,7 @@ from torchaug.data.waveforms import TensorWaveforms, windows
 from torchaug.models.audio_vae import AudioVAE
 from torchaug.models.spectrogram import SpectrogramCodec
 from torchaug.models.vae import ImageVAE
-from torchaug.training.data import InMemory, SynthesisDataModule
+from torchaug.training.data import InMemory
 from torchaug.training.generator import KeyedAugment
 from torchaug.training.synthesizer import Columns, check_settings
 from torchaug.training.vae import LitVAE
@@ -109,13 +109,11 @@ class LitAudioVAE(LitVAE):
     def sampling(self) -> Sequence[str]:  # type: ignore[override]
         return *super().sampling, "detail"
 
-    def prepare_samples(self) -> None:
+    def prepare_from(self, train: InMemory) -> None:
         """Fits the aggregated posterior, and keeps the detail of training clips."""
-        super().prepare_samples()
-        data = getattr(self._trainer, "datamodule", None)
-        if isinstance(data, SynthesisDataModule):
-            rows = torch.arange(len(self.details)) * len(data.train) // len(self.details)  # evenly; of few some twice
-            self.details.copy_(self.audio.left_out(*self._training_images(data.train, rows)))
+        super().prepare_from(train)
+        rows = torch.arange(len(self.details)) * len(train) // len(self.details)  # evenly; of few some twice
+        self.details.copy_(self.audio.left_out(*self._training_images(train, rows)))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What samples are made of is as new as the weights."""

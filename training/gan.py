@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -12,7 +13,7 @@ from torchaug.image.adaptive import AdaptiveP, HoldoutP
 from torchaug.keys import fold_in, uniforms
 from torchaug.models.ema import EMA
 from torchaug.models.gan import ImageGAN, default_gamma, generate, interpolate
-from torchaug.models.gan_augment import DiscriminatorAugment, Dither
+from torchaug.models.gan_augment import DiscriminatorAugment, anew, dithered
 from torchaug.models.gan_condition import ConditionKind
 from torchaug.models.gan_losses import Augment, Loss, check_loss, discriminator_loss, generator_loss
 from torchaug.training.adversarial import TwoPlayers
@@ -232,8 +233,9 @@ class LitGAN(TwoPlayers, LitImageGenerator):
     def _shown(self, keys: Tensor) -> Augment:
         """How the discriminator sees images: augmented, and with noise as wide as a grey level. Without it real images would
         be told by their values alone, which lie on a grid that generated ones reach when they are rounded, after training."""
-        augmented, blur = self.seen_through.of(fold_in(keys, 0)), Dither(self.hparams["levels"], fold_in(keys, 1))
-        return lambda images: blur(augmented(images))
+        augmented = self.seen_through.of(fold_in(keys, 0))
+        blurred = anew(partial(dithered, levels=self.hparams["levels"]), fold_in(keys, 1))
+        return lambda images: blurred(augmented(images))
 
     def on_train_batch_end(self, outputs: Any, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Now and then, lets the controller see how far the discriminator overfits."""

@@ -37,7 +37,10 @@ CORRECTED = (
     "Brier score: without that, every way of balancing looks better or worse at a threshold of a half than it is."
 )
 TREES = "The classifier is gradient-boosted trees. Linear models often gain nothing from balancing, or lose."
-TOO_SHORT = "The time allowed the generator {} of its {} steps: too few to judge by, and synthetic rows look worse here than they are."
+TOO_SHORT = (
+    "The time allowed the generator {} of its {} steps: too few to judge by, and synthetic rows look worse here than they "
+    "are."
+)
 _SPENT = 0.5
 """Share of the time that generators may take."""
 

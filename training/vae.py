@@ -210,11 +210,15 @@ class LitVAE(LitImageGenerator):
         checkpoint["state_dict"].update({name: value.detach().clone() for name, value in fitted.items()})
 
     def prepare_samples(self) -> None:
-        """Fits the aggregated posterior of the averaged weights to the training images of the trainer, if there is one."""
+        """Takes what samples are made of from the training images of the trainer, if there is one."""
         data = getattr(self._trainer, "datamodule", None)  # `trainer` raises where there is none
         if isinstance(data, SynthesisDataModule):
-            rows = torch.arange(0, len(data.train), -(-len(data.train) // FITTED))
-            self.averaged.fit_posterior(*self._training_images(data.train, rows), self.hparams["pooling"])
+            self.prepare_from(data.train)
+
+    def prepare_from(self, train: InMemory) -> None:
+        """Fits the aggregated posterior of the averaged weights to training images."""
+        rows = torch.arange(0, len(train), -(-len(train) // FITTED))
+        self.averaged.fit_posterior(*self._training_images(train, rows), self.hparams["pooling"])
 
     def _training_images(self, train: InMemory, rows: Tensor) -> tuple[Tensor, Tensor]:
         """The images and labels of some training samples."""

@@ -205,12 +205,11 @@ class SpliceOut(Timed):
         begin, cut = self._cuts(u, lengths)
         none = torch.zeros_like(begin[:, :1])
         target, ahead = torch.cat([none, begin], 1), torch.cat([none, cut.cumsum(1)], 1)
-        source = target + ahead
         end = torch.cat([begin + ahead[:, :-1], lengths[:, None]], 1)
-        out = Pieces(source, end, target).of(waveform, samples)
+        out = Pieces(target + ahead, end, target).of(waveform, samples)
         since = torch.arange(self._widest(samples), device=waveform.device)
         at = begin[..., None] + since
-        before = at + (cut.cumsum(1) - cut)[..., None]
+        before = at + ahead[:, :-1, None]
         share = fade((since + 0.5).to(out.dtype), cut[..., None]).flatten(1)[:, None]
         soft, loud = (taken(waveform, places.flatten(1)) for places in (before, before + cut[..., None]))
         fading = torch.where(since < cut[..., None], at, -1).flatten(1)

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from torchaug.audio.kinds import fitted
+
 BLOCK = 32
 """Samples to a block."""
 WIDE = 32
@@ -75,7 +77,7 @@ def through(waveform: Tensor, filters: Space) -> Tensor:
     if not waveform.numel():
         return waveform
     count = -(-samples // BLOCK)
-    blocks = _filled(waveform, count * BLOCK).reshape(len(filters.a), -1, BLOCK)
+    blocks = fitted(waveform, count * BLOCK).reshape(len(filters.a), -1, BLOCK)
     powers = _powers(filters.a, BLOCK)
     *early, after = powers.unbind(1)
     soon = torch.stack(early, 1)
@@ -98,7 +100,7 @@ def _states(carried: Tensor, a: Tensor) -> Tensor:
     powers = _powers(a, size)
     shares = powers.to(carried.dtype)
     within = _lower(torch.cat([torch.zeros_like(shares[:, :1]), shares[:, :-1]], 1))[..., : size * n]
-    rows = _filled(carried.flatten(2), groups * size * n).reshape(len(a), -1, size * n)
+    rows = fitted(carried.flatten(2), groups * size * n).reshape(len(a), -1, size * n)
     found, ends = (rows @ within.mT).split([size * n, n], -1)
     if groups > 1:
         before = _states(ends.unflatten(1, (channels, groups)), powers[:, size]).flatten(1, 2)
@@ -122,8 +124,3 @@ def _lower(blocks: Tensor) -> Tensor:
     lag = place[:, None] - place
     parts = torch.where((lag >= 0)[:, :, None, None], blocks[:, lag.clamp(min=0)], 0)
     return parts.transpose(2, 3).reshape(-1, count * p, count * q)
-
-
-def _filled(rows: Tensor, size: int) -> Tensor:
-    """(..., T) with zeros up to (..., size); itself, not copied, where it has them."""
-    return rows if rows.shape[-1] == size else functional.pad(rows, (0, size - rows.shape[-1]))

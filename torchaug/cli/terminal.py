@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 CHAINS = (".json", ".yaml", ".yml")
 """Endings of the files that hold a chain of transforms."""
-TABLES = (".csv", ".tsv", ".parquet")
 
 
 class Misuse(Exception):
@@ -144,6 +143,7 @@ def read_samples(options: Namespace, console: Console) -> TensorImages | TensorW
 def open_data(source: str, label: str | None, size: tuple[int, int] | None = None) -> Any:
     """The data set that --data names; with --label a table, whose classes are in that column, or nowhere if "none"."""
     from torchaug.data import load, read_table
+    from torchaug.data.readers.load import TABLES
 
     if label is None:
         return load(source, size=size)
@@ -157,11 +157,12 @@ def open_data(source: str, label: str | None, size: tuple[int, int] | None = Non
 def class_counts(source: str, label: str | None) -> dict[str, int]:
     """How many samples of each class there are in what --data names; none of its images or sounds is read."""
     with misuse():
+        from torchaug.data.topup import frequencies
+
         data = open_data(source, label)
-        labels, classes = getattr(data, "labels", None), getattr(data, "classes", None)
-        if labels is None or not classes:
+        if getattr(data, "labels", None) is None or not getattr(data, "classes", None):
             raise Misuse(f"load: expected samples with labels, got {source}, which has none")
-        return dict(zip(classes, labels.bincount(minlength=len(classes)).tolist(), strict=True))
+        return {name: int(count) for name, count in frequencies(data, "load").items()}
 
 
 def read_chain(path: str) -> Layer:

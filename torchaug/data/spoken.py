@@ -82,7 +82,7 @@ def spoken(
     texts = [words[label] for label in labels.tolist()]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
         files = [Path(folder) / f"{number}.wav" for number in range(len(texts))]
-        said = list(pool.map(_say, [program] * len(texts), texts, _voices(u), files))
+        said = list(pool.map(say, [program] * len(texts), texts, _voices(u), files))
     clips = [_word(resample(sound, rate, sample_rate))[:samples] for sound, rate in said]
     lengths = torch.tensor([len(clip) for clip in clips])
     words_alone = torch.stack([fitted(clip, samples) for clip in clips])
@@ -104,7 +104,7 @@ def _voices(u: Tensor) -> list[Voice]:
     return [Voice(f"{ACCENTS[a]}+{SPEAKERS[s]}", p, w) for a, s, p, w in rows]
 
 
-def _say(program: str, text: str, voice: Voice, file: Path) -> tuple[Tensor, int]:
+def say(program: str, text: str, voice: Voice, file: Path) -> tuple[Tensor, int]:
     """A word as (T,) in [-1, 1], and its rate in Hz."""
     how = ["-v", voice.name, "-p", str(voice.pitch), "-s", str(voice.speed)]
     done = subprocess.run(

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torchaug.batch import Batch
+from torchaug.image.resample import readable
 
 
 def soft(label: Tensor, num_classes: int | None, who: str) -> Tensor:
@@ -38,7 +39,7 @@ def soft(label: Tensor, num_classes: int | None, who: str) -> Tensor:
         raise ValueError(
             f"{who}: class numbers need {who}(num_classes=...) to become soft labels, got num_classes=None"
         )
-    if label.device.type == "cpu" and not torch.compiler.is_compiling() and len(label):
+    if readable(label) and len(label):
         low, high = int(label.min()), int(label.max())
         if low < 0 or high >= num_classes:
             raise ValueError(

@@ -161,8 +161,11 @@ OF_FOLDER: dict[tuple[str, ...], Reader] = {
 }
 """By the endings of the files in a folder and below."""
 
+TABLES = (".csv", ".tsv", ".parquet")
+"""Endings of files of rows."""
+
 OF_FILE: dict[tuple[str, ...], Reader] = {
-    (".csv", ".tsv", ".parquet"): _listed,
+    TABLES: _listed,
     (".jsonl", ".ndjson"): _without_size(read_text),
     (".tar",): _image_reader(read_tar),
     (".nii", ".nii.gz"): _without_size(read_nifti),
