@@ -13,9 +13,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from torchaug.transfer import readable
+
+Bits = TypeVar("Bits", Tensor, npt.NDArray[np.int64])
+"""On the host numpy works on few numbers in a third of the time that torch takes, and the same lines of code do."""
 
 _BITS = 1 << 64
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -35,13 +43,13 @@ def _mix_int(number: int) -> int:
     return number ^ (number >> 31)
 
 
-def _mix(bits: Tensor) -> Tensor:
-    """`_mix_int` on int64 tensors; the masks make torch's arithmetic right shift a logical one."""
+def _mix(bits: Bits) -> Bits:
+    """`_mix_int` on int64; the masks make the arithmetic right shift a logical one."""
     bits = _half_mixed(bits)
     return bits ^ ((bits >> 31) & ((1 << 33) - 1))
 
 
-def _half_mixed(bits: Tensor) -> Tensor:
+def _half_mixed(bits: Bits) -> Bits:
     """`_mix` but for its last step, which leaves the upper 31 bits alone."""
     bits = (bits ^ ((bits >> 30) & ((1 << 34) - 1))) * _signed(_MIX_A)
     return (bits ^ ((bits >> 27) & ((1 << 37) - 1))) * _signed(_MIX_B)
@@ -86,9 +94,15 @@ def fold_in(keys: Tensor, number: int | Tensor) -> Tensor:
     >>> bool((fold_in(keys, 0) == fold_in(keys, 1)).any())
     False
     """
-    if isinstance(number, int):
-        return _mix(_mix(keys + _signed(_GOLDEN)) + hash_int(number))
-    return _mix(_mix(keys + _signed(_GOLDEN)) + _mix(number.to(keys.dtype) + _signed(_GOLDEN)))
+    if not isinstance(number, int):
+        return _mix(_mix(keys + _signed(_GOLDEN)) + _mix(number.to(keys.dtype) + _signed(_GOLDEN)))
+    if readable(keys):
+        return torch.from_numpy(_folded(keys.numpy(), number))
+    return _folded(keys, number)
+
+
+def _folded(keys: Bits, number: int) -> Bits:
+    return _mix(_mix(keys + _signed(_GOLDEN)) + hash_int(number))
 
 
 def fresh_keys(count: int, device: torch.device | str = "cpu", generator: torch.Generator | None = None) -> Tensor:
@@ -121,8 +135,16 @@ def uniforms(keys: Tensor, count: int) -> Tensor:
     Returns:
         (B, K) float32, multiples of 2^-24 in [0, 1). Column j does not depend on K.
     """
+    if readable(keys):
+        bits = _top_bits(keys.numpy()[:, None] + np.arange(1, count + 1) * _signed(_GOLDEN))
+        return torch.from_numpy(bits.astype(np.float32) * np.float32(2.0**-24))
     steps = torch.arange(1, count + 1, device=keys.device) * _signed(_GOLDEN)
-    return ((_half_mixed(keys[:, None] + steps) >> 40) & 0xFFFFFF).to(torch.float32) * 2.0**-24
+    return _top_bits(keys[:, None] + steps).to(torch.float32) * 2.0**-24
+
+
+def _top_bits(bits: Bits) -> Bits:
+    """24 mixed bits of each."""
+    return (_half_mixed(bits) >> 40) & 0xFFFFFF
 
 
 def uniform(u: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Parameters on their way from the host to a device: many small tensors, one copy."""
+"""Parameters on their way from the host to a device: many small tensors, one copy; and what of a device can be read."""
 
 from __future__ import annotations
 
@@ -44,6 +44,22 @@ def moved(tree: T, device: torch.device) -> T:
         leaves[i] = leaf
     there: T = _pytree.tree_unflatten(leaves, structure)
     return there
+
+
+def readable(values: Tensor) -> bool:
+    """Whether reading them waits for nothing and tells what they are: on a CPU, outside a graph and outside a vmap."""
+    plain = values.device.type == "cpu" and type(values) is Tensor and not torch.compiler.is_compiling()
+    return plain and not torch._C._functorch.is_functorch_wrapped_tensor(values)
+
+
+def any_of(values: Tensor) -> bool:
+    """Whether any is not 0. Read where that waits for nothing; True elsewhere."""
+    return bool(values.any()) if readable(values) else True
+
+
+def all_of(values: Tensor) -> bool:
+    """Whether all are true. Read where that waits for nothing; False elsewhere."""
+    return bool(values.all()) if readable(values) else False
 
 
 def parcelled(tensors: Sequence[Tensor]) -> Tensor:

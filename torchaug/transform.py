@@ -319,7 +319,7 @@ class Transform(Layer):
             return [Call(u, chosen)]
         if not self.training:
             return [Call(u[:, 1:], torch.zeros_like(chosen))]
-        return [Call(u[:, 1:], chosen & (u[:, 0] < self.p))]
+        return [Call(u[:, 1:], chosen if self.p == 1 else chosen & (u[:, 0] < self.p))]
 
     def play(self, batch: Batch, params: Params) -> Batch:
         if not self.acts:

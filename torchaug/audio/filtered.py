@@ -111,7 +111,7 @@ class FilterRun(Run):
         rings, in_time = sum(step.ringing for step in steps), all(step.in_time for step in steps)
         out = cascade(working(waveform), lengths, sections, rings, in_time=in_time)
         chosen = torch.stack([call.chosen for call in calls]).any(0)
-        return batch.replace(waveform=where_chosen(chosen, lengths, out, waveform))
+        return batch.replace(waveform=where_chosen(chosen, batch.lengths, out, waveform))
 
     def summary(self) -> str:
         return "one filter"

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from torchaug.audio.kinds import Timed, Wave, taken
 from torchaug.audio.timeline import TimeMap
-from torchaug.image.resample import all_of
+from torchaug.transfer import all_of
 
 
 class PolarityInversion(Wave):

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from torchaug.audio.timeline import TimeMap, moved_labels
 from torchaug.batch import Batch
-from torchaug.image.resample import all_of
+from torchaug.transfer import all_of
 from torchaug.transform import Call, Layer, Params, Sizes, Transform, lengths_of
 
 
@@ -47,7 +47,7 @@ class Wave(Transform):
         lengths = lengths_of(batch)
         assert lengths is not None
         out = self.wave(working(waveform), lengths, u)
-        return batch.replace(waveform=where_chosen(chosen, lengths, out, waveform))
+        return batch.replace(waveform=where_chosen(chosen, batch.lengths, out, waveform))
 
 
 class Timed(Transform):
@@ -182,14 +182,19 @@ def waveform_of(batch: Batch, step: Transform) -> Tensor:
     return batch.waveform
 
 
-def where_chosen(chosen: Tensor, lengths: Tensor, out: Tensor, sound: Tensor) -> Tensor:
-    """`out` for the chosen samples, in the dtype of the `sound` (B, ..., T); the others, and all padding, bit for bit."""
+def where_chosen(chosen: Tensor, lengths: Tensor | None, out: Tensor, sound: Tensor) -> Tensor:
+    """`out` for the chosen samples, in the dtype of the `sound` (B, ..., T); the others, and all padding, bit for bit.
+
+    Without lengths nothing is padding.
+    """
     out = out.to(sound.dtype)
-    if all_of(chosen) and all_of(lengths >= sound.shape[-1]):
+    if all_of(chosen) and (lengths is None or all_of(lengths >= sound.shape[-1])):
         return out
     shape = (-1, *[1] * (sound.ndim - 1))
-    own = torch.arange(sound.shape[-1], device=sound.device) < lengths.view(shape)
-    return torch.where(chosen.view(shape) & own, out, sound)
+    changed = chosen.view(shape)
+    if lengths is not None:
+        changed = changed & (torch.arange(sound.shape[-1], device=sound.device) < lengths.view(shape))
+    return torch.where(changed, out, sound)
 
 
 def silenced(waveform: Tensor, lengths: Tensor) -> Tensor:

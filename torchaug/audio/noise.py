@@ -126,9 +126,9 @@ class AddColorNoise(Wave):
         snr = uniform(u[:, 0], self.min_snr_db, self.max_snr_db)
         kernel = color_kernel(uniform(u[:, 1], self.min_f_decay, self.max_f_decay))
         samples = waveform.shape[2] + TAPS - 1
-        white = noise(u[:, 2:], (waveform.shape[1], samples))
         # A cyclic convolution: what it wraps round its end falls on the first TAPS - 1 samples, which are left out.
         size = fast_size(samples)
+        white = noise(u[:, 2:], (waveform.shape[1], size))
         colored = waveform_of_spectrum(spectrum(white, size) * spectrum(kernel, size)[:, None], size, samples)
         return waveform + below(colored[..., TAPS - 1 :], waveform, lengths, snr)
 
@@ -137,8 +137,8 @@ def color_kernel(decay: Tensor) -> Tensor:
     """Symmetric filters (B, TAPS) whose amplitudes are in proportion to f^(decay / 6.02), for decays (B,) in decibels an
     octave; their windows, von Hann's, keep what leaks from strong frequencies 18 dB an octave down.
     """
-    bins = torch.arange(1, TAPS // 2 + 1, device=decay.device)
-    gains = torch.nn.functional.pad(bins ** (decay[:, None].to(torch.float64) / OCTAVE), (1, 0))
+    octaves = torch.arange(1, TAPS // 2 + 1, dtype=torch.float64, device=decay.device).log2()
+    gains = torch.nn.functional.pad(torch.exp2(octaves * (decay[:, None].to(torch.float64) / OCTAVE)), (1, 0))
     window = torch.hann_window(TAPS, dtype=gains.dtype, device=decay.device)
     kernel = waveform_of_spectrum(gains, TAPS, TAPS).roll(TAPS // 2, 1) * window
     unit: Tensor = kernel / torch.linalg.vector_norm(kernel, dim=1, keepdim=True)

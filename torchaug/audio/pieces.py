@@ -9,7 +9,7 @@ from torch import Tensor
 
 from torchaug.audio.kinds import taken
 from torchaug.audio.timeline import TimeMap
-from torchaug.image.resample import readable
+from torchaug.transfer import readable
 
 
 class Pieces(NamedTuple):

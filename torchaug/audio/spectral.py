@@ -43,7 +43,7 @@ class Spectral(Transform):
         lengths = lengths_of(batch)
         assert lengths is not None
         out = self.spectrum(working(spectrogram), lengths, u)
-        return batch.replace(spectrogram=where_chosen(chosen, lengths, out, spectrogram))
+        return batch.replace(spectrogram=where_chosen(chosen, batch.lengths, out, spectrogram))
 
 
 class TimedSpectral(Spectral):

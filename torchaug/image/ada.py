@@ -15,9 +15,10 @@ from torchaug.batch import Batch
 from torchaug.image import arguments, matrices
 from torchaug.image.filters import blurred
 from torchaug.image.pointwise import apply_matrix, pick
-from torchaug.image.resample import any_of, as_dtype, as_float, in_chunks
+from torchaug.image.resample import as_dtype, as_float, in_chunks
 from torchaug.image.wavelets import band_kernel, identity, warped
 from torchaug.keys import integers, noise, normal, uniform
+from torchaug.transfer import any_of
 from torchaug.transform import Call, Sizes, Transform, probability
 
 BLIT = ("xflip", "rotate90", "xint")

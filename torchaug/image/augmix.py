@@ -15,8 +15,9 @@ from torchaug.image.axes import Interpolation
 from torchaug.image.pointwise import pick
 from torchaug.image.policies import Choice, Policy, bin_level, border_of, without
 from torchaug.image.policy_tables import MIX
-from torchaug.image.resample import any_of, as_float
+from torchaug.image.resample import as_float
 from torchaug.keys import integers
+from torchaug.transfer import any_of
 from torchaug.transform import Params, Sizes, Transform
 
 MAX_DEPTH = 3

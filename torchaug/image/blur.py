@@ -11,8 +11,8 @@ from torch import Tensor
 from torchaug.image import arguments
 from torchaug.image.filters import blurred, bordered, filtered, gaussian, ragged
 from torchaug.image.pointwise import Frame, Pixels, pick
-from torchaug.image.resample import any_of
 from torchaug.keys import integers, noise, uniform
+from torchaug.transfer import any_of
 from torchaug.transform import Sizes
 
 

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from torchaug.image import arguments
 from torchaug.image.pointwise import LUMA, Color, Frame, Planes, affine, channel_means, gray, pick, pick_planes
-from torchaug.image.resample import any_of, per_channel
+from torchaug.image.resample import per_channel
 from torchaug.keys import permutation, uniform
+from torchaug.transfer import any_of
 from torchaug.transform import Sizes
 
 Mean = Callable[[Tensor], Tensor]

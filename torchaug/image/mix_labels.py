@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torchaug.batch import Batch
-from torchaug.image.resample import readable
+from torchaug.transfer import readable
 
 
 def soft(label: Tensor, num_classes: int | None, who: str) -> Tensor:

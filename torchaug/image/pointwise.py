@@ -13,8 +13,6 @@ from torch import Tensor
 from torchaug.batch import Batch
 from torchaug.image import arguments
 from torchaug.image.resample import (
-    all_of,
-    any_of,
     as_dtype,
     as_float,
     in_chunks,
@@ -23,7 +21,7 @@ from torchaug.image.resample import (
     stacked,
 )
 from torchaug.memory import Room
-from torchaug.transfer import moved
+from torchaug.transfer import all_of, any_of, moved
 from torchaug.transform import Call, Folding, Run, Sizes, Transform, WritingRun, full_precision, holds_tensors
 
 LUMA = (0.2989, 0.587, 0.114)

@@ -178,21 +178,6 @@ def sample_nearest(image: Tensor, x: Tensor, y: Tensor, how: Sampling) -> Tensor
     return torch.where(inside[:, None], out, how.fill)
 
 
-def readable(values: Tensor) -> bool:
-    """Whether reading them waits for nothing: on a CPU, outside a graph."""
-    return values.device.type == "cpu" and not torch.compiler.is_compiling()
-
-
-def any_of(values: Tensor) -> bool:
-    """Whether any is not 0. Read where that waits for nothing; True elsewhere."""
-    return bool(values.any()) if readable(values) else True
-
-
-def all_of(values: Tensor) -> bool:
-    """Whether all are true. Read where that waits for nothing; False elsewhere."""
-    return bool(values.all()) if readable(values) else False
-
-
 CHUNK_BYTES = 1 << 20
 """On a CPU pixels are taken so many bytes of float image at a time: a chunk stays in a core's cache between steps.
 Measured in docs/decisions/0005-work-in-cache-sized-chunks.md."""

@@ -17,9 +17,9 @@ from torchaug.batch import Batch
 from torchaug.image import followers, kernels, matrices, resample
 from torchaug.image.axes import Axis, Filter, Interpolation, PaddingMode
 from torchaug.image.path import REFINED, Bend, Numbers, Path, points, turned_back
-from torchaug.image.resample import Sampling, any_of, as_dtype, as_float, in_chunks, own_pixels, per_channel
+from torchaug.image.resample import Sampling, as_dtype, as_float, in_chunks, own_pixels, per_channel
 from torchaug.image.resize_cpu import resize_on_cpu
-from torchaug.transfer import moved
+from torchaug.transfer import any_of, moved
 from torchaug.transform import Call, Folding, Run, Sizes, Transform, canvas_of, holds_tensors
 
 MAX_SAMPLES = 8

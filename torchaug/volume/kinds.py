@@ -12,7 +12,8 @@ from torch import Tensor
 
 from torchaug.batch import Batch
 from torchaug.image.pointwise import pick
-from torchaug.image.resample import any_of, as_dtype, as_float, in_chunks
+from torchaug.image.resample import as_dtype, as_float, in_chunks
+from torchaug.transfer import any_of
 from torchaug.transform import Call, Folding, Run, Sizes, Transform
 from torchaug.volume import matrices, resample
 from torchaug.volume.arguments import Fill, Shape
