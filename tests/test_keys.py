@@ -147,3 +147,26 @@ def test_bad_arguments_say_what_was_expected() -> None:
         sample_keys(torch.rand(3))
     with pytest.raises(ValueError, match="beta_quantiles: a and b must be above 0"):
         beta_quantiles(0, 1)
+
+
+def test_hashes_are_the_same_where_numpy_cannot_take_the_keys() -> None:
+    keys = sample_keys(torch.arange(6))
+    found = {"uniforms": [uniforms(keys, 3)], "folded": [fold_in(keys, 5)]}
+
+    class Subclass(torch.Tensor):
+        pass
+
+    def inside(x: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+        return x.sum(), (uniforms(keys, 3), fold_in(keys, 5))
+
+    for numbers, folded in (
+        (uniforms(keys.as_subclass(Subclass), 3), fold_in(keys.as_subclass(Subclass), 5)),
+        torch.func.grad(inside, has_aux=True)(torch.ones(2))[1],
+        torch.func.vmap(lambda part: (uniforms(part, 3), fold_in(part, 5)))(keys.view(2, 3)),
+        torch.compile(lambda keys: (uniforms(keys, 3), fold_in(keys, 5)), fullgraph=True, backend="eager")(keys),
+    ):
+        found["uniforms"].append(numbers.reshape(6, 3).as_subclass(torch.Tensor))
+        found["folded"].append(folded.reshape(6).as_subclass(torch.Tensor))
+    for values in found.values():
+        assert len(values) == 5
+        assert all(torch.equal(value, values[0]) for value in values)

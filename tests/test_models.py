@@ -154,6 +154,21 @@ def test_integer_buffers_are_copied_and_not_averaged() -> None:
     assert ema.model.count.dtype == torch.int64
 
 
+def test_what_two_modules_share_is_averaged_once_and_what_both_models_share_is_left() -> None:
+    first, second, shared = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False), Counter()
+    second.weight = first.weight
+    with torch.no_grad():
+        first.weight.zero_()
+    tied = nn.Sequential(first, second, shared)
+    ema = EMA(tied, half_life=100, ramp=1e9)
+    ema.model[2] = shared
+    with torch.no_grad():
+        first.weight.fill_(1)
+        shared.weight.fill_(1)
+    ema.update(tied, samples=100)
+    assert [weight.item() for weight in ema.model.parameters()] == pytest.approx([0.5, 1])
+
+
 def test_the_average_stays_frozen_and_in_evaluation() -> None:
     ema = EMA(nn.Sequential(nn.Linear(1, 1), nn.Dropout()), half_life=1)
     ema.train()

@@ -19,7 +19,7 @@ from torchaug.training.fit import FILE, fit
 from torchaug.training.load import KINDS, load_generator
 from torchaug.training.quiet import quiet
 from torchaug.training.table import LitTableDiffusion
-from torchaug.training.table_base import LitTable
+from torchaug.training.table_base import JUDGED, LitTable
 
 SMALL: dict[str, Any] = {"width": 16, "blocks": 1}
 TABLES = ["table-diffusion", "table-vae", "table-gan"]
@@ -209,10 +209,10 @@ def test_novelty_is_the_ratio_of_distances(tmp_path: Path) -> None:
         data.numeric[torch.arange(len(keys)) % 60] + 0.05,
         data.categorical[torch.arange(len(keys)) % 60],
     )
-    moved = module.model.codec.encode(*module.ema.model.generate(None, torch.zeros(256)))
+    moved = module.model.codec.encode(*module.ema.model.generate(None, torch.zeros(JUDGED)))
     wanted = distances(moved, encoded)
     median = (len(usual) - 1) // 2  # torch's, the lower of the two in the middle
-    assert module._novelty(1) == pytest.approx(wanted[127] / usual[median], rel=1e-3)
+    assert module._novelty(1) == pytest.approx(wanted[(JUDGED - 1) // 2] / usual[median], rel=1e-3)
 
 
 @pytest.mark.parametrize("kind", TABLES)
@@ -267,6 +267,15 @@ def test_defaults_suit_the_table() -> None:
         assert kind.default_steps(people()) == 150
         assert kind.default_steps(people(400)) == (1000 if kind.kind == "table-diffusion" else 600)
         assert kind.default_steps(people(90_000)) == 4000
+
+
+@pytest.mark.parametrize(("rows", "size"), [(10, 64), (191, 64), (400, 128), (767, 128), (768, 256), (90_000, 256)])
+def test_a_step_of_few_rows_sees_fewer(rows: int, size: int, tmp_path: Path) -> None:
+    data = people(rows)
+    assert KINDS["table-vae"].default_batch_size(data) == size
+    if rows == 400:
+        fit("table-vae", data, out=tmp_path, steps=3, settings=SMALL, every=0)
+        assert torch.load(tmp_path / FILE, weights_only=True)["state_dict"]["ema.seen"] == 3 * size
 
 
 def test_a_diffusion_is_as_wide_as_its_table_needs() -> None:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from torchaug.transfer import readable
+from torchaug.transfer import for_numpy
 
 Bits = TypeVar("Bits", Tensor, npt.NDArray[np.int64])
 """On the host numpy works on few numbers in a third of the time that torch takes, and the same lines of code do."""
@@ -96,7 +96,7 @@ def fold_in(keys: Tensor, number: int | Tensor) -> Tensor:
     """
     if not isinstance(number, int):
         return _mix(_mix(keys + _signed(_GOLDEN)) + _mix(number.to(keys.dtype) + _signed(_GOLDEN)))
-    if readable(keys):
+    if for_numpy(keys):
         return torch.from_numpy(_folded(keys.numpy(), number))
     return _folded(keys, number)
 
@@ -135,7 +135,7 @@ def uniforms(keys: Tensor, count: int) -> Tensor:
     Returns:
         (B, K) float32, multiples of 2^-24 in [0, 1). Column j does not depend on K.
     """
-    if readable(keys):
+    if for_numpy(keys):
         bits = _top_bits(keys.numpy()[:, None] + np.arange(1, count + 1) * _signed(_GOLDEN))
         return torch.from_numpy(bits.astype(np.float32) * np.float32(2.0**-24))
     steps = torch.arange(1, count + 1, device=keys.device) * _signed(_GOLDEN)

@@ -47,9 +47,14 @@ def moved(tree: T, device: torch.device) -> T:
 
 
 def readable(values: Tensor) -> bool:
-    """Whether reading them waits for nothing and tells what they are: on a CPU, outside a graph and outside a vmap."""
-    plain = values.device.type == "cpu" and type(values) is Tensor and not torch.compiler.is_compiling()
-    return plain and not torch._C._functorch.is_functorch_wrapped_tensor(values)
+    """Whether reading them waits for nothing: on a CPU, outside a graph."""
+    return values.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def for_numpy(values: Tensor) -> bool:
+    """Whether numpy can take them as they are: readable, no subclass, without gradients, outside of `torch.func`."""
+    plain = type(values) is Tensor and not values.requires_grad and readable(values)
+    return plain and torch._C._functorch.maybe_current_level() is None
 
 
 def any_of(values: Tensor) -> bool:

@@ -207,6 +207,13 @@ class SynthesisDataModule(L.LightningDataModule):
         own = torch.Generator().manual_seed(self.seed)  # else the loader draws from torch's, for workers it has not
         return DataLoader(rows, self.batch_size, sampler=sampler, collate_fn=_as_is, generator=own)
 
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """As Lightning does, which looks for tensors in all that a batch holds, but for one that is there already."""
+        parts = batch.values() if isinstance(batch, dict) else [None]
+        if all(isinstance(part, Tensor) and part.device == device for part in parts):
+            return batch
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
 
 def held_out(labels: Tensor, share: float, seed: int) -> Tensor:
     """Which items are kept back, (N,) bool: of each class of n, floor(share n)."""

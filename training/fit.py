@@ -72,7 +72,7 @@ def fit(
         steps: batches to train on; what suits the kind and the data when `seconds` is None too.
         seconds: about how long to train instead; the first steps are timed, and the steps planned by them.
         seed: of everything.
-        batch_size: samples of a step; None for what suits the kind.
+        batch_size: samples of a step; None for what suits the kind and the number of samples.
         balance: how classes are weighted, see `class_weights`.
         augment: applied to the training samples; for a GAN before the discriminator, for real and generated ones.
         settings: of the kind's module (`LitVAE`, `LitGAN`, ...), where they should differ from its `default_settings`. A
@@ -106,18 +106,21 @@ def fit(
     if file.exists() and not resume:
         raise FileExistsError(f"fit: {file} is already there; pass resume=True to go on from it, or remove it")
     options = _checked_options(trainer or {}, seconds, privacy)
-    batch_size = KINDS[kind].batch_size if batch_size is None else batch_size
     if privacy is None:
-        data = SynthesisDataModule(dataset, batch_size, holdout=holdout, seed=seed, balance=balance)
+        data = _batches(kind, dataset, batch_size, holdout=holdout, seed=seed, balance=balance)
     elif holdout:
         raise ValueError("fit: with privacy expected holdout=0, since its checks would look at training samples")
     else:
-        data = PrivateData(dataset, privacy, steps or 1000, batch_size, seed)
+        size = KINDS[kind].batch_size if batch_size is None else batch_size
+        data = PrivateData(dataset, privacy, steps or 1000, size, seed)
     before = _checkpoint(file, kind, data) if file.exists() else None
     if kind == "gan" and (settings or {}).get("gamma") == "auto":
         if privacy is not None:
             raise ValueError("fit: with privacy expected a number for gamma, since 'auto' looks at training samples")
-        settings = {**(settings or {}), "gamma": _gamma(dataset, before, seed, batch_size, balance, augment, settings)}
+        settings = {
+            **(settings or {}),
+            "gamma": _gamma(dataset, before, seed, data.batch_size, balance, augment, settings),
+        }
     if seconds is not None and before is not None:
         steps = before["hyper_parameters"]["steps"]  # as it was planned at first
     elif seconds is not None:
@@ -139,6 +142,14 @@ def fit(
             f"fit: stopped early: {watch.rung}; {file} is of a step before, where there was one", stacklevel=2
         )
     return file
+
+
+def _batches(kind: str, dataset: Loadable, batch_size: int | None, **settings: Any) -> SynthesisDataModule:
+    """Batches of the size that is asked for, or that suits the samples."""
+    data = SynthesisDataModule(dataset, 1 if batch_size is None else batch_size, **settings)
+    if batch_size is None:
+        data.batch_size = KINDS[kind].default_batch_size(data.train)
+    return data
 
 
 def _checked_options(options: Mapping[str, Any], seconds: float | None, privacy: Privacy | None) -> dict[str, Any]:
@@ -178,7 +189,7 @@ def seconds_per_step(
     kind: str, dataset: Loadable, batch_size: int | None = None, settings: Mapping[str, Any] | None = None
 ) -> float:
     """How long a step of training takes here, by a few that are thrown away."""
-    data = SynthesisDataModule(dataset, KINDS[kind].batch_size if batch_size is None else batch_size)
+    data = _batches(kind, dataset, batch_size)
     return _seconds_per_step(kind, data, settings, None, {})
 
 

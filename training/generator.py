@@ -42,7 +42,7 @@ class LitGenerator(L.LightningModule, Synthesizer):
     kind: ClassVar[str]
     """What the checkpoint says it is."""
     batch_size: ClassVar[int] = 64
-    """Samples of a step, where nothing else is asked for."""
+    """Samples of a step, where nothing else is asked for and they are not few."""
 
     def __init__(self, augment: KeyedAugment | None = None) -> None:
         super().__init__()
@@ -94,6 +94,11 @@ class LitGenerator(L.LightningModule, Synthesizer):
     def default_steps(cls, data: InMemory) -> int:
         """How many steps suit these samples."""
         return 1000
+
+    @classmethod
+    def default_batch_size(cls, data: InMemory) -> int:
+        """How many samples of these a step should see."""
+        return cls.batch_size
 
     @classmethod
     def described(cls, data: InMemory) -> dict[str, Any]:

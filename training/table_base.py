@@ -24,7 +24,7 @@ CHECKS = 10
 """How often, in the course of training, rows are compared with the training rows,"""
 APART = 50
 """and how many steps lie between two comparisons at least."""
-JUDGED = 256
+JUDGED = 128
 """Rows made for such a comparison."""
 LOOKED_AT = 1000
 """Training rows whose distance to the others says what is usual, at most."""
@@ -108,6 +108,16 @@ class LitTable(LitGenerator):
         """
         rows = len(table_in(data, cls.__name__))
         return max(150, min(4000, int(30 * rows**0.5), int(1.5 * rows)))
+
+    @classmethod
+    def default_batch_size(cls, data: InMemory) -> int:
+        """A third of the rows, as a power of two of 64 to 256: larger batches of few rows cost time and teach no more.
+
+        >>> from torchaug.data import wine
+        >>> LitTable.default_batch_size(wine())
+        64
+        """
+        return min(cls.batch_size, 1 << max(64, len(data) // 3).bit_length() - 1)
 
     @classmethod
     def described(cls, data: InMemory) -> dict[str, Any]:

@@ -130,7 +130,7 @@ def run_table_study(
 
 def _affordable(kind: str, train: TableDataset, steps: int | None, seconds: float) -> tuple[int, str]:
     """The steps of a generator that fit the time, and what a reader must know where these are fewer than they should be."""
-    most = max(1, int(seconds / seconds_per_step(kind, train, 256)))
+    most = max(1, int(seconds / seconds_per_step(kind, train)))
     usual = KINDS[kind].default_steps(train) if steps is None else steps
     return min(usual, most), TOO_SHORT.format(most, usual) if most < usual else ""
 
@@ -177,7 +177,7 @@ class _Job:
             made["smote"] = Resampler(SMOTE(train), train).sample(lacking, labels, seed=seed)
         if "synthetic" in wanted:
             folder = self.out / f"seed-{seed}"
-            path = fit(self.kind, train, out=folder, steps=self.steps, seed=seed, batch_size=256, every=0)
+            path = fit(self.kind, train, out=folder, steps=self.steps, seed=seed, every=0)
             made["synthetic"] = load_generator(path).sample(lacking, labels, seed=seed)
         return made
 

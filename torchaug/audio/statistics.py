@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from torchaug.audio.kinds import own_samples, silenced
-from torchaug.transfer import readable
+from torchaug.transfer import for_numpy
 
 _DIGITS = ((21, 11, 11), (10, 11, 10), (0, 10, 0))
 """Of a 32-bit number, from the highest digit on: the shift to it, its bits, and those of the next one."""
@@ -35,7 +35,7 @@ def ranked(waveform: Tensor, lengths: Tensor, ranks: Tensor) -> Tensor:
     if not waveform.shape[1] * waveform.shape[2]:
         return waveform.new_zeros(ranks.shape)
     ranks = ranks.clamp(min=0)
-    if readable(waveform) and not waveform.requires_grad:
+    if for_numpy(waveform):
         return _row_by_row(waveform, lengths, ranks)
     own = own_samples(lengths, waveform.shape[-1])
     bits = torch.where(own, waveform, torch.full_like(waveform, torch.inf)).detach().to(torch.float32)
