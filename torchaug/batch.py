@@ -77,7 +77,7 @@ class Batch:
 
     def present(self) -> dict[str, Tensor]:
         """The fields that are there, by name."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        return {name: value for name in FIELDS if (value := getattr(self, name)) is not None}
 
     def __len__(self) -> int:
         return self._any().shape[0]
@@ -89,14 +89,15 @@ class Batch:
 
     def _any(self) -> Tensor:
         value: Tensor | None
-        for value in vars(self).values():
+        for name in FIELDS:  # vars(self) is more than torch 2.11 compiles
+            value = getattr(self, name)
             if value is not None:
                 return value
         raise ValueError("Batch: expected at least one field, got none; pass image=, waveform=, tokens= or table=")
 
     def replace(self, **changes: Tensor | None) -> Batch:
         """A copy with some fields changed."""
-        return Batch(**(vars(self) | changes))
+        return Batch(**{name: getattr(self, name) for name in FIELDS} | changes)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """A copy with a function applied to each field."""

@@ -56,7 +56,7 @@ class LitGAN(TwoPlayers, LitImageGenerator):
         latent, preset, levels: see `ImageGAN`.
         learning_rate: at the start; it falls to a twentieth along a cosine.
         gamma: weight of the penalties at the start, falling to a tenth; None for `default_gamma`, 0 for no penalties.
-        half_life: of the averaged weights, in samples.
+        half_life: of the averaged weights, in samples; at most a fifth of those seen.
         seed: of the noise and the augmentation.
     """
 
@@ -82,7 +82,7 @@ class LitGAN(TwoPlayers, LitImageGenerator):
         levels: int = 256,
         learning_rate: float = 2e-3,
         gamma: float | None = None,
-        half_life: float = 10_000.0,
+        half_life: float = 80_000.0,
         seed: int = 0,
     ) -> None:
         super().__init__(augment)
@@ -98,7 +98,7 @@ class LitGAN(TwoPlayers, LitImageGenerator):
         self.automatic_optimization = False
         sizes: dict[str, Any] = {"latent": latent, "preset": preset, "levels": levels, "condition": condition}
         self.gan = ImageGAN(*shape, num_classes=len(classes), **sizes)
-        self.ema = EMA(self.gan.generator, half_life)
+        self.ema = EMA(self.gan.generator, half_life, ramp=0.2)
         self.gamma = default_gamma(*shape[1:], loss) if gamma is None else gamma
         self.seen_through = DiscriminatorAugment(cast(Any, augment), orders=2 if self.gamma else 1)
         self.control: AdaptiveP | None = None
