@@ -265,7 +265,7 @@ def test_defaults_suit_the_table() -> None:
     assert all(issubclass(kind, LitTable) and kind.batch_size == 256 for kind in kinds)
     for kind in kinds:
         assert kind.default_steps(people()) == 150
-        assert kind.default_steps(people(400)) == (1000 if kind.kind == "table-diffusion" else 600)
+        assert kind.default_steps(people(400)) == (800 if kind.kind == "table-diffusion" else 600)
         assert kind.default_steps(people(90_000)) == 4000
 
 

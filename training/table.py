@@ -109,9 +109,9 @@ class LitTableDiffusion(_OneLoss):
 
     @classmethod
     def default_steps(cls, data: InMemory) -> int:
-        """50 times the root of the number of rows, at most 2.5 a row and 4000 in all, at least 150."""
+        """50 times the root of the number of rows, at most 2 a row and 4000 in all, at least 150."""
         rows = len(table_in(data, cls.__name__))
-        return max(150, min(4000, int(50 * rows**0.5), int(2.5 * rows)))
+        return max(150, min(4000, int(50 * rows**0.5), 2 * rows))
 
     def loss(self, asked: Asked, keys: Tensor) -> Tensor:
         """The mean loss at times spread evenly over [0, 1), the first at random."""
