@@ -440,7 +440,7 @@ def test_what_is_cut_off_takes_its_labels_with_it() -> None:
 
 def peak_memory(call: Callable[[], object]) -> int:
     """The most bytes that tensors made in a call took at once."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as record:
         call()
     events = [event for event in record.profiler.kineto_results.events() if event.name() == "[memory]"]
     now = most = 0
