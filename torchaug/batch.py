@@ -97,7 +97,7 @@ class Batch:
 
     def replace(self, **changes: Tensor | None) -> Batch:
         """A copy with some fields changed."""
-        return Batch(**{name: getattr(self, name) for name in FIELDS} | changes)
+        return Batch(**{**self.present(), **changes})
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """A copy with a function applied to each field."""
