@@ -20,7 +20,8 @@ from zoo_audio_noise import recorded, rooms
 
 from torchaug import Batch, Compose
 from torchaug import audio as A
-from torchaug.keys import sample_keys
+from torchaug.audio.noise import BLOCK, FADE, color_noise
+from torchaug.keys import sample_keys, uniforms
 from torchaug.serial import from_dict, from_yaml, to_dict, to_yaml
 
 RATE = 8000
@@ -211,6 +212,25 @@ def test_colour_noise_neither_repeats_nor_bends() -> None:
         steps = [float(10 * torch.log10(b / a)) for a, b in pairwise(bands)]
         assert abs(steps[0] - decay) < 0.5
         assert abs(steps[1] - decay * np.log2(1.9)) < 0.5
+
+
+@pytest.mark.parametrize("decay", [-12.0, -6.0, 12.0])
+def test_pieces_of_colour_noise_join_without_a_seam(decay: float) -> None:
+    step = BLOCK - FADE
+    made = color_noise(uniforms(keys(256), 2), torch.full((256,), decay), 1, 4 * step)[:, 0].double()
+    pieces = made.view(256, 4, step).square().mean(0)
+    level = pieces.mean()
+    torch.testing.assert_close(level, torch.ones_like(level), rtol=0.1, atol=0)
+    for part in (pieces[1:, :FADE], pieces[1:, FADE // 4 : 3 * FADE // 4], pieces[:, FADE:]):
+        torch.testing.assert_close(part.mean(), level, rtol=0.1, atol=0)
+    bends = made.diff(n=4, dim=1).square().mean(0)  # what is left is of high frequencies: a jump or a kink stands out
+    for seam in (step, step + FADE):
+        assert bends[seam - 8 : seam + 4].max() < 1.5 * bends.mean()
+
+
+def test_colour_noise_does_not_depend_on_padding() -> None:
+    u, decay = uniforms(keys(3), 2), torch.tensor([-6.0, 0.0, 3.0])
+    assert torch.equal(color_noise(u, decay, 2, 20_000)[..., :900], color_noise(u, decay, 2, 900))
 
 
 def test_colour_noise_of_two_channels_is_two_noises() -> None:

@@ -7,14 +7,16 @@ import math
 import torch
 from torch import Tensor
 
-from torchaug.audio.convolve import fast_size, spectrum, waveform_of_spectrum
+from torchaug.audio.convolve import waveform_of_spectrum
 from torchaug.audio.kinds import Wave, amplitude, rms
 from torchaug.audio.ranges import ordered
 from torchaug.keys import noise, uniform
 from torchaug.transform import Sizes
 
-TAPS = 4096
-"""Of the filter that colours noise: below a few times sample_rate / TAPS Hz the spectrum is flat."""
+BLOCK, FADE = 8192, 1024
+"""Samples of a piece of coloured noise, and of the fade from one piece into the next."""
+CORNER = 3 / 4096
+"""Of the sample rate: the frequency below which coloured noise is white. What it is correlated over must fit into a fade."""
 OCTAVE = 20 * math.log10(2)
 """Decibels that an octave is to an amplitude in proportion to the frequency."""
 
@@ -86,8 +88,9 @@ class AddGaussianSNR(Wave):
 class AddColorNoise(Wave):
     """Add noise whose spectrum falls or rises by some decibels an octave, at a signal-to-noise ratio.
 
-    White noise goes through a zero-phase filter of 4096 taps, whose amplitude is f^(f_decay / 6.02): a stationary sound
-    that never repeats. Below about 3/4096 of the sample rate (12 Hz at 16 kHz) the spectrum is flat.
+    Its spectrum is drawn from a normal law whose standard deviation is f^(f_decay / 6.02), piece by piece of 8192 samples,
+    each faded into the next at constant power: a stationary sound that never repeats. Below 3/4096 of the sample rate
+    (12 Hz at 16 kHz) the spectrum is flat.
 
     Args:
         min_snr_db: decibels that the sound's rms is above the noise's.
@@ -124,25 +127,39 @@ class AddColorNoise(Wave):
 
     def wave(self, waveform: Tensor, lengths: Tensor, u: Tensor) -> Tensor:
         snr = uniform(u[:, 0], self.min_snr_db, self.max_snr_db)
-        kernel = color_kernel(uniform(u[:, 1], self.min_f_decay, self.max_f_decay))
-        samples = waveform.shape[2] + TAPS - 1
-        # A cyclic convolution: what it wraps round its end falls on the first TAPS - 1 samples, which are left out.
-        size = fast_size(samples)
-        white = noise(u[:, 2:], (waveform.shape[1], size))
-        colored = waveform_of_spectrum(spectrum(white, size) * spectrum(kernel, size)[:, None], size, samples)
-        return waveform + below(colored[..., TAPS - 1 :], waveform, lengths, snr)
+        decay = uniform(u[:, 1], self.min_f_decay, self.max_f_decay)
+        colored = color_noise(u[:, 2:], decay, waveform.shape[1], waveform.shape[2])
+        return waveform + below(colored, waveform, lengths, snr)
 
 
-def color_kernel(decay: Tensor) -> Tensor:
-    """Symmetric filters (B, TAPS) whose amplitudes are in proportion to f^(decay / 6.02), for decays (B,) in decibels an
-    octave; their windows, von Hann's, keep what leaks from strong frequencies 18 dB an octave down.
+def color_noise(u: Tensor, decay: Tensor, channels: int, samples: int) -> Tensor:
+    """Gaussian noise (B, channels, samples) float32 of unit variance whose amplitudes are in proportion to f^(decay / 6.02).
+
+    The number at a place does not depend on how many samples there are.
+
+    Args:
+        u: (B, 2) uniforms, as `torchaug.keys.noise` takes them.
+        decay: (B,) decibels an octave.
     """
-    octaves = torch.arange(1, TAPS // 2 + 1, dtype=torch.float64, device=decay.device).log2()
-    gains = torch.nn.functional.pad(torch.exp2(octaves * (decay[:, None].to(torch.float64) / OCTAVE)), (1, 0))
-    window = torch.hann_window(TAPS, dtype=gains.dtype, device=decay.device)
-    kernel = waveform_of_spectrum(gains, TAPS, TAPS).roll(TAPS // 2, 1) * window
-    unit: Tensor = kernel / torch.linalg.vector_norm(kernel, dim=1, keepdim=True)
-    return unit.to(torch.float32)
+    step = BLOCK - FADE
+    blocks = max(1, -(-samples // step))
+    # Real and imaginary parts lie side by side. The first and the last frequency are real: of theirs the half is unused.
+    parts = noise(u, (channels, blocks, BLOCK + 2)).mul_(color_gains(decay).repeat_interleave(2, 1)[:, None, None])
+    pieces = waveform_of_spectrum(torch.view_as_complex(parts.unflatten(-1, (-1, 2))), BLOCK, BLOCK)
+    place = (torch.arange(FADE, device=u.device, dtype=torch.float32) + 0.5) / FADE
+    # Vorbis' window: squares add up to 1, and there is no kink, which would be heard under steep spectra
+    rising = torch.sin(math.pi / 2 * torch.sin(math.pi / 2 * place).square())
+    pieces[..., 1:, :FADE].mul_(rising).add_(pieces[..., :-1, step:] * rising.flip(0))
+    return pieces[..., :step].flatten(-2)[..., :samples]
+
+
+def color_gains(decay: Tensor) -> Tensor:
+    """Standard deviations (B, BLOCK // 2 + 1) of a spectrum's real and imaginary parts, for `color_noise`."""
+    bins = torch.arange(BLOCK // 2 + 1, device=decay.device, dtype=torch.float32)
+    gains = torch.exp2(bins.clamp(min=CORNER * BLOCK).log2() * (decay[:, None].to(torch.float32) / OCTAVE))
+    gains[:, 0] = 0
+    power = 2 * gains.square().sum(1, keepdim=True) - gains[:, -1:].square()
+    return gains * (BLOCK / (math.sqrt(2) * power.sqrt()))
 
 
 def below(sound: Tensor, waveform: Tensor, lengths: Tensor, snr_db: Tensor) -> Tensor:
