@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from torchaug.transfer import readable
+
 WIDTH = 16  # zero crossings of the sinc on each side
 ROLLOFF = 0.99  # of the lower Nyquist frequency
 DEGREE = 8  # of the polynomials in the place between two samples: 1e-6 of the kernel
@@ -52,12 +54,18 @@ def resample_rows(
     >>> faster[:, 0, 200].round().tolist()
     [300.0, 133.0]
     """
+    slowest = None
+    if readable(down) and len(down):  # a graph works for what might be, which can be three times as much
+        slowest, own = (down / up.to(torch.float64)).aminmax()
+        fastest = min(fastest, float(own))
     reach = math.ceil(width / rolloff * max(1.0, fastest))
     kernels = _kernels(down, up, reach, width, rolloff).to(waveform.dtype)[:, None]
     after = waveform.shape[-1] + reach  # from here on there is nothing more to see
     padded = functional.pad(waveform, (reach - 1, 2 * reach + 1))
+    until = samples if slowest is None else min(samples, math.ceil(after / float(slowest)) + 1)
     out = waveform.new_empty(*waveform.shape[:2], samples)
-    for first, stop in pieces(samples, 4 * reach * waveform.shape[0] * waveform.shape[1]):
+    out[..., until:] = 0
+    for first, stop in pieces(until, 4 * reach * waveform.shape[0] * waveform.shape[1]):
         numerator = torch.arange(first, stop, device=down.device) * down[:, None]
         place = torch.div(numerator, up[:, None], rounding_mode="floor")
         between = ((numerator - place * up[:, None]).to(waveform.dtype) * 2 / up[:, None] - 1)[:, None]
