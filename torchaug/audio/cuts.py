@@ -37,6 +37,7 @@ class RandomCrop(Timed):
 
     uniforms = 1
     resizes = True
+    ends_in_silence = True
 
     def __init__(
         self, size: float, size_unit: Literal["samples", "seconds"] = "samples", *, sample_rate: int | None = None
@@ -99,6 +100,8 @@ class Trim(Timed):
         p: chance per sample.
     """
 
+    ends_in_silence = True
+
     def __init__(self, top_db: float = 30.0, p: float = 0.5) -> None:
         super().__init__(p)
         self.top_db = arguments.number(top_db, "Trim", "top_db", 0, above=True)
@@ -158,6 +161,8 @@ class SpliceOut(Timed):
 
     Parameters per sample: start in samples and cut, the samples taken out of each interval, (num_time_intervals,) each.
     """
+
+    ends_in_silence = True
 
     def __init__(
         self, num_time_intervals: int = 8, max_width: float = 400.0, p: float = 0.5, *, sample_rate: int

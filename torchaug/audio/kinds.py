@@ -74,6 +74,8 @@ class Timed(Transform):
     takes = "waveform"
     keeps_length: bool = False
     """True where every waveform comes out as long as it came in."""
+    ends_in_silence: bool = False
+    """True where what `move` gives is 0 behind the lengths already, as of `Pieces`."""
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__(p)
@@ -115,10 +117,12 @@ class Timed(Transform):
         samples = self.samples_after(waveform.shape[-1])
         after = torch.where(chosen, self.lengths_after(before, u), before)
         out = self.move(sound, before, u, samples).to(waveform.dtype)
-        if not (all_of(chosen) and all_of(after >= samples)):
-            rows, common = chosen[:, None, None], min(samples, waveform.shape[-1])
-            out = torch.where(rows & own_samples(after, samples), out, 0)  # a copy: what `move` gave may be its input
-            out[..., :common] = torch.where(rows, out[..., :common], waveform[..., :common])
+        if not (all_of(chosen) and (self.ends_in_silence or all_of(after >= samples))):
+            own = own_samples(torch.where(chosen, after, 0), samples)
+            out = torch.where(own, out, 0)  # a copy: what `move` gave may be its input
+            if not all_of(chosen):
+                rows, common = chosen[:, None, None], min(samples, waveform.shape[-1])
+                out[..., :common] = torch.where(rows, out[..., :common], waveform[..., :common])
         return batch.replace(
             waveform=out,
             lengths=batch.lengths if self.keeps_length else after,
@@ -191,10 +195,10 @@ def where_chosen(chosen: Tensor, lengths: Tensor | None, out: Tensor, sound: Ten
     if all_of(chosen) and (lengths is None or all_of(lengths >= sound.shape[-1])):
         return out
     shape = (-1, *[1] * (sound.ndim - 1))
-    changed = chosen.view(shape)
-    if lengths is not None:
-        changed = changed & (torch.arange(sound.shape[-1], device=sound.device) < lengths.view(shape))
-    return torch.where(changed, out, sound)
+    if lengths is None:
+        return torch.where(chosen.view(shape), out, sound)
+    changed = torch.where(chosen, lengths, 0).view(shape)
+    return torch.where(torch.arange(sound.shape[-1], device=sound.device) < changed, out, sound)
 
 
 def silenced(waveform: Tensor, lengths: Tensor) -> Tensor:

@@ -71,6 +71,7 @@ class RepeatPart(Timed):
         )
         self.sample_rate = arguments.whole(sample_rate, who, "sample_rate", 1)
         self.keeps_length = mode == "replace"
+        self.ends_in_silence = not self.keeps_length  # a fade may reach over the end of a sound that is cut off there
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         start, duration, repeats = self._part(u, lengths_in(size))

@@ -39,6 +39,7 @@ class Shift(Timed):
 
     uniforms = 1
     keeps_length = True
+    ends_in_silence = True
 
     def __init__(
         self,

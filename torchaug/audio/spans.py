@@ -40,13 +40,17 @@ def drawn_samples(u: Tensor, low: float, high: float, unit: Unit, lengths: Tenso
 
 
 def written(waveform: Tensor, at: Tensor, values: Tensor) -> Tensor:
-    """(B, C, T) with `values` (B, C, K) at the places `at` (B, K) that it has, none twice: to the rounding of the dtype."""
+    """(B, C, T) with `values` (B, C, K) at the places `at` (B, K) that it has, none twice: to the rounding of the dtype.
+
+    In the memory of the waveform, which is no longer what it was, unless derivatives need it.
+    """
     if not waveform.shape[-1]:
         return waveform
     there = ((at >= 0) & (at < waveform.shape[-1]))[:, None]
     at = at.clamp(0, waveform.shape[-1] - 1)[:, None].expand_as(values)
     # what is missing is added: a place that it lacks can add 0 anywhere, where writing would need a place for it
-    return waveform.scatter_add(2, at, torch.where(there, values - waveform.gather(2, at), 0))
+    missing = torch.where(there, values - waveform.gather(2, at), 0)
+    return waveform.scatter_add(2, at, missing) if missing.requires_grad else waveform.scatter_add_(2, at, missing)
 
 
 def fade(distance: Tensor, width: Tensor | int) -> Tensor:
