@@ -3,45 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from torchaug.audio.background import a_layer, through
 from torchaug.audio.bank import Sounds, bank_of
-from torchaug.audio.kinds import Wave, amplitude, own_samples, rms, root, silenced
+from torchaug.audio.kinds import Wave, amplitude, rms, silenced
 from torchaug.audio.noise import ratio
+from torchaug.audio.noise_row import Row, stretch_rms
 from torchaug.audio.ranges import ordered
 from torchaug.image.arguments import number, one_of, whole
 from torchaug.keys import dense_uniforms, integers, uniform
 from torchaug.transform import Layer, Sizes
-
-
-class Row(NamedTuple):
-    """Noises of each sample that follow one another and do not overlap: K of them, (B, K) each; times in samples, int64."""
-
-    which: Tensor
-    start: Tensor
-    length: Tensor
-    """0 of none."""
-    level_db: Tensor
-    fade_in: Tensor
-    """float32, above 0."""
-    fade_out: Tensor
-
-    def at(self, samples: int) -> Tensor:
-        """(B, samples) int64: which of the K is the last that has begun at each place, or the first where none has."""
-        begun = torch.zeros(len(self.start), samples + 1, dtype=torch.int64, device=self.start.device)
-        begun = begun.scatter_add(1, self.start.clamp(0, samples), torch.ones_like(self.start))
-        return begun.cumsum(1)[:, :samples].sub(1).clamp(min=0)
-
-    def fades(self, slot: Tensor, into: Tensor) -> Tensor:
-        """(B, samples) in [0, 1], 1 between the fades, which are straight lines, and 0 outside of the noises."""
-        length, fade_in, fade_out = (value.gather(1, slot) for value in (self.length, self.fade_in, self.fade_out))
-        after = into.to(torch.float32) + 0.5
-        return torch.minimum(after / fade_in, (length - after) / fade_out).clamp(0, 1)
 
 
 class AddShortNoises(Wave):
@@ -185,22 +160,15 @@ class AddShortNoises(Wave):
 
     def _noise(self, row: Row, waveform: Tensor, lengths: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
         """Noises as they are added, (B, 1 or C, T), and how far each place is faded in, (B, T)."""
-        time = torch.arange(waveform.shape[2], device=u.device)
-        slot = row.at(len(time))
-        into = time - row.start.gather(1, slot)
-        weight = row.fades(slot, into)
-        heard = weight > 0
-        begin = self.noises.starts[row.which].gather(1, slot)
-        scale = self.noises.scales[row.which].gather(1, slot)
-        noise = self.noises.stored(torch.where(heard, begin + into, 0)) * (weight * scale)[:, None]
-        noise = through(self.noise_transform, noise, lengths, u).to(waveform.dtype)
-        noise = torch.where(heard[:, None] & own_samples(lengths, waveform.shape[2]), noise, 0)
-        return noise * self._gains(row, noise, waveform, lengths).gather(1, slot)[:, None], weight
+        noise, weight = row.laid(self.noises, waveform.shape[2])
+        if self.noise_transform is not None:
+            noise = torch.where((weight > 0)[:, None], through(self.noise_transform, noise, lengths, u), 0)
+        noise = silenced(noise.to(waveform.dtype), lengths)
+        return noise * row.spread(self._gains(row, noise, waveform, lengths), waveform.shape[2])[:, None], weight
 
     def _gains(self, row: Row, noise: Tensor, waveform: Tensor, lengths: Tensor) -> Tensor:
         """(B, K) the factor that brings each noise, as far as it is heard, to its level."""
-        begin = torch.minimum(row.start.clamp(min=0), lengths[:, None])
-        end = torch.minimum((row.start + row.length).clamp(min=0), lengths[:, None])
+        begin, end = row.ends(lengths)
         if self.noise_rms == "absolute":
             wanted = amplitude(row.level_db)
         elif self.noise_rms == "relative":
@@ -209,10 +177,3 @@ class AddShortNoises(Wave):
         else:
             wanted = rms(waveform, lengths)[..., 0] * amplitude(-row.level_db)
         return ratio(wanted.to(waveform.dtype), stretch_rms(noise, begin, end))
-
-
-def stretch_rms(sound: Tensor, begin: Tensor, end: Tensor) -> Tensor:
-    """(B, K) the rms of (B, C, T) from `begin` to `end`, (B, K) int64 in [0, T]; 0 of none."""
-    power = functional.pad(sound.square().mean(1).cumsum(1, dtype=torch.float64), (1, 0))
-    within = (power.gather(1, end) - power.gather(1, begin)).clamp(min=0)
-    return root(within / (end - begin).clamp(min=1)).to(sound.dtype)
