@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
-from torchaug import Batch, OneOf, Transform, audio
+from torchaug import Batch, Compose, OneOf, Transform, audio
 from torchaug.audio.statistics import ranked
 from torchaug.keys import sample_keys, uniforms
 
@@ -267,6 +267,46 @@ def test_dropped_channels_are_silent_and_one_is_always_left() -> None:
     for single in (audio.DropChannels(1.0, p=1.0), audio.ShuffleChannels(p=1.0)):
         mono = noise(3)
         assert torch.equal(single(mono), mono)
+
+
+def test_each_channel_has_numbers_of_its_own_and_they_are_told() -> None:
+    sound = noise(8, 5)
+    flip = audio.PerChannel(Compose([audio.PolarityInversion(p=0.5), audio.Gain(-20, 5, p=0.7)]), p=0.8)
+    batch = keyed(8, waveform=sound)
+    params = flip.draw(batch)
+    out = flip.play(batch, params).waveform
+    factors = set()
+    for i in range(8):
+        told = flip.describe(params, i)[0]
+        sign = 1 - 2 * torch.tensor(told["0_applied"], dtype=torch.float32)
+        gain = torch.where(torch.tensor(told["1_applied"]), 10 ** (torch.tensor(told["1_gain_db"]) / 20), 1)
+        factor = sign * gain if told["applied"] else torch.ones(5)
+        torch.testing.assert_close(out[i], sound[i] * factor[:, None])
+        factors |= set(factor.tolist())
+    assert len(factors) > 20
+    (alone,) = audio.PerChannel(audio.Gain(p=0.5)).describe(params, 1)
+    assert len(alone["gain_db"]) == len(alone["applied"]) == 5
+
+
+def test_channels_are_changed_by_their_own_chance_or_by_that_of_the_sound() -> None:
+    batch = keyed(400, waveform=torch.ones(400, 2, 1))
+    each = audio.PerChannel(audio.PolarityInversion(p=0.3))(batch).waveform[..., 0] < 0
+    share, both = each.double().mean(), each.all(1).double().mean()
+    assert abs(share - 0.3) < 0.05
+    assert abs(both - 0.09) < 0.05
+    whole = audio.PerChannel(audio.PolarityInversion(p=1.0), p=0.3)(batch).waveform[..., 0] < 0
+    assert torch.equal(whole[:, 0], whole[:, 1])
+    assert abs(whole.double().mean() - 0.3) < 0.05
+
+
+def test_channels_are_kept_together_by_what_moves_time() -> None:
+    with pytest.raises(TypeError, match="PerChannel: expected transforms of waveforms that move nothing.*got TimeStretch"):
+        audio.PerChannel(Compose([audio.Gain(), audio.TimeStretch(sample_rate=RATE)]))
+    with pytest.raises(TypeError, match="PerChannel: channel_transform must be a transform of torchaug, got 0.5"):
+        audio.PerChannel(0.5)
+    with pytest.raises(TypeError, match="drawn for a batch with a waveform"):
+        audio.PerChannel(audio.Gain()).describe(audio.Gain().draw(Batch(label=torch.zeros(2))), 0)
+    assert audio.PerChannel(audio.Gain()).eval()(noise(2, 3)).shape == (2, 3, 4000)
 
 
 def test_only_too_loud_sounds_are_normalised() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from torchaug import Compose
 from torchaug import audio as A
 from torchaug.transform import Layer
 
@@ -17,6 +18,10 @@ ALONE: dict[str, Layer] = {
     "peak_normalization_loud": A.PeakNormalization("only_too_loud_sounds", p=1.0),
     "shuffle_channels": A.ShuffleChannels(p=0.8),
     "drop_channels": A.DropChannels(p=0.8),
+    "per_channel": A.PerChannel(A.PeakNormalization(p=0.7), p=0.8),
+    "per_channel_steps": A.PerChannel(
+        Compose([A.Gain(p=0.5), A.AddGaussianSNR(p=0.5), A.LowPassFilter(p=0.5, sample_rate=RATE)])
+    ),
     "shift": A.Shift(p=0.8, sample_rate=RATE),
     "shift_lost": A.Shift(-700, 1500, "samples", rollover=False, fade_duration=0.002, p=1.0, sample_rate=RATE),
     "shift_seconds": A.Shift(-0.5, 0.5, "seconds", fade_duration=0, p=1.0, sample_rate=RATE),

@@ -48,6 +48,7 @@ class Params:
         size: (B, 2) sizes of the images where they differ.
         lengths: (B,) samples of the waveforms, or frames of the spectrograms; None without them.
         bins: frequencies of the spectrograms; None without them.
+        channels: of the waveforms or spectrograms; None without them.
     """
 
     u: Tensor
@@ -55,9 +56,10 @@ class Params:
     size: Tensor | None = None
     lengths: Tensor | None = None
     bins: int | None = None
+    channels: int | None = None
 
 
-_pytree.register_dataclass(Params, field_names=["u", "canvas", "size", "lengths", "bins"])
+_pytree.register_dataclass(Params, field_names=["u", "canvas", "size", "lengths", "bins", "channels"])
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,16 @@ class Layer(nn.Module, ABC):
                 f"{type(self).__name__}: keys must be int64 of shape ({len(batch)},), one per sample, got {keys.dtype} "
                 f"{tuple(keys.shape)}; make them with torchaug.keys.sample_keys(ids, seed=..., epoch=...)"
             )
+        sound = sound_of(batch)
         bins = None if batch.spectrogram is None else batch.spectrogram.shape[-2]
-        return Params(uniforms(keys, self.columns), canvas_of(batch), batch.size, lengths_of(batch), bins)
+        return Params(
+            uniforms(keys, self.columns),
+            canvas_of(batch),
+            batch.size,
+            lengths_of(batch),
+            bins,
+            None if sound is None else sound.shape[1],
+        )
 
     def describe(self, params: Params, i: int) -> list[dict[str, Any]]:
         """What happened to sample i: for each leaf its name, whether it was applied, and its drawn parameters.
@@ -148,7 +158,9 @@ class Layer(nn.Module, ABC):
             raise IndexError(f"{type(self).__name__}.describe: sample must be below {len(params.u)}, got {i}")
         own = None if params.size is None else params.size[row].to(u.device)
         lengths = None if params.lengths is None else params.lengths[row].to(u.device)
-        size = Sizes.of(params.canvas or (0, 0), own, u)._replace(lengths=lengths, bins=params.bins)
+        size = Sizes.of(params.canvas or (0, 0), own, u)._replace(
+            lengths=lengths, bins=params.bins, channels=params.channels
+        )
         records = []
         for leaf, (numbers, chosen) in zip(self.leaves(), self.route(u, u.new_ones(1, dtype=torch.bool)), strict=True):
             drawn = leaf.drawn(numbers, size)
@@ -163,7 +175,8 @@ class Layer(nn.Module, ABC):
 class Sizes(NamedTuple):
     """Heights and widths of the images of a batch, (B,) float each, and the canvas (H, W) that holds them all.
 
-    Beside waveforms or spectrograms, also their lengths (B,) int64; beside spectrograms their number of frequencies.
+    Beside waveforms or spectrograms, also their lengths (B,) int64 and number of channels; beside spectrograms their number
+    of frequencies.
     """
 
     height: Tensor
@@ -171,6 +184,7 @@ class Sizes(NamedTuple):
     canvas: Canvas
     lengths: Tensor | None = None
     bins: int | None = None
+    channels: int | None = None
 
     @staticmethod
     def of(canvas: Canvas, size: Tensor | None, like: Tensor) -> Sizes:
@@ -190,7 +204,7 @@ class Sizes(NamedTuple):
     def rows(self, rows: slice) -> Sizes:
         """Of some samples."""
         lengths = None if self.lengths is None else self.lengths[rows]
-        return Sizes(self.height[rows], self.width[rows], self.canvas, lengths, self.bins)
+        return self._replace(height=self.height[rows], width=self.width[rows], lengths=lengths)
 
 
 def canvas_of(batch: Batch) -> Canvas | None:
@@ -202,9 +216,14 @@ def canvas_of(batch: Batch) -> Canvas | None:
     return None if plane is None else (plane.shape[-2], plane.shape[-1])
 
 
+def sound_of(batch: Batch) -> Tensor | None:
+    """The waveform, or else the spectrogram."""
+    return batch.waveform if batch.waveform is not None else batch.spectrogram
+
+
 def lengths_of(batch: Batch) -> Tensor | None:
     """(B,) int64: samples of each waveform, or frames of each spectrogram; None where there is neither."""
-    sound = batch.waveform if batch.waveform is not None else batch.spectrogram
+    sound = sound_of(batch)
     if sound is None:
         return None
     if batch.lengths is not None:

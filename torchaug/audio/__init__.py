@@ -24,6 +24,7 @@ from torchaug.audio.mixing import AudioCutMix, AudioMixup, Mix, SoundMix
 from torchaug.audio.noise import AddColorNoise, AddGaussianNoise, AddGaussianSNR
 from torchaug.audio.packets import PacketLoss
 from torchaug.audio.pads import AdjustDuration, Padding
+from torchaug.audio.per_channel import PerChannel
 from torchaug.audio.quantize import ALaw, Aliasing, BitCrush, MuLaw
 from torchaug.audio.repeats import RepeatPart
 from torchaug.audio.reverb import ParametricReverb
@@ -80,6 +81,7 @@ __all__ = [
     "ParametricReverb",
     "PeakNormalization",
     "PeakingFilter",
+    "PerChannel",
     "PitchShift",
     "PitchTempo",
     "PolarityInversion",
