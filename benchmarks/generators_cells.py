@@ -133,13 +133,19 @@ def values(results: Results, study: str, data: str, method: str, metric: str) ->
 
 
 def interval_row(
-    name: str, numbers: Iterable[float], unit: str, *, at_least: float | None = None, at_most: float | None = None
+    name: str,
+    numbers: Iterable[float],
+    unit: str,
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    missing: str = "not measured",
 ) -> Row:
-    """The mean over seeds with its 95 % interval, against a bound; what was not measured has no value."""
+    """The mean over seeds with its 95 % interval, against a bound; where there are none, no value, and why."""
     numbers = list(numbers)
     target = f">= {at_least}" if at_least is not None else f"<= {at_most}" if at_most is not None else None
     if not numbers:
-        return Row(name, None, "not measured", target=target, met=None if target is None else False)
+        return Row(name, None, missing, target=target, met=None if target is None else False)
     mean, interval = fmean(numbers), mean_interval(numbers)
     met = mean >= at_least if at_least is not None else mean <= at_most if at_most is not None else None
     low, high = (interval.low, interval.high) if len(numbers) > 1 else (None, None)

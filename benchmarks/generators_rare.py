@@ -165,15 +165,17 @@ def _factors(method: str) -> list[str]:
 
 def _reported(results: Results, data: str, method: str, factor: str) -> list[Row]:
     metrics = ("F1",) if method == "threshold" else METRICS
-    return [
-        interval_row(
-            f"C2 {data}: {method}{'' if factor == 'x0' else ' ' + factor}, {model}, {metric}",
-            values(results, C2, data, method, f"{factor} {model} {metric}").values(),
-            "",
-        )
-        for model in ("HistGB", "LR")
-        for metric in metrics
-    ]
+    tried = len(values(results, C2, data, method, "made"))
+    rows = []
+    for model in ("HistGB", "LR"):
+        for metric in metrics:
+            found = values(results, C2, data, method, f"{factor} {model} {metric}").values()
+            name = f"C2 {data}: {method}{'' if factor == 'x0' else ' ' + factor}, {model}, {metric}"
+            few = (
+                "" if len(found) >= tried else f"{len(found)} of {tried} seeds"
+            )  # the others made too few of the class
+            rows.append(interval_row(name, found, few, missing=few or "not measured"))
+    return rows
 
 
 def _made(results: Results, data: str, method: str) -> list[Row]:
