@@ -440,7 +440,7 @@ def test_fit_for_some_seconds_plans_the_steps_by_the_first_ones(tmp_path: Path) 
 
 
 def test_settings_follow_the_images() -> None:
-    assert LitGAN.default_settings(shapes()) == {"preset": "tiny", "levels": 5, "learning_rate": 2e-3}
+    assert LitGAN.default_settings(shapes()) == {"preset": "tiny", "levels": 5, "learning_rate": 2e-3, "lazy": 4}
     large = TensorImages(torch.arange(256).repeat(16 * 3).to(torch.uint8).view(1, 3, 64, 64), torch.tensor([0]), ["a"])
     settings = LitVAE.default_settings(large)
     assert (settings["levels"], settings["latent"], settings["likelihood"]) == (256, 128, "gaussian")

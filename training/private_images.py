@@ -64,6 +64,11 @@ class PrivateGAN(PrivateSteps, LitGAN):
     asked for come from the shares, not from the batch. Checkpoints load as `LitGAN`.
     """
 
+    @classmethod
+    def default_settings(cls, data: InMemory) -> dict[str, Any]:
+        """As of `LitGAN`, but with penalties in each step, whose gradients are clipped and made noisy with the others."""
+        return super().default_settings(data) | {"lazy": 1}
+
     def on_train_start(self) -> None:
         """Refuses to train on what it could not account for."""
         offered = {"loss": "relativistic", "condition": "class", "lazy": 1, "accumulate": 1, "adaptive": False}
