@@ -301,10 +301,10 @@ def test_channels_are_changed_by_their_own_chance_or_by_that_of_the_sound() -> N
 
 def test_channels_are_kept_together_by_what_moves_time() -> None:
     with pytest.raises(
-        TypeError, match="PerChannel: expected transforms of waveforms that move nothing.*got TimeStretch"
+        TypeError, match=r"PerChannel: expected transforms of waveforms that move nothing.*got TimeStretch"
     ):
         audio.PerChannel(Compose([audio.Gain(), audio.TimeStretch(sample_rate=RATE)]))
-    with pytest.raises(TypeError, match="PerChannel: channel_transform must be a transform of torchaug, got 0.5"):
+    with pytest.raises(TypeError, match=r"PerChannel: channel_transform must be a transform of torchaug, got 0\.5"):
         audio.PerChannel(0.5)
     with pytest.raises(TypeError, match="drawn for a batch with a waveform"):
         audio.PerChannel(audio.Gain()).describe(audio.Gain().draw(Batch(label=torch.zeros(2))), 0)

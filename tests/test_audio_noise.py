@@ -4,6 +4,8 @@
 # mypy: disable-error-code="union-attr, arg-type, index, operator"
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -101,6 +103,85 @@ def test_files_are_resampled_mixed_down_and_sorted(tmp_path: Path) -> None:
     assert (stereo.channels, stereo.lengths.tolist()) == (2, [400, 400])
     assert torch.equal(stereo.sound(1)[0], stereo.sound(1)[1])
     assert np.abs(stereo.sound(0)[1].numpy() + 0.5 * tone(0.05)).max() < 2**-14
+
+
+def contents(bank: A.SoundBank) -> list[float]:
+    """The peak of each sound, by which the files of `rotating` are known."""
+    return [round(float(bank.sound(i).abs().max()), 2) for i in range(len(bank))]
+
+
+def rotating(folder: Path, count: int = 8, **options: Any) -> A.SoundBank:
+    """Of files of half a second, of which three fit."""
+    for i in range(count):
+        save(folder / f"{i}.wav", tone(0.5) * (i + 1) / 10)
+    return A.SoundBank.from_files(folder, RATE, max_seconds=1.6, rotate=True, **options)
+
+
+def test_a_bank_holds_other_files_in_each_epoch(tmp_path: Path) -> None:
+    bank, again = rotating(tmp_path), rotating(tmp_path)
+    first, seen = contents(bank), set[float]()
+    for epoch in range(1, 12):
+        bank.refill(epoch)
+        held = contents(bank)
+        assert len(held) == len(set(held)) == 3
+        seen |= set(held)
+        again.prepare(epoch)
+        again.prepare(epoch)
+        again.refill(epoch)
+        assert contents(again) == held
+    assert len(seen) == 8
+    again.prepare(3)
+    again.refill(0)  # another than was prepared
+    assert contents(again) == first
+    assert contents(rotating(tmp_path, seed=1)) != first
+
+
+def test_a_transform_takes_from_the_files_that_its_bank_holds_now(tmp_path: Path) -> None:
+    noisy = A.AddBackgroundNoise(rotating(tmp_path, storage="int16"), p=1.0)
+    batch = Batch(waveform=white(20, samples=800), key=keys(20))
+    before = noisy(batch).waveform
+    noisy.noises.refill(5)
+    after = noisy(batch).waveform
+    assert not torch.equal(before, after)
+    assert noisy.noises.samples.dtype == torch.int16
+    written = to_dict(noisy)["noises"]
+    assert written == {"files": [str(tmp_path)], "max_seconds": 1.6, "storage": "int16", "rotate": True}
+    other = from_dict({**to_dict(noisy), "sample_rate": RATE})
+    other.noises.refill(5)
+    assert torch.equal(other(batch).waveform, after)
+
+
+def test_a_bank_that_cannot_be_refilled_stays_as_it_is(tmp_path: Path) -> None:
+    bank = rotating(tmp_path)
+    bank.prepare(1)
+    copied = copy.deepcopy(bank)  # while files are being read
+    held = contents(bank)
+    assert contents(pickle.loads(pickle.dumps(copied))) == held
+    bank.refill(1)
+    for file in tmp_path.glob("*.wav"):
+        file.write_bytes(b"no sound")
+    held = contents(bank)
+    for prepared in (True, False):
+        if prepared:
+            bank.prepare(2)
+        with pytest.raises(ValueError, match=r"expected a sound file at .*wav, got"):
+            bank.refill(2)
+        assert contents(bank) == held
+
+
+def test_a_bank_with_room_for_all_files_keeps_them_and_a_long_file_is_cut(tmp_path: Path) -> None:
+    small = rotating(tmp_path / "few", 3)
+    held = contents(small)
+    small.prepare(1)
+    small.refill(1)
+    assert contents(small) == held
+    save(tmp_path / "long.wav", tone(5))
+    cut = A.SoundBank.from_files(tmp_path / "long.wav", RATE, max_seconds=2, rotate=True)
+    assert cut.lengths.tolist() == [2 * RATE]
+    for bank in (A.SoundBank(recorded(90)), A.SoundBank.from_files(tmp_path / "long.wav", RATE)):
+        for name in ("refill", "prepare"):
+            with pytest.raises(ValueError, match=rf"SoundBank.{name}: expected a bank of .*rotate=True"):
+                getattr(bank, name)(1)
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
-from torchaug.audio.files import EXTENSIONS, read_sound, require
+from torchaug.audio.bank_files import SoundFiles, checked
 from torchaug.audio.rows import segments
 from torchaug.image.arguments import number, one_of, whole
 
@@ -61,15 +61,17 @@ class SoundBank(nn.Module):
         self.storage: Storage = one_of(storage, "SoundBank", "storage", get_args(Storage))
         if isinstance(sounds, Tensor) and sounds.ndim != 3:
             raise ValueError(f"SoundBank: sounds must be (N, C, T) or a list of (C, T), got {tuple(sounds.shape)}")
-        checked = [_checked(sound, f"sound {i}") for i, sound in enumerate(sounds)]
-        if not checked:
+        given = [checked(sound, f"sound {i}") for i, sound in enumerate(sounds)]
+        if not given:
             raise ValueError("SoundBank: expected at least one sound, got none")
-        self.channels = max(len(sound) for sound in checked)
-        scales = [_scale(sound, self.storage) for sound in checked]
-        stored = [_stored(self._widened(sound, i), scales[i], self.storage) for i, sound in enumerate(checked)]
+        self.channels = max(len(sound) for sound in given)
+        scales = [_scale(sound, self.storage) for sound in given]
+        stored = [_stored(self._widened(sound, i), scales[i], self.storage) for i, sound in enumerate(given)]
         lengths = [sound.shape[1] for sound in stored]
         self.shortest, self.longest = min(lengths), max(lengths)
-        self._files: dict[str, Any] | None = None
+        self._files: SoundFiles | None = None
+        self._all = True
+        self._coming: tuple[int, Future[tuple[SoundBank, bool]]] | None = None
         counts = torch.tensor(lengths)
         behind = stored[0].new_zeros(self.channels, self.shortest)  # for what `stretches` reads beyond the last
         self.register_buffer("samples", torch.cat([*stored, behind], 1), persistent=False)
@@ -87,6 +89,8 @@ class SoundBank(nn.Module):
         seconds: float | None = None,
         max_seconds: float = 3600.0,
         storage: Storage = "float32",
+        rotate: bool = False,
+        seed: int = 0,
     ) -> SoundBank:
         """Of sound files, each read once.
 
@@ -97,38 +101,70 @@ class SoundBank(nn.Module):
             seconds: at most so much of each file, from its beginning; None for all of it.
             max_seconds: of all sounds together, for which there must be room on the device: 230 MB an hour at 16 kHz mono.
             storage: see `SoundBank`.
+            rotate: where there is more than `max_seconds`, hold some of the files, and others in each epoch (`refill`).
+            seed: by which these are drawn.
 
         Raises:
             FileNotFoundError: a path that does not exist.
             ValueError: a folder without sound files; a file that cannot be decoded, is empty, silent or not finite, with its
-                path; or more than `max_seconds`.
+                path; or more than `max_seconds` without `rotate`.
         """
         given = [files] if isinstance(files, (str, Path)) else list(files)
-        paths = [path for each in given for path in _found(Path(each))]
         rate = whole(sample_rate, "SoundBank", "sample_rate", 1)
         room = number(max_seconds, "SoundBank", "max_seconds", 0, above=True)
-        sounds: list[Tensor] = []
-        total = 0
-        for path, sound in _read(paths, rate, mono, seconds):
-            total += sound.shape[1]
-            if total > room * rate:
-                raise ValueError(
-                    f"SoundBank: expected at most max_seconds={room:g} of sound, got more with file {len(sounds) + 1} of "
-                    f"{len(paths)}, {path}; pass seconds=, which cuts each file, fewer files, or more max_seconds"
-                )
-            sounds.append(sound)
-        bank = cls(sounds, rate, storage)
-        options = {"mono": mono, "seconds": seconds, "max_seconds": room, "storage": storage}
-        usual = {"mono": True, "seconds": None, "max_seconds": 3600.0, "storage": "float32"}
-        bank._files = {"files": [str(each) for each in given]} | {
-            name: value for name, value in options.items() if value != usual[name]
-        }
+        source = SoundFiles(tuple(map(str, given)), rate, mono, seconds, room, storage, rotate, seed)
+        bank, everything = _bank_of_files(source, 0)
+        bank._files, bank._all = source, everything
         return bank
+
+    def prepare(self, epoch: int) -> None:
+        """Begin to read the files of an epoch, in the background: `refill` then waits only for what is not done.
+
+        Call it when the epoch before begins. Does nothing where all files are held already.
+        """
+        source = self._rotating("prepare")
+        if self._all or (self._coming is not None and self._coming[0] == epoch):
+            return
+        reader = ThreadPoolExecutor(1, "SoundBank")
+        self._coming = epoch, reader.submit(_bank_of_files, source, epoch)
+        reader.shutdown(wait=False)
+
+    def refill(self, epoch: int) -> None:
+        """Hold the files of an epoch, a function of the seed and the epoch alone, where the bank is now: at first those of 0.
+
+        What it held goes; where the new files cannot be read, it stays. A chain that was compiled is compiled once more for
+        a bank of another size.
+
+        Raises:
+            ValueError: a bank that was not made by `from_files(..., rotate=True)`; and what `from_files` raises.
+        """
+        source = self._rotating("refill")
+        if self._all:
+            return
+        coming, self._coming = self._coming, None
+        ready = coming is not None and coming[0] == epoch
+        new, _ = coming[1].result() if coming is not None and ready else _bank_of_files(source, epoch)
+        if new.channels != self.channels:
+            raise ValueError(
+                f"SoundBank.refill: expected {self.channels} channels as before, got {new.channels}; pass mono=True"
+            )
+        for name, value in new.named_buffers():
+            setattr(self, name, value.to(self.samples.device))
+        self.shortest, self.longest = new.shortest, new.longest
+
+    def _rotating(self, what: str) -> SoundFiles:
+        if self._files is None or not self._files.rotate:
+            raise ValueError(f"SoundBank.{what}: expected a bank of SoundBank.from_files(..., rotate=True), got {self}")
+        return self._files
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is being read."""
+        return {**self.__dict__, "_coming": None}
 
     def written(self) -> Any:
         """What a transform's constructor takes in its place and a file of settings can hold: its files, where it has some,
         with what else it was made with."""
-        return self._files["files"] if self._files is not None and len(self._files) == 1 else self._files
+        return None if self._files is None else self._files.written()
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -234,22 +270,10 @@ def bank_of(sounds: Sounds, sample_rate: int | None, who: str, name: str) -> Sou
     return SoundBank.from_files(sample_rate=sample_rate, **options)
 
 
-def _checked(sound: Tensor, what: str) -> Tensor:
-    """A sound as (C, T) float32, or an error where there is nothing to hear."""
-    if not isinstance(sound, Tensor) or not sound.is_floating_point():
-        got = sound.dtype if isinstance(sound, Tensor) else type(sound).__name__
-        raise TypeError(f"SoundBank: {what} must be a floating-point tensor, got {got}; divide 16-bit samples by 32768")
-    sound = sound.detach()[None] if sound.ndim == 1 else sound.detach()
-    if sound.ndim != 2 or not sound.numel():
-        raise ValueError(
-            f"SoundBank: {what} must be (C, T) or (T,) with samples, got {tuple(sound.shape)}; leave it out"
-        )
-    peak = float(sound.abs().amax())
-    if not math.isfinite(peak):
-        raise ValueError(f"SoundBank: {what} must be finite, got NaN or infinite samples; leave it out")
-    if not peak > 0:
-        raise ValueError(f"SoundBank: {what} must be heard, got silence; leave it out")
-    return sound.to(torch.float32)
+def _bank_of_files(source: SoundFiles, epoch: int) -> tuple[SoundBank, bool]:
+    """The bank of an epoch, and whether it holds all files."""
+    sounds, everything = source.read(epoch)
+    return SoundBank(sounds, source.sample_rate, cast(Storage, source.storage)), everything
 
 
 def _scale(sound: Tensor, storage: Storage) -> float:
@@ -262,25 +286,3 @@ def _stored(sound: Tensor, scale: float, storage: Storage) -> Tensor:
         return sound
     scaled = (sound.to(torch.float64) / scale).to(torch.float32)
     return scaled.round().to(torch.int16) if storage == "int16" else scaled.to(torch.float16)
-
-
-def _found(path: Path) -> list[Path]:
-    """The file, or the sound files of a folder."""
-    if not path.exists():
-        raise FileNotFoundError(f"SoundBank: expected a sound file or a folder of them, got nothing at {path}")
-    if not path.is_dir():
-        return [path]
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS)
-    if not found:
-        raise ValueError(f"SoundBank: expected sound files ({', '.join(EXTENSIONS)}) in {path}, got none")
-    return found
-
-
-def _read(paths: list[Path], rate: int, mono: bool, seconds: float | None) -> Iterator[tuple[Path, Tensor]]:
-    require(paths)
-    for path in paths:
-        try:
-            sound = read_sound(path, sample_rate=rate, mono=mono, seconds=seconds)
-        except (ValueError, RuntimeError) as error:  # libsndfile's own among them
-            raise ValueError(f"SoundBank: expected a sound file at {path}, got: {error}; leave it out") from error
-        yield path, _checked(sound, str(path))
