@@ -151,6 +151,23 @@ def test_a_transform_takes_from_the_files_that_its_bank_holds_now(tmp_path: Path
     assert torch.equal(other(batch).waveform, after)
 
 
+def test_rooms_that_come_later_have_their_own_delays(tmp_path: Path) -> None:
+    for i in range(6):
+        room = np.exp(-np.arange(400) / 40)
+        room[: 10 * i] = 0
+        save(tmp_path / f"{i}.wav", room * 0.9)
+    apply = A.ApplyImpulseResponse(
+        A.SoundBank.from_files(tmp_path, RATE, max_seconds=0.16, rotate=True), p=1.0, leave_length_unchanged=False
+    )
+    sound = white(6)
+    for epoch in (0, 4, 5):
+        apply.irs.refill(epoch)
+        fresh = A.ApplyImpulseResponse(
+            [apply.irs.sound(i) for i in range(len(apply.irs))], p=1.0, leave_length_unchanged=False
+        )
+        assert torch.equal(apply(sound, keys=keys(6)), fresh(sound, keys=keys(6)))
+
+
 def test_a_bank_that_cannot_be_refilled_stays_as_it_is(tmp_path: Path) -> None:
     bank = rotating(tmp_path)
     bank.prepare(1)

@@ -52,6 +52,8 @@ class SoundBank(nn.Module):
     """(N,) int64: samples of each."""
     scales: Tensor
     """(N,) float32: what a stored value of each counts."""
+    peaks: Tensor
+    """(N,) int64: the loudest sample of each; of an impulse response the direct sound."""
 
     def __init__(
         self, sounds: Tensor | Sequence[Tensor], sample_rate: int | None = None, storage: Storage = "float32"
@@ -78,6 +80,8 @@ class SoundBank(nn.Module):
         self.register_buffer("starts", counts.cumsum(0) - counts, persistent=False)
         self.register_buffer("lengths", counts, persistent=False)
         self.register_buffer("scales", torch.tensor(scales), persistent=False)
+        loudest = [int(sound.abs().amax(0).argmax()) for sound in given]
+        self.register_buffer("peaks", torch.tensor(loudest), persistent=False)
 
     @classmethod
     def from_files(

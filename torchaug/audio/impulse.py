@@ -48,8 +48,6 @@ class ApplyImpulseResponse(Timed):
     """
 
     uniforms = 2
-    delays: Tensor
-    """(N,) int64: the direct sound of each response."""
 
     def __init__(
         self,
@@ -68,8 +66,6 @@ class ApplyImpulseResponse(Timed):
         self.compensate_delay, self.keep_energy = compensate_delay, keep_energy
         self.irs = bank_of(irs, sample_rate, "ApplyImpulseResponse", "irs")
         self.sample_rate = sample_rate
-        delays = [int(self.irs.sound(i).abs().amax(0).argmax()) for i in range(len(self.irs))]
-        self.register_buffer("delays", torch.tensor(delays), persistent=False)
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         return {"ir": integers(u[:, 0], 0, len(self.irs)), "wet": uniform(u[:, 1], *self.wet)}
@@ -82,14 +78,14 @@ class ApplyImpulseResponse(Timed):
             return lengths
         which = integers(u[:, 0], 0, len(self.irs))
         tail = self.irs.lengths.to(u.device)[which] - 1
-        tail = tail - self.delays.to(u.device)[which] if self.compensate_delay else tail
+        tail = tail - self.irs.peaks.to(u.device)[which] if self.compensate_delay else tail
         return torch.where(lengths > 0, lengths + tail, lengths)
 
     def timeline(self, lengths: Tensor, u: Tensor) -> TimeMap:
         way = TimeMap.linear(lengths, lengths)
         if self.compensate_delay:
             return way
-        later = self.delays.to(u.device)[integers(u[:, 0], 0, len(self.irs))]
+        later = self.irs.peaks.to(u.device)[integers(u[:, 0], 0, len(self.irs))]
         if not self.leave_length_unchanged:
             return TimeMap(way.source, way.target + later[:, None, None])
         stays = (lengths - later).clamp(min=0)  # what comes later than that is cut off with the tail
@@ -103,7 +99,7 @@ class ApplyImpulseResponse(Timed):
         heard = own_samples(self.lengths_after(lengths, u), samples)
         out = convolve(dry, self.irs.whole(which).to(dry.dtype))
         if self.compensate_delay:
-            ahead = self.delays[which][:, None] + torch.arange(samples, device=u.device)
+            ahead = self.irs.peaks[which][:, None] + torch.arange(samples, device=u.device)
             out = taken(fitted(out, out.shape[2] + 1), ahead)  # a zero stands for all that lies behind the end
         out = torch.where(heard, fitted(out, samples), 0)
         dry = fitted(dry, samples)
