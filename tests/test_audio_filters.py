@@ -4,6 +4,7 @@
 # mypy: disable-error-code="union-attr, arg-type"
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from torchaug.audio.biquads import response as gains_of
 from torchaug.audio.convolve import convolve, fast_size
 from torchaug.audio.recursion import space, through
 from torchaug.audio.shoebox import images, longest, reflections
-from torchaug.keys import sample_keys
+from torchaug.keys import sample_keys, uniforms
 from torchaug.transform import Layer
 
 KEYS = sample_keys(torch.arange(12), seed=1)
@@ -432,6 +433,32 @@ def test_images_are_all_rooms_within_the_order_once(order: int) -> None:
     expected = {(x, y, z) for x in side for y in side for z in side if abs(x) + abs(y) + abs(z) <= order}
     assert sorted(map(tuple, away.tolist())) == sorted(expected)
     assert away[0].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("absorption", "side"), [(0.15, 3.0), (0.3, 5.0)])
+def test_rooms_ring_as_long_as_their_walls_let_them(absorption: float, side: float) -> None:
+    """By Eyring's formula, which holds for sound that comes from everywhere: here a little longer, along the axes."""
+    box = (side, 1.1 * side, 0.9 * side)
+    transform = A.RoomSimulator(
+        box, box, (0.5, 0.5, 0.5), (side, side, side), absorption, absorption, p=1.0, sample_rate=RATE
+    )
+    found = np.mean([reverberation_time(r) for r in played(transform, clicks(12, RATE))[:, 0].double().numpy()])
+    volume, surface = np.prod(box), 2 * sum(box[i] * box[i - 1] for i in range(3))
+    eyring = 24 * math.log(10) / 343 * volume / (-surface * math.log(1 - absorption))
+    assert 0.9 < found / eyring < 1.4
+
+
+def test_late_reverberation_follows_on_from_the_reflections_that_there_are() -> None:
+    """Fewer mirror images and more noise are the same room: energies of 10 ms, over many rooms; but for low frequencies, for
+    which many images add up, all of one sign."""
+    options = {"p": 1.0, "sample_rate": RATE, "min_mic_distance": 1.0, "max_mic_distance": 2.0}
+    few, many = (A.RoomSimulator(max_order=order, **options) for order in (3, 12))
+    u = uniforms(sample_keys(torch.arange(60)), 12)
+    energy = [r(u)[:, 20 : 20 + 1281].diff().square().view(60, 8, 160).sum(2) for r in (few.responses, many.responses)]
+    level = [10 * torch.log10(e / e[:, :1]).mean(0) for e in energy]
+    assert (level[0] - level[1]).abs().max() < 1.5
+    alone = A.RoomSimulator(max_order=3, late_reverberation=False, **options).responses(u)
+    assert alone.shape[1] < 0.1 * few.responses(u).shape[1]
 
 
 def test_places_are_in_the_room_and_no_image_is_too_far() -> None:

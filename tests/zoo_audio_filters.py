@@ -21,5 +21,6 @@ ALONE: dict[str, Layer] = {
     "air": A.AirAbsorption(p=0.7, sample_rate=RATE),
     "reverb": A.ParametricReverb(p=0.7, sample_rate=RATE),
     "room": A.RoomSimulator(p=0.7, max_order=3, sample_rate=RATE),
+    "room_early": A.RoomSimulator(p=0.7, max_order=3, late_reverberation=False, sample_rate=RATE),
 }
 MIXING: dict[str, Layer] = {}

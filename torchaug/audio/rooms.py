@@ -7,25 +7,29 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from torchaug.audio.convolve import convolve
 from torchaug.audio.kinds import Wave, silenced
 from torchaug.audio.ranges import ordered
-from torchaug.audio.shoebox import REACH, SPEED, longest, reflections, response
+from torchaug.audio.shoebox import REACH, SPEED, late_power, longest, reflections, response, rings_for
 from torchaug.image.arguments import finite, number, whole
-from torchaug.keys import uniform
+from torchaug.keys import noise, uniform
 from torchaug.transform import Sizes
 
 Metres = tuple[float, float, float]
+STEP = 64
+"""Samples from one point to the next at which the energy of later reflections is worked out."""
 
 
 class RoomSimulator(Wave):
-    """Put each sound into a shoebox room of its own size, walls and places: its early reflections, by mirror images.
+    """Put each sound into a shoebox room of its own size, walls and places.
 
-    What audiomentations' transform of this name does by pyroomacoustics, one clip at a time, without its ray tracing: the
-    reflections up to an order, not the long tail of a hall, for which there is `ParametricReverb`. All walls keep the same
-    part of the energy at all frequencies. The direct sound arrives when it did: nothing is delayed, and what rings after a
-    sound's end is cut off. The response has the energy 1, so noise keeps its level. All channels hear the same room.
+    What audiomentations' transform of this name does by pyroomacoustics, one clip at a time: early reflections by mirror
+    images, up to an order, and in the place of ray tracing normal noise with the energy that all later images have on average.
+    All walls keep the same part of the energy at all frequencies. The direct sound arrives when it did: nothing is delayed,
+    and what rings after a sound's end, or longer than 5 s, is cut off. The response has the energy 1, so noise keeps its
+    level. All channels hear the same room.
 
     Parameters per sample: `size`, `source` and `microphone` (3 each, in metres), `absorption`; each is uniform, and the
     microphone in any direction from the source, but within the room.
@@ -44,11 +48,11 @@ class RoomSimulator(Wave):
         max_mic_distance: likewise.
         max_order: reflections at most, from 1 to 20; time and memory grow with its third power.
         padding: metres from the walls to source and microphone, at least.
+        late_reverberation: what comes after the reflections of `max_order`: the larger part of what is heard of a room that
+            keeps little. Off, it takes less time and memory.
         p: chance per sample.
         sample_rate: of the waveforms, in Hz.
     """
-
-    uniforms = 10
 
     def __init__(
         self,
@@ -62,6 +66,7 @@ class RoomSimulator(Wave):
         max_mic_distance: float = 0.35,
         max_order: int = 6,
         padding: float = 0.1,
+        late_reverberation: bool = True,
         p: float = 0.5,
         *,
         sample_rate: int,
@@ -78,6 +83,12 @@ class RoomSimulator(Wave):
         self.max_order = whole(max_order, who, "max_order", 1, 20)
         self.padding = number(padding, who, "padding", 0, 0.45 * min(self.min_size))
         self.sample_rate = whole(sample_rate, who, "sample_rate", 1)
+        self.late_reverberation = late_reverberation
+        self.uniforms = 12 if late_reverberation else 10
+        seconds = longest(self.max_size, self.max_order) / SPEED
+        if late_reverberation:
+            seconds = max(seconds, rings_for(self.max_size, self.min_absorption_value))
+        self.samples = math.ceil(seconds * self.sample_rate) + 1
 
     def drawn(self, u: Tensor, size: Sizes) -> dict[str, Tensor]:
         return self.settings(u)
@@ -101,9 +112,20 @@ class RoomSimulator(Wave):
         """(B, samples) float32 impulse responses of energy 1; the direct sound is at sample `REACH`."""
         settings = {name: value.to(torch.float64) for name, value in self.settings(u).items()}
         distance, count = reflections(settings["size"], settings["source"], settings["microphone"], self.max_order)
-        samples = math.ceil(longest(self.max_size, self.max_order) / SPEED * self.sample_rate) + 1
-        found = response(distance, count, settings["absorption"], self.sample_rate, samples)
+        found = response(distance, count, settings["absorption"], self.sample_rate, self.samples)
+        if self.late_reverberation:
+            late = noise(u[:, 10:12], (self.samples,)) * self._late(settings, distance[:, 0])
+            found = found + functional.pad(late, (REACH, REACH))
         return found / found.square().sum(1, keepdim=True).sqrt()
+
+    def _late(self, settings: dict[str, Tensor], direct: Tensor) -> Tensor:
+        """(B, samples) the amplitude of what comes later."""
+        count = -(-self.samples // STEP) + 1
+        seconds = torch.arange(count, device=direct.device, dtype=torch.float32) * (STEP / self.sample_rate)
+        room, absorption, direct = (v.to(torch.float32) for v in (settings["size"], settings["absorption"], direct))
+        level = late_power(room, direct, absorption, self.max_order, self.sample_rate, seconds).sqrt()
+        between = functional.interpolate(level[:, None], (count - 1) * STEP + 1, mode="linear", align_corners=True)
+        return between[:, 0, : self.samples]
 
     def wave(self, waveform: Tensor, lengths: Tensor, u: Tensor) -> Tensor:
         samples = waveform.shape[-1]

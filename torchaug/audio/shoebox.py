@@ -11,6 +11,10 @@ SPEED = 343.0
 """Metres per second, of sound in air at 20 degrees."""
 REACH = 20
 """Samples on each side of a reflection that its windowed sinc takes."""
+LONGEST = 5.0
+"""Seconds that a room rings at most."""
+DIRECTIONS = 128
+"""In which later reflections are counted, of an eighth of the sphere: the others are like these."""
 
 
 def images(order: int, device: torch.device) -> Tensor:
@@ -68,3 +72,45 @@ def response(distance: Tensor, count: Tensor, absorption: Tensor, sample_rate: i
     length = samples + 2 * REACH
     out = values.new_zeros(len(distance), length + 1)  # one more, for what is left out
     return out.scatter_add(1, places.clamp(0, length).flatten(1), values.flatten(1))[:, :length]
+
+
+def late_power(
+    room: Tensor, direct: Tensor, absorption: Tensor, order: int, sample_rate: int, seconds: Tensor
+) -> Tensor:
+    """(B, S) the energy per sample that images of more than `order` reflections bring on average.
+
+    In a direction whose cosines are c, a way of r metres passes r (c_x / L_x + c_y / L_y + c_z / L_z) walls, and images are
+    as dense as rooms are: 4 pi r^2 / volume for each metre. After Lehmann and Johansson, "Diffuse reverberation model for
+    efficient image-source simulation of room impulse responses" (IEEE TASLP 18, 2010).
+
+    Args:
+        room: (B, 3) its size in metres.
+        direct: (B,) metres from the source to the microphone; the gain of the direct sound is 1.
+        absorption: (B,) the part of the energy that a wall keeps, in [0, 1].
+        order: reflections that are there already.
+        sample_rate: in Hz.
+        seconds: (S,) after the direct sound.
+    """
+    way = direct.clamp(min=0.01)[:, None] + seconds * SPEED
+    walls = (1 / room) @ _directions(room).T  # (B, D) for each metre
+    passed = walls[:, None] * way[..., None]
+    kept = torch.exp(passed * torch.log1p(-absorption)[:, None, None])
+    density = 4 * math.pi * SPEED / (room.prod(1) * sample_rate) * direct.clamp(min=0.01).square()
+    return density[:, None] * torch.where(passed > order + 0.5, kept, 0).mean(2)
+
+
+def rings_for(room: tuple[float, ...], absorption: float) -> float:
+    """Seconds after which a room of this size, or a smaller one, has lost all but a millionth of the energy; at most `LONGEST`."""
+    seconds = torch.arange(0, LONGEST, 0.01, dtype=torch.float64)
+    size, one = torch.tensor([room], dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    left = late_power(size, one, absorption * one, -1, 100, seconds)[0].flip(0).cumsum(0).flip(0)
+    return 0.01 * int((left > 1e-6 * left[0]).sum())
+
+
+def _directions(like: Tensor) -> Tensor:
+    """(D, 3) cosines of directions spread evenly over an eighth of the sphere: a spiral of golden angles."""
+    place = torch.arange(DIRECTIONS, dtype=like.dtype, device=like.device)
+    height = (place + 0.5) / DIRECTIONS
+    turn = (place * ((math.sqrt(5) - 1) / 2)) % 1 * (math.pi / 2)
+    flat = (1 - height.square()).sqrt()
+    return torch.stack([flat * torch.cos(turn), flat * torch.sin(turn), height], 1)
