@@ -194,11 +194,11 @@ def where_chosen(chosen: Tensor, lengths: Tensor | None, out: Tensor, sound: Ten
     out = out.to(sound.dtype)
     if all_of(chosen) and (lengths is None or all_of(lengths >= sound.shape[-1])):
         return out
-    shape = (-1, *[1] * (sound.ndim - 1))
+    ones = [1] * (sound.ndim - 2)
     if lengths is None:
-        return torch.where(chosen.view(shape), out, sound)
-    changed = torch.where(chosen, lengths, 0).view(shape)
-    return torch.where(torch.arange(sound.shape[-1], device=sound.device) < changed, out, sound)
+        return torch.where(chosen.view(-1, *ones, 1), out, sound)
+    changed = own_samples(torch.where(chosen, lengths, 0), sound.shape[-1])
+    return torch.where(changed.view(len(sound), *ones, sound.shape[-1]), out, sound)
 
 
 def silenced(waveform: Tensor, lengths: Tensor) -> Tensor:
@@ -215,7 +215,9 @@ def working(sound: Tensor) -> Tensor:
 
 def own_samples(lengths: Tensor, samples: int) -> Tensor:
     """(B, 1, samples) bool: what is not padding."""
-    return (torch.arange(samples, device=lengths.device) < lengths[:, None])[:, None]
+    # in half the bytes of int64, which are more than the mask itself and, of one long sound, than the sound
+    places = torch.arange(samples, device=lengths.device, dtype=torch.int32)
+    return (places < lengths.clamp(max=samples).to(torch.int32)[:, None])[:, None]
 
 
 def fitted(waveform: Tensor, samples: int) -> Tensor:

@@ -16,9 +16,9 @@ ROLLOFF = 0.99  # of the lower Nyquist frequency
 DEGREE = 8  # of the polynomials in the place between two samples: 1e-6 of the kernel
 # What is worked out on the way need not fit into memory for all of a batch at once.
 GROUPS = 8  # of rows, at most
-PIECES = 32  # of a group in time, at most
+PIECES = 32  # of a group in time, at most, in a graph, which has each of them
 GROUP = 1 << 17  # samples of a group at least
-LEAST = 1 << 20  # numbers that a piece works on at least: fewer cost calls, more cost memory and leave the cache
+LEAST = 1 << 20  # numbers that a piece works on, at least: fewer cost calls, more cost memory and leave the cache
 
 
 def resample_rows(
@@ -83,12 +83,16 @@ def in_groups(work: Callable[..., Tensor], waveform: Tensor, *rows: Tensor) -> T
     count = len(waveform)
     size = max(1, -(-count // GROUPS), GROUP // max(1, waveform[:1].numel()))
     groups = [slice(first, first + size) for first in range(0, max(1, count), size)]
-    return torch.cat([work(waveform[group], *(value[group] for value in rows)) for group in groups])
+    done = [work(waveform[group], *(value[group] for value in rows)) for group in groups]
+    return torch.cat(done) if len(done) > 1 else done[0]
 
 
 def pieces(count: int, numbers: int) -> Iterator[tuple[int, int]]:
-    """Begin and end of the pieces in which to work on `count` things, for each of which so many numbers are needed."""
-    size = max(1, -(-count // PIECES), LEAST // max(1, numbers))
+    """Begin and end of the pieces in which to work on `count` things, for each of which so many numbers are needed: as many as
+    keep a piece in cache."""
+    size = max(1, LEAST // max(1, numbers))
+    if torch.compiler.is_compiling():
+        size = max(size, -(-count // PIECES))
     return ((first, min(first + size, count)) for first in range(0, count, size))
 
 
