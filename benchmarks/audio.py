@@ -74,6 +74,7 @@ def shared(folder: Path) -> dict[str, Shared]:
             ("ApplyImpulseResponse", {"ir_path": rooms}),
             ("ApplyImpulseResponse", {"ir_paths": rooms}),
         ),
+        "RoomSimulator": Shared(lambda: A.RoomSimulator(**rate), ("RoomSimulator", {"leave_length_unchanged": True})),
         "Gain": Shared(A.Gain, ("Gain", {}), ("Gain", {})),
         "GainTransition": Shared(lambda: A.GainTransition(**rate), ("GainTransition", {})),
         "PeakNormalization": Shared(A.PeakNormalization, ("Normalize", {}), ("PeakNormalization", {})),
