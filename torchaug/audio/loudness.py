@@ -69,7 +69,8 @@ def loudness(waveform: Tensor, lengths: Tensor | None, sample_rate: int) -> Tens
     squares = silenced(heard, lengths).square()
     if waveform.shape[1] == len(SURROUND):
         squares = squares * squares.new_tensor(SURROUND)[:, None]
-    power = _gated(_blocks(squares.sum(1), lengths, max(1, round(sample_rate / 10))))
+    together = squares[:, 0] if squares.shape[1] == 1 else squares.sum(1)
+    power = _gated(_blocks(together, lengths, max(1, round(sample_rate / 10))))
     return torch.where(power > 0, OFFSET + 10 * torch.where(power > 0, power, 1).log10(), -math.inf)
 
 
