@@ -171,9 +171,8 @@ def _reported(results: Results, data: str, method: str, factor: str) -> list[Row
         for metric in metrics:
             found = values(results, C2, data, method, f"{factor} {model} {metric}").values()
             name = f"C2 {data}: {method}{'' if factor == 'x0' else ' ' + factor}, {model}, {metric}"
-            few = (
-                "" if len(found) >= tried else f"{len(found)} of {tried} seeds"
-            )  # the others made too few of the class
+            # of the others too few rows of the class were made
+            few = "" if len(found) >= tried else f"{len(found)} of {tried} seeds"
             rows.append(interval_row(name, found, few, missing=few or "not measured"))
     return rows
 

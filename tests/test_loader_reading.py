@@ -406,9 +406,8 @@ def test_a_bad_sample_is_replaced_by_the_next_of_its_label(workers: int) -> None
     loader = plain(faulty(13, 2, 5, 9), workers, on_error="skip_and_replace")
     with pytest.warns(UserWarning, match="sample index=2 source='Faulty': OSError: bad jpeg 2") as warned:
         batches = list(loader)
-    assert (
-        len([warning for warning in warned if "multi-threaded" not in str(warning.message)]) == 1
-    )  # Python 3.12, of forks
+    own = [warning for warning in warned if "multi-threaded" not in str(warning.message)]  # Python 3.12, of forks
+    assert len(own) == 1
     assert [batch["index"].tolist() for batch in batches] == [[0, 1, 8, 3], [4, 8, 6, 7], [8, 12, 10, 11], [12]]
     for batch in batches:  # everything is of the sample that was read
         assert torch.equal(batch["image"][:, 0, 0, 0].long(), batch["index"] * 7 % 256)

@@ -138,14 +138,8 @@ class Layer(nn.Module, ABC):
             )
         sound = sound_of(batch)
         bins = None if batch.spectrogram is None else batch.spectrogram.shape[-2]
-        return Params(
-            uniforms(keys, self.columns),
-            canvas_of(batch),
-            batch.size,
-            lengths_of(batch),
-            bins,
-            None if sound is None else sound.shape[1],
-        )
+        channels = None if sound is None else sound.shape[1]
+        return Params(uniforms(keys, self.columns), canvas_of(batch), batch.size, lengths_of(batch), bins, channels)
 
     def describe(self, params: Params, i: int) -> list[dict[str, Any]]:
         """What happened to sample i: for each leaf its name, whether it was applied, and its drawn parameters.

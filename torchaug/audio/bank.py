@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Any, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
 
-from torchaug.audio.bank_files import SoundFiles, checked
+from torchaug.audio.bank_files import SoundFiles, Storage, checked
 from torchaug.audio.rows import segments
 from torchaug.image.arguments import number, one_of, whole
 
-Storage = Literal["float32", "float16", "int16"]
 Files: TypeAlias = "str | Path | Sequence[str | Path]"
 
 
@@ -73,7 +72,7 @@ class SoundBank(nn.Module):
         self.shortest, self.longest = min(lengths), max(lengths)
         self._files: SoundFiles | None = None
         self._all = True
-        self._coming: tuple[int, Future[tuple[SoundBank, bool]]] | None = None
+        self._coming: tuple[int, Future[SoundBank]] | None = None
         counts = torch.tensor(lengths)
         behind = stored[0].new_zeros(self.channels, self.shortest)  # for what `stretches` reads beyond the last
         self.register_buffer("samples", torch.cat([*stored, behind], 1), persistent=False)
@@ -116,8 +115,12 @@ class SoundBank(nn.Module):
         given = [files] if isinstance(files, (str, Path)) else list(files)
         rate = whole(sample_rate, "SoundBank", "sample_rate", 1)
         room = number(max_seconds, "SoundBank", "max_seconds", 0, above=True)
-        source = SoundFiles(tuple(map(str, given)), rate, mono, seconds, room, storage, rotate, seed)
-        bank, everything = _bank_of_files(source, 0)
+        return cls._of(SoundFiles(tuple(map(str, given)), rate, mono, seconds, room, storage, rotate, seed), epoch=0)
+
+    @classmethod
+    def _of(cls, source: SoundFiles, epoch: int) -> SoundBank:
+        sounds, everything = source.read(epoch)
+        bank = cls(sounds, source.sample_rate, source.storage)
         bank._files, bank._all = source, everything
         return bank
 
@@ -130,7 +133,7 @@ class SoundBank(nn.Module):
         if self._all or (self._coming is not None and self._coming[0] == epoch):
             return
         reader = ThreadPoolExecutor(1, "SoundBank")
-        self._coming = epoch, reader.submit(_bank_of_files, source, epoch)
+        self._coming = epoch, reader.submit(self._of, source, epoch)
         reader.shutdown(wait=False)
 
     def refill(self, epoch: int) -> None:
@@ -146,8 +149,7 @@ class SoundBank(nn.Module):
         if self._all:
             return
         coming, self._coming = self._coming, None
-        ready = coming is not None and coming[0] == epoch
-        new, _ = coming[1].result() if coming is not None and ready else _bank_of_files(source, epoch)
+        new = coming[1].result() if coming is not None and coming[0] == epoch else self._of(source, epoch)
         if new.channels != self.channels:
             raise ValueError(
                 f"SoundBank.refill: expected {self.channels} channels as before, got {new.channels}; pass mono=True"
@@ -272,12 +274,6 @@ def bank_of(sounds: Sounds, sample_rate: int | None, who: str, name: str) -> Sou
         raise ValueError(f"{who}: {name} in files need sample_rate=, that of the waveforms, got None")
     options = dict(sounds) if isinstance(sounds, Mapping) else {"files": sounds}
     return SoundBank.from_files(sample_rate=sample_rate, **options)
-
-
-def _bank_of_files(source: SoundFiles, epoch: int) -> tuple[SoundBank, bool]:
-    """The bank of an epoch, and whether it holds all files."""
-    sounds, everything = source.read(epoch)
-    return SoundBank(sounds, source.sample_rate, cast(Storage, source.storage)), everything
 
 
 def _scale(sound: Tensor, storage: Storage) -> float:

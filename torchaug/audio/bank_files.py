@@ -6,13 +6,15 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from torchaug.audio.files import EXTENSIONS, read_sound, require
 from torchaug.keys import hash_int
+
+Storage = Literal["float32", "float16", "int16"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class SoundFiles:
     mono: bool = True
     seconds: float | None = None
     max_seconds: float = 3600.0
-    storage: str = "float32"
+    storage: Storage = "float32"
     rotate: bool = False
     seed: int = 0
 

@@ -117,10 +117,11 @@ class Timed(Transform):
         samples = self.samples_after(waveform.shape[-1])
         after = torch.where(chosen, self.lengths_after(before, u), before)
         out = self.move(sound, before, u, samples).to(waveform.dtype)
-        if not (all_of(chosen) and (self.ends_in_silence or all_of(after >= samples))):
+        everyone = all_of(chosen)
+        if not (everyone and (self.ends_in_silence or all_of(after >= samples))):
             own = own_samples(torch.where(chosen, after, 0), samples)
             out = torch.where(own, out, 0)  # a copy: what `move` gave may be its input
-            if not all_of(chosen):
+            if not everyone:
                 rows, common = chosen[:, None, None], min(samples, waveform.shape[-1])
                 out[..., :common] = torch.where(rows, out[..., :common], waveform[..., :common])
         return batch.replace(

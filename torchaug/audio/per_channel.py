@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from torchaug.audio.background import through
 from torchaug.audio.kinds import Wave
-from torchaug.batch import Batch
 from torchaug.keys import dense_uniforms
-from torchaug.transform import Layer, Params, Sizes
+from torchaug.transform import Layer, Sizes
 
 
 class PerChannel(Wave):
@@ -69,8 +69,5 @@ class PerChannel(Wave):
 
     def wave(self, waveform: Tensor, lengths: Tensor, u: Tensor) -> Tensor:
         channels = waveform.shape[1]
-        each = lengths.repeat_interleave(channels)
-        batch = Batch(waveform=waveform.flatten(0, 1)[:, None], lengths=each)
-        out = self.channel_transform.play(batch, Params(self._numbers(u, channels), lengths=each, channels=1)).waveform
-        assert out is not None
-        return out.view_as(waveform)
+        alone, each = waveform.flatten(0, 1)[:, None], lengths.repeat_interleave(channels)
+        return through(self.channel_transform, alone, each, self._numbers(u, channels)).view_as(waveform)

@@ -91,11 +91,12 @@ def late_power(
         sample_rate: in Hz.
         seconds: (S,) after the direct sound.
     """
-    way = direct.clamp(min=0.01)[:, None] + seconds * SPEED
+    direct = direct.clamp(min=0.01)
+    way = direct[:, None] + seconds * SPEED
     walls = (1 / room) @ _directions(room).T  # (B, D) for each metre
     passed = walls[:, None] * way[..., None]
     kept = torch.exp(passed * torch.log1p(-absorption)[:, None, None])
-    density = 4 * math.pi * SPEED / (room.prod(1) * sample_rate) * direct.clamp(min=0.01).square()
+    density = 4 * math.pi * SPEED / (room.prod(1) * sample_rate) * direct.square()
     return density[:, None] * torch.where(passed > order + 0.5, kept, 0).mean(2)
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-import torch
 from torch import Tensor
 
-from torchaug.audio.kinds import where_chosen, working
+from torchaug.audio.kinds import own_samples, where_chosen, working
 from torchaug.audio.timeline import TimeMap, moved_labels
 from torchaug.batch import Batch
 from torchaug.transform import Sizes, Transform, lengths_of
@@ -19,6 +18,7 @@ class Spectral(Transform):
     Padding, what lies behind a spectrogram's length in frames, stays as it is, bit for bit, and so do samples that are not
     chosen.
 
+    >>> import torch
     >>> class Louder(Spectral):
     ...     def spectrum(self, spectrogram, lengths, u):
     ...         return spectrogram + 1
@@ -49,6 +49,7 @@ class Spectral(Transform):
 class TimedSpectral(Spectral):
     """A `Spectral` that moves sound in time within its length, and the labels with it. A concrete one writes `timeline` too.
 
+    >>> import torch
     >>> class Backwards(TimedSpectral):  # of spectrograms without padding
     ...     def timeline(self, lengths, u):
     ...         ahead = TimeMap.linear(lengths, lengths)
@@ -96,4 +97,4 @@ def extent(size: Sizes, step: Transform) -> tuple[Tensor, int]:
 
 def own_frames(lengths: Tensor, frames: int) -> Tensor:
     """(B, 1, 1, frames) bool: what is not padding."""
-    return torch.arange(frames, device=lengths.device) < lengths[:, None, None, None]
+    return own_samples(lengths, frames)[:, None]
