@@ -56,6 +56,24 @@ def scaled(layer: nn.Module, gain: float = 1.0, slope: float = SLOPE) -> nn.Modu
     return layer
 
 
+class Pointwise(nn.Conv2d):
+    """A 1 x 1 convolution as a matrix product over channels, which lie last in memory in what it returns.
+
+    In small images that is several times faster on a CPU than a convolution is; poolings and 3 x 3 convolutions that come
+    after it keep the order in memory, in which they are faster, too.
+
+    >>> Pointwise(3, 5)(torch.rand(2, 3, 4, 4)).is_contiguous(memory_format=torch.channels_last)
+    True
+    """
+
+    def __init__(self, width_in: int, width: int, bias: bool = True) -> None:
+        super().__init__(width_in, width, 1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, width_in, H, W) to (B, width, H, W)."""
+        return F.linear(x.movedim(1, -1), self.weight.flatten(1), self.bias).movedim(-1, 1)
+
+
 class Bottleneck(nn.Module):
     """A residual block without norms, (B, width, H, W) to the same: x + 1x1(act(3x3(act(1x1(x))))).
 
@@ -67,9 +85,9 @@ class Bottleneck(nn.Module):
         super().__init__()
         inner = int(width * preset.inner)
         groups = inner // preset.group if preset.group else 1
-        self.enter = scaled(nn.Conv2d(width, inner, 1), depth**-0.25)
+        self.enter = scaled(Pointwise(width, inner), depth**-0.25)
         self.mix = scaled(nn.Conv2d(inner, inner, 3, padding=1, groups=groups), depth**-0.25)
-        self.leave = scaled(nn.Conv2d(inner, width, 1, bias=False), 0.0)
+        self.leave = scaled(Pointwise(inner, width, bias=False), 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
         """The block's output."""
@@ -84,7 +102,7 @@ def _stages(preset: GANPreset, wide: list[int]) -> nn.ModuleList:
 
 
 def _changes(wide: list[int]) -> nn.ModuleList:
-    return nn.ModuleList(scaled(nn.Conv2d(a, b, 1, bias=False), slope=1.0) for a, b in pairwise(wide))
+    return nn.ModuleList(scaled(Pointwise(a, b, bias=False), slope=1.0) for a, b in pairwise(wide))
 
 
 class Generator(nn.Module):
@@ -121,15 +139,16 @@ class Generator(nn.Module):
         self.scale = scaled(nn.Linear(2 * latent, wide[0]), slope=1.0)
         self.blocks = _stages(size, wide)
         self.change = _changes(wide)
-        self.out = scaled(nn.Conv2d(wide[-1], shape[0], 1), slope=1.0)
+        self.out = scaled(Pointwise(wide[-1], shape[0]), slope=1.0)
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
         """An image for each latent."""
-        h = self.blocks[0](self.start * self.style(z, labels)[:, :, None, None])
+        start = self.start * self.style(z, labels)[:, :, None, None]
+        h = self.blocks[0](start.contiguous(memory_format=torch.channels_last))
         for (height, width), change, blocks in zip(self.grids[1:], self.change, self.blocks[1:], strict=True):
             h = F.interpolate(change(h), scale_factor=2.0, mode="bilinear", align_corners=False)
             h = blocks(h[..., :height, :width])
-        return torch.sigmoid(self.out(h))
+        return torch.sigmoid(self.out(h)).contiguous()
 
     def style(self, z: Tensor, labels: Tensor) -> Tensor:
         """What the start grid is scaled by, (B, width), affine in the latent: each label stretches it in its own way."""
@@ -162,7 +181,7 @@ class Discriminator(nn.Module):
         size, grids = preset_named(GAN_PRESETS, preset), sizes(*shape[1:])
         wide = widths(size.width, size.limit, len(grids))
         self.shape = shape
-        self.stem = scaled(nn.Conv2d(shape[0], wide[0], 1), slope=1.0)
+        self.stem = scaled(Pointwise(shape[0], wide[0]), slope=1.0)
         self.blocks = _stages(size, wide)
         self.change = _changes(wide)
         self.pool = nn.Parameter(torch.randn(wide[-1], *grids[-1]) / math.sqrt(math.prod(grids[-1])))
@@ -173,7 +192,7 @@ class Discriminator(nn.Module):
         """The score of each image."""
         h = self.blocks[0](self.stem(2 * images - 1))
         for change, blocks in zip(self.change, self.blocks[1:], strict=True):
-            h = blocks(F.avg_pool2d(change(h), 2, ceil_mode=True))
+            h = blocks(change(F.avg_pool2d(h, 2, ceil_mode=True)))
         features = self.features((h * self.pool).sum((2, 3)))
         score: Tensor = (features * self.condition(labels)).sum(1) / math.sqrt(features.shape[1])
         return score

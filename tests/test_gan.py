@@ -18,7 +18,7 @@ from torchaug.models.gan import ImageGAN, default_gamma, generate, interpolate
 from torchaug.models.gan_augment import DiscriminatorAugment
 from torchaug.models.gan_condition import Condition
 from torchaug.models.gan_losses import PENALTIES, Loss, discriminator_loss, generator_loss
-from torchaug.models.gan_networks import GAN_PRESETS, Discriminator, Generator
+from torchaug.models.gan_networks import GAN_PRESETS, Discriminator, Generator, Pointwise
 from torchaug.models.latents import on_circle
 from torchaug.models.networks import seeded_weights
 
@@ -291,6 +291,42 @@ def test_grouped_convolutions_mix_sixteen_channels() -> None:
     mixing = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
     assert {m.in_channels // m.groups for m in mixing} == {16}
     assert set(GAN_PRESETS) == {"tiny", "narrow", "small", "base", "large", "wide"}
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("order", ["channels first", "channels last", "cropped"])
+def test_a_pointwise_layer_is_a_convolution(order: str, bias: bool) -> None:
+    """So are its first and second derivatives, whatever the order in memory."""
+    layer = Pointwise(3, 5, bias=bias).double()
+    x = torch.randn(2, 3, 6, 7, dtype=torch.float64)
+    x = {"channels first": x, "channels last": x.contiguous(memory_format=torch.channels_last), "cropped": x[..., :5]}[
+        order
+    ].requires_grad_()
+
+    def derivatives(y: Tensor) -> list[Tensor]:
+        (slope,) = torch.autograd.grad(y.sin().sum(), x, create_graph=True)
+        return [y, slope, *torch.autograd.grad(slope.square().sum(), [x, *layer.parameters()])]
+
+    expected = derivatives(torch.nn.functional.conv2d(x, layer.weight, layer.bias))
+    torch.testing.assert_close(derivatives(layer(x)), expected)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_lie_last_inside_and_first_in_images(channels: int) -> None:
+    """In the other order poolings and convolutions are far slower on a CPU."""
+    model, orders = gan(13, channels), list[bool]()
+
+    def look(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        orders.append(inputs[0].stride(1) == 1)
+
+    for part in model.modules():
+        if isinstance(part, nn.Conv2d) and not isinstance(part, Pointwise):
+            part.register_forward_pre_hook(look)
+    made = model.generator(torch.randn(5, 4), LABELS)
+    model.discriminator(made, LABELS)
+    assert len(orders) == 6
+    assert all(orders)
+    assert made.is_contiguous()
 
 
 def test_a_new_block_is_the_identity() -> None:
