@@ -2,94 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from torchaug.data.bank.tables import table_attributes
 from torchaug.data.leaks import fingerprint, item_hashes
 from torchaug.data.readers.like import read_table_like
 from torchaug.data.tables import TableDataset
 from torchaug.keys import hash_int
-from torchaug.models.latents import latents
 from torchaug.training.data import class_shares
+from torchaug.training.own_module import ModuleSynthesizer
+from torchaug.training.seeded import seeded
 from torchaug.training.synthesizer import Columns, Synthesizer, check_settings
 
+__all__ = ["DrawnTable", "ModuleSynthesizer", "from_ctgan", "from_sdv"]
+
 Draw = Callable[[int, "str | None"], Any]
-
-
-class ModuleSynthesizer(Synthesizer, nn.Module):
-    """A generator module of the user's own: `module(z, labels)`, or `module(z)` without classes.
-
-    It must treat each row alone, as networks do in `eval()`: then sample 17 is the same in any batch.
-
-    Args:
-        module: latents (B, latent) and, with classes, labels (B,) int64 to content (B, ...).
-        classes: the name of each class; empty where samples have no labels.
-        latent: size of the standard normal latents.
-        content: "image", "waveform" or "table", what the module makes.
-        value_range: the values of images that stand for black and white.
-
-    Raises:
-        ValueError: arguments out of range; samples that are not of the shape of their content, or not finite.
-
-    >>> layer = nn.Sequential(nn.Linear(4, 12), nn.Tanh(), nn.Unflatten(1, (3, 2, 2)))
-    >>> ModuleSynthesizer(layer, latent=4).sample(5).shape
-    torch.Size([5, 3, 2, 2])
-    """
-
-    def __init__(
-        self,
-        module: nn.Module,
-        classes: Sequence[str] = (),
-        *,
-        latent: int,
-        content: str = "image",
-        value_range: tuple[float, float] = (-1.0, 1.0),
-    ) -> None:
-        super().__init__()
-        low, high = value_range
-        if latent < 1 or content not in _RANKS or not low < high:
-            raise ValueError(
-                f"ModuleSynthesizer: latent must be at least 1, content one of {', '.join(_RANKS)} and value_range rising, "
-                f"got {latent}, {content!r} and {value_range}"
-            )
-        self.module, self.classes, self.latent = module.eval(), list(classes), latent
-        self.content, self.value_range = content, value_range
-
-    def make(self, labels: Tensor, keys: Tensor, **settings: Any) -> Columns:
-        check_settings("ModuleSynthesizer.make", settings, ())
-        parameter = next(self.module.parameters(), None)
-        z = latents(keys, self.latent, torch.float32 if parameter is None else parameter.dtype)
-        made = self.module(z, labels) if self.classes else self.module(z)
-        rank = _RANKS[self.content]
-        if not isinstance(made, Tensor) or made.ndim != rank or len(made) != len(keys):
-            got = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
-            raise ValueError(
-                f"ModuleSynthesizer: expected the module to make a {self.content} of {rank - 1} dimensions for each of "
-                f"{len(keys)} latents, got {got}"
-            )
-        if not bool(made.isfinite().all()):
-            raise ValueError("ModuleSynthesizer: expected finite samples, got NaN or infinity from the module")
-        if self.content != "image":
-            return {self.content: made.to(torch.float64 if self.content == "table" else torch.float32)}
-        low, high = self.value_range
-        return {"image": ((made - low) / (high - low) * 255).round().clamp(0, 255).to(torch.uint8)}
-
-
-_RANKS = {"image": 4, "waveform": 3, "table": 2}
-"""Dimensions of a batch of each content."""
+MOST_AT_ONCE = 10_000
+"""Rows of a draw, where a class is rare and more than were asked for are drawn."""
 
 
 class DrawnTable(Synthesizer):
     """Rows that somebody else's synthesizer draws, by rejection: only rows of the class that was asked for are kept.
 
-    Such synthesizers draw from global random states and in batches; both are set from the keys for the draw and put back
-    after it. A bank is the same on every run with the same `shard_size`, but sample 17 depends on its shard.
+    Such synthesizers draw in batches, from the global random states of torch and numpy or from states of their own. Both
+    are set from the keys for the draw and put back after it: a bank is the same on every run with the same `shard_size`,
+    but sample 17 depends on its shard.
 
     Args:
         draw: `draw(n, label)` gives at least one row: a data frame, or what `read_table` takes, with the columns of
@@ -97,6 +39,8 @@ class DrawnTable(Synthesizer):
         data: the table that it was trained on.
         name: what tells this synthesizer from others, such as "ctgan 0.12, 300 epochs, seed 0": the bank's `generator`.
         tries: draws without a single row of a class before it is given up.
+        model: what `draw` draws with. Where it has ctgan's `set_random_state` and `random_states`, these are set and put
+            back; a model whose state nobody can set makes other rows each time.
 
     Raises:
         RuntimeError: a class that `tries` draws did not bring; says how many rows there were.
@@ -112,10 +56,10 @@ class DrawnTable(Synthesizer):
 
     rowwise = False
 
-    def __init__(self, draw: Draw, data: TableDataset, *, name: str, tries: int = 100) -> None:
+    def __init__(self, draw: Draw, data: TableDataset, *, name: str, tries: int = 100, model: Any = None) -> None:
         if tries < 1:
             raise ValueError(f"DrawnTable: tries must be at least 1, got {tries}")
-        self.draw, self.data, self.name, self.tries = draw, data, name, tries
+        self.draw, self.data, self.name, self.tries, self.model = draw, data, name, tries, model
         self.classes = list(data.classes or [])
         self.trained_on, self.trained_items = fingerprint(data), item_hashes(data)
 
@@ -134,7 +78,8 @@ class DrawnTable(Synthesizer):
         check_settings("DrawnTable.make", settings, ())
         width = len(self.data.columns)
         rows = torch.zeros(len(labels), width, dtype=torch.float64)
-        with _seeded(hash_int(*keys[:1].tolist(), len(keys))):
+        seed = hash_int(*keys[:1].tolist(), len(keys))
+        with seeded(seed), _own_state(self.model, seed):
             for label in labels.unique().tolist():
                 places = (labels == label).nonzero()[:, 0]
                 rows[places] = self._rows(label, len(places))
@@ -149,7 +94,9 @@ class DrawnTable(Synthesizer):
         kept: list[Tensor] = []
         found = barren = drawn = 0
         while found < count and barren < self.tries:
-            table = read_table_like(self.draw(max(count - found, 1), name), self.data)
+            wanted = count - found
+            wanted = max(wanted, min(wanted * drawn // found, MOST_AT_ONCE)) if found else wanted
+            table = read_table_like(self.draw(wanted, name), self.data)
             rows = torch.cat([table.numeric, table.categorical.double()], 1)
             if self.classes:
                 if table.labels is None:
@@ -168,37 +115,50 @@ class DrawnTable(Synthesizer):
 def from_ctgan(model: Any, data: TableDataset, *, name: str, tries: int = 100) -> DrawnTable:
     """A `CTGAN` or `TVAE` of the package ctgan, trained on `data.to_frame()`.
 
-    Classes are asked for, and what comes instead is rejected, since its conditions are soft.
+    Rows are drawn without a condition, and those of other classes rejected. TVAE takes none, and of CTGAN 0.12.1 a
+    condition has been measured to bring fewer rows of a rare class than no condition, and less like it
+    (docs/decisions/0017-one-protocol-for-generators.md).
 
     Args:
-        model: fitted.
+        model: fitted; its random state is set for each draw and put back.
         data, name, tries: see `DrawnTable`.
     """
-
-    def draw(count: int, label: str | None) -> Any:
-        return model.sample(max(count, 64), *(() if label is None else (data.label, label)))
-
-    return DrawnTable(draw, data, name=name, tries=tries)
+    return DrawnTable(lambda count, label: model.sample(max(count, 64)), data, name=name, tries=tries, model=model)
 
 
 def from_sdv(synthesizer: Any, data: TableDataset, *, name: str, tries: int = 100) -> DrawnTable:
     """A single-table synthesizer of the package sdv, trained on `data.to_frame()`.
 
+    Of sdv 1 and later no public call sets the random state: such a synthesizer goes on in a stream of its own, whatever
+    the seed here. Equal calls differ, and a copy of it in another process begins the same stream. So make a bank of it in
+    one process and one run, after `synthesizer.reset_sampling()` where it is to be the same again; parts (`rank=`) and a
+    run that goes on with a bank would hold the same rows twice.
+
     Args:
         synthesizer: fitted; its `sample(num_rows=...)` is called, and rows of other classes are rejected.
         data, name, tries: see `DrawnTable`.
     """
-    return DrawnTable(lambda count, label: synthesizer.sample(num_rows=max(count, 64)), data, name=name, tries=tries)
+
+    def draw(count: int, label: str | None) -> Any:
+        rows = synthesizer.sample(num_rows=max(count, 64))
+        if not isinstance(rows, Mapping):
+            return rows
+        if len(rows) != 1:  # sdv 2 gives a dict of tables
+            raise ValueError(f"from_sdv: expected rows of one table, got {len(rows)}: {', '.join(map(str, rows))}")
+        return next(iter(rows.values()))
+
+    return DrawnTable(draw, data, name=name, tries=tries, model=synthesizer)
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Sets the global random states of torch and numpy, and puts them back."""
-    before = np.random.get_state()  # noqa: NPY002 (what others draw from)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002
-        try:
-            yield
-        finally:
-            np.random.set_state(before)  # noqa: NPY002
+def _own_state(model: Any, seed: int) -> Iterator[None]:
+    """Sets the random state that a model keeps itself, as those of ctgan do, and puts it back."""
+    if not hasattr(model, "set_random_state"):
+        yield
+        return
+    before = model.random_states
+    model.set_random_state(seed % 2**32)
+    try:
+        yield
+    finally:
+        model.set_random_state(before)
