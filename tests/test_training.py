@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -481,6 +482,34 @@ def test_sample_grids_go_to_the_log_folder_and_to_a_logger_that_takes_images(tmp
     assert [(name, step) for name, _, step in logger.board.images] == [("samples", 2), ("samples", 4)]
     with pytest.raises(ValueError, match="SampleGrid: every_n_steps must be at least 1, got 0"):
         SampleGrid(0)
+
+
+@pytest.mark.parametrize("channels", [2, 4, 5])
+def test_images_of_any_channels_are_shown_one_channel_beside_the_other(channels: int, tmp_path: Path) -> None:
+    images = torch.randint(0, 256, (12, channels, 9, 13), dtype=torch.uint8)
+    path = fit(
+        "vae", TensorImages(images, torch.arange(12) % 2, ["a", "b"]), out=tmp_path, steps=2, every=2, batch_size=4
+    )
+    with Image.open(tmp_path / "samples-0000002.png") as picture:
+        found = torch.from_numpy(np.array(picture))
+    generator = load_generator(path)
+    keys = sample_keys(torch.arange(16))  # eight of each class
+    made = generator.make(torch.tensor([0, 1]).repeat_interleave(8), keys)["image"]
+    width = 13 * channels + 1
+    assert found.shape == (2 * 10 + 1, 8 * width + 1, 3)
+    for channel in range(channels):
+        first = found[1:10, 1 + 13 * channel : 14 + 13 * channel]  # of the first sample
+        assert (first.int() - made[0, channel, :, :, None].int()).abs().max() <= 1
+
+
+def test_what_cannot_be_drawn_stops_no_training(tmp_path: Path) -> None:
+    (tmp_path / "samples-0000002.png").mkdir()  # a file of that name cannot be written
+    with pytest.warns(
+        UserWarning, match=r"the samples of step 2 could not be shown \(IsADirectoryError.*training goes on"
+    ):
+        path = fit("vae", shapes(), out=tmp_path, steps=4, every=2, batch_size=8, settings=SMALL)
+    assert torch.load(path, weights_only=True)["global_step"] == 4
+    assert (tmp_path / "samples-0000004.png").is_file()
 
 
 # synthesize

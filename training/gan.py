@@ -141,6 +141,11 @@ class LitGAN(TwoPlayers, LitImageGenerator):
             labels = self._given(settings.pop("given", None)).to(keys.device).expand(len(keys), -1)
         return super().make(labels, keys, **settings)
 
+    def examples(self) -> Sequence[Mapping[str, Any]]:
+        """Where the condition is not a class, one label or number after the other at 1, the others at 0."""
+        by_class = self.hparams["condition"] == "class"
+        return [{}] if by_class else [{"given": {name: 1.0}} for name in self.hparams["classes"]]
+
     def interpolate(
         self, first: int, second: int, steps: int = 8, *, labels: int | str = 0, seed: int = 0, **settings: Any
     ) -> Tensor:

@@ -127,6 +127,10 @@ class LitGenerator(L.LightningModule, Synthesizer):
     def prepare_samples(self) -> None:
         """Whatever must be done before samples are made while training goes on: nothing, for most generators."""
 
+    def examples(self) -> Sequence[Mapping[str, Any]]:
+        """Settings of `make` with which a few samples show what there is: none, where the classes say it all."""
+        return [{}]
+
     def step_keys(self, count: int) -> Tensor:
         """Keys of this batch's samples on this process, (count,) int64: of all samples of a step each has its own."""
         first, _ = self.places(count)
