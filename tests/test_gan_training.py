@@ -249,6 +249,13 @@ def test_a_grid_of_other_conditions_has_a_row_for_each(condition: Any, tmp_path:
         SampleGrid(2, given=[])
 
 
+def test_fit_says_how_to_train_on_other_conditions(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"fit trains on classes, got condition 'multi-label'; .* DataLoader of your own"
+    ):
+        fit("gan", shapes(), out=tmp_path, steps=1, settings={"condition": "multi-label"})
+
+
 def test_one_class_is_enough(tmp_path: Path) -> None:
     lit = module(classes=["all"])
     with quiet():

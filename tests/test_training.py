@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from torchaug.compose import Compose
 from torchaug.data import Bank, TensorImages, fingerprint, item_hashes
-from torchaug.image import RandomAffine
+from torchaug.image import CutMix, MixUp, Mosaic, RandomAffine, Resize
 from torchaug.keys import fold_in, sample_keys
 from torchaug.models.vae import ImageVAE
 from torchaug.training.callbacks import ReportProgress, SampleGrid
@@ -221,10 +221,11 @@ def test_a_vae_gets_better_with_training(tmp_path: Path) -> None:
     assert losses[-1] < 0.93 * losses[0]
 
 
-def test_fp16_is_refused_for_the_gan(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["16-mixed", "16-true", "bf16-true"])
+def test_half_precision_is_refused_for_the_gan(precision: str) -> None:
     lit = module("gan")
-    lit._trainer = type("Fake", (), {"strategy": None, "precision": "16-mixed"})()
-    with pytest.raises(ValueError, match="expected precision 32-true or bf16-mixed, got 16-mixed"):
+    lit._trainer = type("Fake", (), {"strategy": None, "precision": precision})()
+    with pytest.raises(ValueError, match=f"expected precision 32-true or bf16-mixed or 64-true, got {precision}"):
         lit.on_fit_start()
 
 
@@ -375,6 +376,33 @@ def test_a_grid_of_a_vae_uses_a_posterior_fitted_to_its_weights_at_that_step(tmp
 def test_a_checkpoint_of_the_other_kind_is_refused_by_the_module_too(checkpoints: dict[str, Path]) -> None:
     with pytest.raises(ValueError, match="LitVAE: expected a checkpoint of kind vae, got gan"):
         LitVAE.load_from_checkpoint(checkpoints["gan"], weights_only=True)
+
+
+@pytest.mark.parametrize(("number", "advice"), [(1, "train it anew"), (99, "update torchaug"), (None, "train it anew")])
+def test_a_checkpoint_of_another_format_is_refused_by_the_module_too(
+    number: int | None, advice: str, checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    checkpoint = torch.load(checkpoints["vae"], weights_only=True)
+    checkpoint["torchaug"]["format"] = number
+    torch.save(checkpoint, tmp_path / "other.ckpt")
+    with pytest.raises(ValueError, match=f"LitVAE: expected format 2 in the checkpoint, found {number}; .*{advice}"):
+        LitVAE.load_from_checkpoint(tmp_path / "other.ckpt", weights_only=True)
+
+
+@pytest.mark.parametrize("mixing", [MixUp(num_classes=2), CutMix(num_classes=2), Mosaic((8, 8), num_classes=2)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_augmentation_that_mixes_images_is_refused_by_name(kind: str, mixing: Any) -> None:
+    with pytest.raises(
+        ValueError, match=f"Lit.*: expected .* on its own, got {type(mixing).__name__}, which mixes samples"
+    ):
+        module(kind, augment=Compose([RandomAffine(10), mixing]))
+
+
+def test_a_vae_refuses_an_augmentation_to_another_size(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"LitVAE: expected an augment that keeps the size, got \(8, 1, 8, 8\) to \(8, 1, 4, 4\)"
+    ):
+        fit("vae", shapes(), out=tmp_path, steps=1, batch_size=8, augment=Resize((4, 4)), settings=SMALL)
 
 
 def test_fit_shows_warnings_that_are_not_expected(tmp_path: Path) -> None:

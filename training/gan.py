@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
 from torchaug.image.adaptive import AdaptiveP, HoldoutP
 from torchaug.keys import fold_in, uniforms
@@ -124,6 +125,15 @@ class LitGAN(TwoPlayers, LitImageGenerator):
         lazy = 4 if preset == "tiny" else 1
         return {"preset": preset, "levels": levels, "learning_rate": rate, "lazy": lazy}
 
+    @classmethod
+    def made_for(cls, data: InMemory, steps: int, augment: KeyedAugment | None, settings: dict[str, Any]) -> Self:
+        if settings.get("condition", "class") != "class":
+            raise ValueError(
+                f"{cls.__name__}: fit trains on classes, got condition {settings['condition']!r}; train LitGAN by Lightning "
+                'with a DataLoader of your own, whose batches have "label" (B, K) float, see docs/generators.md'
+            )
+        return super().made_for(data, steps, augment, settings)
+
     # samples
 
     @property
@@ -179,8 +189,6 @@ class LitGAN(TwoPlayers, LitImageGenerator):
     def on_fit_start(self) -> None:
         """Refuses strategies under which training would fail later, or go wrong."""
         super().on_fit_start()
-        if str(self.trainer.precision) == "16-mixed":
-            raise ValueError("LitGAN: expected precision 32-true or bf16-mixed, got 16-mixed; R1 and R2 overflow in it")
         if isinstance(self.control, HoldoutP):
             data = getattr(self.trainer, "datamodule", None)
             self._held_out = (HeldOut(data, self.hparams["condition"], self.device),)
@@ -207,13 +215,18 @@ class LitGAN(TwoPlayers, LitImageGenerator):
         self.ema.update(self.gan.generator, len(labels) * self.trainer.world_size)
         self.log_dict(logged, batch_size=len(labels))
 
+    @property
+    def weight_of_penalties(self) -> float:
+        """Gamma at this step: it falls to a tenth."""
+        return cosine(self.gamma, self.gamma / 10, self.progress)
+
     def _judge(self, real: Tensor, labels: Tensor, keys: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The discriminator's loss."""
         with torch.no_grad():
             fake = self._fake(labels, fold_in(keys, 0)).to(real.dtype)
         lazy = self.hparams["lazy"]
         penalised = self.gamma and self.global_step % lazy == 0
-        gamma = lazy * cosine(self.gamma, self.gamma / 10, self.progress) if penalised else None
+        gamma = lazy * self.weight_of_penalties if penalised else None
         share = uniforms(fold_in(keys, 2), 1)[:, 0] if self.hparams["loss"] == "wasserstein" else None
         loss, parts = discriminator_loss(
             self.gan.discriminator,
