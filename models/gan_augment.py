@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from torchaug.image.mix import Mix
 from torchaug.keys import dense_uniforms, fold_in, uniforms
 from torchaug.models.gan_losses import Augment
 from torchaug.transform import Layer, probability
@@ -34,7 +35,7 @@ class DiscriminatorAugment(nn.Module):
 
     Raises:
         TypeError: something that is no transform of torchaug, of whose derivatives nothing is known.
-        ValueError: steps that are not differentiable as often; they are named.
+        ValueError: steps that are not differentiable as often, or that mix images; they are named.
 
     >>> from torchaug.image import RandomHorizontalFlip
     >>> augment = DiscriminatorAugment(RandomHorizontalFlip(), p=0.5)
@@ -48,6 +49,7 @@ class DiscriminatorAugment(nn.Module):
         super().__init__()
         if transform is not None:
             check_differentiable(transform, orders)
+            check_apart(transform, "DiscriminatorAugment")
         self._transform = (transform,)  # in a tuple, so that it is no submodule and not in the checkpoint
         self.register_buffer("p", torch.tensor(probability(p, "DiscriminatorAugment")))
 
@@ -115,4 +117,24 @@ def check_differentiable(transform: Layer, orders: int = 2) -> None:
         raise ValueError(
             f"DiscriminatorAugment: expected steps that can be differentiated {times}, got {named}; leave "
             f"{'it' if len(few) == 1 else 'them'} out"
+        )
+
+
+def check_apart(transform: object, who: str) -> None:
+    """Refuses a transform of torchaug some of whose steps mix samples of a batch.
+
+    A sample would then be of two labels while it is learnt as of one, and the penalties of a GAN no longer be of one image.
+
+    >>> from torchaug.image import MixUp
+    >>> check_apart(MixUp(num_classes=2), "LitVAE")
+    Traceback (most recent call last):
+    ValueError: LitVAE: expected an augmentation of each sample on its own, got MixUp, which mixes samples; leave it out
+    """
+    leaves = transform.leaves() if isinstance(transform, Layer) else []
+    mixing = list(dict.fromkeys(type(leaf).__name__ for leaf in leaves if isinstance(leaf, Mix)))
+    if mixing:
+        many = len(mixing) > 1
+        raise ValueError(
+            f"{who}: expected an augmentation of each sample on its own, got {', '.join(mixing)}, which "
+            f"{'mix' if many else 'mixes'} samples; leave {'them' if many else 'it'} out"
         )

@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from test_training import same, shapes, trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -16,6 +18,7 @@ from torchaug.image import ADA, RandomHorizontalFlip, RandomPosterize
 from torchaug.keys import sample_keys
 from torchaug.models.networks import seeded_weights
 from torchaug.training import gamma
+from torchaug.training.callbacks import SampleGrid
 from torchaug.training.data import SynthesisDataModule
 from torchaug.training.fit import fit
 from torchaug.training.gan import LitGAN
@@ -218,6 +221,39 @@ def test_other_conditions_are_trained_saved_and_asked_for(condition: Any, tmp_pa
     bank = generator.synthesize(5, tmp_path / "bank", settings={"given": [1.0, 0.0, 1.0]})
     assert bank is not None
     assert torch.equal(bank[2]["image"].float() / 255, first[2])
+
+
+@pytest.mark.parametrize("condition", ["multi-label", "continuous"])
+def test_a_grid_of_other_conditions_has_a_row_for_each(condition: Any, tmp_path: Path) -> None:
+    names = ["red", "old", "large"]
+    asked = [{"red": 1.0, "large": 1.0}, [0.0, 0.5, 0.0]]
+    for given, rows in ((None, [{name: 1.0} for name in names]), (asked, asked)):
+        lit, folder = module(classes=names, condition=condition), tmp_path / str(given is None)
+        with quiet():
+            trainer(folder, 2, callbacks=[SampleGrid(2, per_class=4, given=given)]).fit(
+                lit, batches(torch.eye(3).repeat(6, 1))
+            )
+        with Image.open(folder / "samples-0000002.png") as picture:
+            found = np.array(picture)[:, :, 0]
+        assert found.shape == (9 * len(rows) + 1, 9 * 4 + 1)
+        for row, each in enumerate(rows):
+            made = lit.make(torch.zeros(4, dtype=torch.int64), sample_keys(torch.arange(4)), given=each)["image"]
+            for column in range(4):
+                tile = found[9 * row + 1 : 9 * row + 9, 9 * column + 1 : 9 * column + 9].astype(int)
+                assert abs(tile - made[column, 0].numpy()).max() <= 1
+    with quiet(), pytest.raises(TypeError, match="given must be numbers for red, old, large"):
+        trainer(tmp_path, 2, callbacks=[SampleGrid(2, given=[{"blue": 1.0}])]).fit(
+            lit, batches(torch.eye(3).repeat(6, 1))
+        )
+    with pytest.raises(ValueError, match="given hold a condition or be None"):
+        SampleGrid(2, given=[])
+
+
+def test_fit_says_how_to_train_on_other_conditions(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"fit trains on classes, got condition 'multi-label'; .* DataLoader of your own"
+    ):
+        fit("gan", shapes(), out=tmp_path, steps=1, settings={"condition": "multi-label"})
 
 
 def test_one_class_is_enough(tmp_path: Path) -> None:

@@ -365,6 +365,10 @@ def test_watchers_come_once_a_step_where_gradients_are_accumulated(tmp_path: Pat
 def test_the_gan_refuses_accumulation_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="gan steps its optimisers itself, expected a larger batch_size"):
         fit("gan", shapes(), out=tmp_path, steps=2, trainer={"accumulate_grad_batches": 2})
+    with pytest.raises(ValueError, match="its setting accumulate has a batch computed in parts"):
+        fit("gan", shapes(), out=tmp_path, steps=2, trainer={"accumulate_grad_batches": 2})
+    with pytest.raises(ValueError, match=r"table-gan steps .* got accumulate_grad_batches$"):  # it has no such setting
+        fit("table-gan", rows(), out=tmp_path, steps=2, trainer={"accumulate_grad_batches": 2})
 
 
 def test_options_that_fit_sets_itself_are_refused(tmp_path: Path) -> None:

@@ -245,6 +245,21 @@ def test_a_canary_is_found_without_privacy_and_hidden_with_it() -> None:
 # training
 
 
+def test_the_penalties_of_a_private_gan_weigh_what_was_asked_for_and_fall(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[float] = []
+
+    def loss(*arguments: Any, gamma: float) -> Any:
+        seen.append(gamma)
+        return discriminator_loss(*arguments, gamma=gamma)
+
+    monkeypatch.setattr("torchaug.training.private_images.discriminator_loss", loss)
+    trained("gan", tmp_path, steps=2, settings={"gamma": 7.0})
+    middle = 0.7 + (7 - 0.7) / 2  # of a cosine to a tenth, after one of two steps
+    assert sorted(set(seen)) == [pytest.approx(middle), 7.0]
+
+
 @pytest.mark.parametrize("kind", [*IMAGES, *TABLES])
 def test_nothing_but_the_noisy_gradients_carries_the_data(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from torchaug.compose import Compose
 from torchaug.data import Bank, TensorImages, fingerprint, item_hashes
-from torchaug.image import RandomAffine
+from torchaug.image import CutMix, MixUp, Mosaic, RandomAffine, Resize
 from torchaug.keys import fold_in, sample_keys
 from torchaug.models.vae import ImageVAE
 from torchaug.training.callbacks import ReportProgress, SampleGrid
@@ -220,10 +221,11 @@ def test_a_vae_gets_better_with_training(tmp_path: Path) -> None:
     assert losses[-1] < 0.93 * losses[0]
 
 
-def test_fp16_is_refused_for_the_gan(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["16-mixed", "16-true", "bf16-true"])
+def test_half_precision_is_refused_for_the_gan(precision: str) -> None:
     lit = module("gan")
-    lit._trainer = type("Fake", (), {"strategy": None, "precision": "16-mixed"})()
-    with pytest.raises(ValueError, match="expected precision 32-true or bf16-mixed, got 16-mixed"):
+    lit._trainer = type("Fake", (), {"strategy": None, "precision": precision})()
+    with pytest.raises(ValueError, match=f"expected precision 32-true or bf16-mixed or 64-true, got {precision}"):
         lit.on_fit_start()
 
 
@@ -376,6 +378,33 @@ def test_a_checkpoint_of_the_other_kind_is_refused_by_the_module_too(checkpoints
         LitVAE.load_from_checkpoint(checkpoints["gan"], weights_only=True)
 
 
+@pytest.mark.parametrize(("number", "advice"), [(1, "train it anew"), (99, "update torchaug"), (None, "train it anew")])
+def test_a_checkpoint_of_another_format_is_refused_by_the_module_too(
+    number: int | None, advice: str, checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    checkpoint = torch.load(checkpoints["vae"], weights_only=True)
+    checkpoint["torchaug"]["format"] = number
+    torch.save(checkpoint, tmp_path / "other.ckpt")
+    with pytest.raises(ValueError, match=f"LitVAE: expected format 2 in the checkpoint, found {number}; .*{advice}"):
+        LitVAE.load_from_checkpoint(tmp_path / "other.ckpt", weights_only=True)
+
+
+@pytest.mark.parametrize("mixing", [MixUp(num_classes=2), CutMix(num_classes=2), Mosaic((8, 8), num_classes=2)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_augmentation_that_mixes_images_is_refused_by_name(kind: str, mixing: Any) -> None:
+    with pytest.raises(
+        ValueError, match=f"Lit.*: expected .* on its own, got {type(mixing).__name__}, which mixes samples"
+    ):
+        module(kind, augment=Compose([RandomAffine(10), mixing]))
+
+
+def test_a_vae_refuses_an_augmentation_to_another_size(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"LitVAE: expected an augment that keeps the size, got \(8, 1, 8, 8\) to \(8, 1, 4, 4\)"
+    ):
+        fit("vae", shapes(), out=tmp_path, steps=1, batch_size=8, augment=Resize((4, 4)), settings=SMALL)
+
+
 def test_fit_shows_warnings_that_are_not_expected(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="odd one"), quiet():
         warnings.warn("odd one", stacklevel=1)
@@ -481,6 +510,34 @@ def test_sample_grids_go_to_the_log_folder_and_to_a_logger_that_takes_images(tmp
     assert [(name, step) for name, _, step in logger.board.images] == [("samples", 2), ("samples", 4)]
     with pytest.raises(ValueError, match="SampleGrid: every_n_steps must be at least 1, got 0"):
         SampleGrid(0)
+
+
+@pytest.mark.parametrize("channels", [2, 4, 5])
+def test_images_of_any_channels_are_shown_one_channel_beside_the_other(channels: int, tmp_path: Path) -> None:
+    images = torch.randint(0, 256, (12, channels, 9, 13), dtype=torch.uint8)
+    path = fit(
+        "vae", TensorImages(images, torch.arange(12) % 2, ["a", "b"]), out=tmp_path, steps=2, every=2, batch_size=4
+    )
+    with Image.open(tmp_path / "samples-0000002.png") as picture:
+        found = torch.from_numpy(np.array(picture))
+    generator = load_generator(path)
+    keys = sample_keys(torch.arange(16))  # eight of each class
+    made = generator.make(torch.tensor([0, 1]).repeat_interleave(8), keys)["image"]
+    width = 13 * channels + 1
+    assert found.shape == (2 * 10 + 1, 8 * width + 1, 3)
+    for channel in range(channels):
+        first = found[1:10, 1 + 13 * channel : 14 + 13 * channel]  # of the first sample
+        assert (first.int() - made[0, channel, :, :, None].int()).abs().max() <= 1
+
+
+def test_what_cannot_be_drawn_stops_no_training(tmp_path: Path) -> None:
+    (tmp_path / "samples-0000002.png").mkdir()  # a file of that name cannot be written
+    with pytest.warns(
+        UserWarning, match=r"the samples of step 2 could not be shown \(IsADirectoryError.*training goes on"
+    ):
+        path = fit("vae", shapes(), out=tmp_path, steps=4, every=2, batch_size=8, settings=SMALL)
+    assert torch.load(path, weights_only=True)["global_step"] == 4
+    assert (tmp_path / "samples-0000004.png").is_file()
 
 
 # synthesize

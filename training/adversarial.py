@@ -11,6 +11,9 @@ from torch import nn
 
 from torchaug.training.generator import LitGenerator, cosine
 
+PRECISIONS = ("32-true", "bf16-mixed", "64-true")
+"""What penalties on gradients can be computed under."""
+
 
 class TwoPlayers(LitGenerator):
     """A generator trained against a discriminator; mix it in before the module of its content.
@@ -22,8 +25,14 @@ class TwoPlayers(LitGenerator):
     """The learning rate at the start over that at the end; between them it falls along a cosine."""
 
     def on_fit_start(self) -> None:
-        """Refuses strategies under which training would fail later."""
+        """Refuses strategies and precisions under which training would fail later, or go wrong."""
         super().on_fit_start()
+        precision = str(self.trainer.precision)
+        if precision not in PRECISIONS:
+            raise ValueError(
+                f"{type(self).__name__}: expected precision {' or '.join(PRECISIONS)}, got {precision}; "
+                "R1 and R2 overflow or vanish in it"
+            )
         strategy = self.trainer.strategy
         if isinstance(strategy, DDPStrategy) and not strategy._ddp_kwargs.get("find_unused_parameters", False):
             raise ValueError(

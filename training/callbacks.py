@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +19,7 @@ from torchaug.data.loader import DeviceLoader
 from torchaug.data.sampler import MixedSampler
 from torchaug.data.stage import Stage, Visit, ids_of
 from torchaug.training.generator import LitGenerator
-from torchaug.training.show import show
+from torchaug.training.show import draw, make_few
 
 _HOOK = "on_after_batch_transfer"
 Progress = Callable[[int, int, dict[str, float]], None]
@@ -71,19 +72,33 @@ class SampleGrid(EveryNSteps):
     """Writes some samples of each class to the trainer's log folder, as `samples-0001000.png` or the like.
 
     One file every so many steps and one at the end; what it holds depends on what is generated, see
-    `torchaug.training.show.show`: a picture, a picture and a sound, or a table. The latents are the same each time, so that
-    the files can be compared. The logger gets pictures too when its experiment has `add_image` (TensorBoard). Rank zero only.
+    `torchaug.training.show.draw`: a picture, a picture and a sound, or a table. The latents are the same each time, so that
+    the files can be compared. The logger gets pictures too when its experiment has `add_image` (TensorBoard). What cannot
+    be drawn or written is a warning and stops no training. Rank zero only.
 
     Args:
         every_n_steps: steps between two files.
         per_class: samples of each class.
+        given: what is asked of the samples, a row for each, such as [{"red": 1.0}, {"red": 1.0, "large": 1.0}] of a GAN
+            whose condition is not a class. None: one label or number after the other at 1, the others at 0.
+
+    Raises:
+        TypeError, ValueError: when training starts, where the generator does not know what is asked of it.
     """
 
-    def __init__(self, every_n_steps: int = 500, per_class: int = 8) -> None:
+    def __init__(self, every_n_steps: int = 500, per_class: int = 8, given: Sequence[Any] | None = None) -> None:
         super().__init__(every_n_steps)
-        if per_class < 1:
-            raise ValueError(f"SampleGrid: per_class must be at least 1, got {per_class}")
+        if per_class < 1 or (given is not None and not given):
+            raise ValueError(
+                f"SampleGrid: per_class must be at least 1 and given hold a condition or be None, got {per_class} and {given}"
+            )
         self.per_class = per_class
+        self.settings = None if given is None else [{"given": each} for each in given]
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Asks for samples once, so that what cannot be asked for is said before anything is trained."""
+        if self.settings is not None:
+            make_few(_generator(pl_module), 1, self.settings)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Draws the last one."""
@@ -92,18 +107,30 @@ class SampleGrid(EveryNSteps):
 
     def at(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Draws one."""
-        if not isinstance(pl_module, LitGenerator):
-            raise TypeError(f"SampleGrid: expected a generator of torchaug in training, got {type(pl_module).__name__}")
-        step = trainer.global_step
+        generator, step = _generator(pl_module), trainer.global_step
         folder = Path(trainer.log_dir or trainer.default_root_dir)  # all processes ask: Lightning broadcasts it
         if not trainer.is_global_zero:
             return
-        folder.mkdir(parents=True, exist_ok=True)
-        picture = show(pl_module, self.per_class, folder / f"samples-{step:07d}")
-        for logger in trainer.loggers:
-            add_image = getattr(getattr(logger, "experiment", None), "add_image", None)
-            if picture is not None and add_image is not None:
-                add_image("samples", picture, step)
+        few = make_few(generator, self.per_class, self.settings)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            picture = draw(generator, few, folder / f"samples-{step:07d}")
+            for logger in trainer.loggers:
+                add_image = getattr(getattr(logger, "experiment", None), "add_image", None)
+                if picture is not None and add_image is not None:
+                    add_image("samples", picture, step)
+        except Exception as error:  # noqa: BLE001 - of whatever kind: a full disk is worth no hours of training
+            warnings.warn(
+                f"SampleGrid: the samples of step {step} could not be shown ({type(error).__name__}: {error}); "
+                "training goes on",
+                stacklevel=2,
+            )
+
+
+def _generator(module: L.LightningModule) -> LitGenerator:
+    if not isinstance(module, LitGenerator):
+        raise TypeError(f"SampleGrid: expected a generator of torchaug in training, got {type(module).__name__}")
+    return module
 
 
 class ReportProgress(EveryNSteps):

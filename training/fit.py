@@ -82,8 +82,8 @@ def fit(
         progress: called with (steps done, steps in all, metrics) now and then.
         every: steps between two savings of the checkpoint and two files of samples, `out/samples-0000500.png` or so; 0:
             the checkpoint at the end and no samples.
-        holdout: share of each class to keep from training, on which a `Monitor` measures the samples ten times in a
-            training; where that is fewer than 8 samples in all, none does.
+        holdout: share of each class to keep from training, on which a `Monitor` measures the samples at least ten
+            times in a training, and before each checkpoint; where that is fewer than 8 samples in all, none does.
         alarm: when that stops the training, and warns; the checkpoint stays one from before. None: never.
         trainer: options for Lightning's `Trainer`, such as precision="bf16-mixed", devices=2, strategy="ddp",
             accumulate_grad_batches=4.

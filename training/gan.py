@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
 from torchaug.image.adaptive import AdaptiveP, HoldoutP
 from torchaug.keys import fold_in, uniforms
@@ -124,6 +125,15 @@ class LitGAN(TwoPlayers, LitImageGenerator):
         lazy = 4 if preset == "tiny" else 1
         return {"preset": preset, "levels": levels, "learning_rate": rate, "lazy": lazy}
 
+    @classmethod
+    def made_for(cls, data: InMemory, steps: int, augment: KeyedAugment | None, settings: dict[str, Any]) -> Self:
+        if settings.get("condition", "class") != "class":
+            raise ValueError(
+                f"{cls.__name__}: fit trains on classes, got condition {settings['condition']!r}; train LitGAN by Lightning "
+                'with a DataLoader of your own, whose batches have "label" (B, K) float, see docs/generators.md'
+            )
+        return super().made_for(data, steps, augment, settings)
+
     # samples
 
     @property
@@ -140,6 +150,11 @@ class LitGAN(TwoPlayers, LitImageGenerator):
         if self.hparams["condition"] != "class":
             labels = self._given(settings.pop("given", None)).to(keys.device).expand(len(keys), -1)
         return super().make(labels, keys, **settings)
+
+    def examples(self) -> Sequence[Mapping[str, Any]]:
+        """Where the condition is not a class, one label or number after the other at 1, the others at 0."""
+        by_class = self.hparams["condition"] == "class"
+        return [{}] if by_class else [{"given": {name: 1.0}} for name in self.hparams["classes"]]
 
     def interpolate(
         self, first: int, second: int, steps: int = 8, *, labels: int | str = 0, seed: int = 0, **settings: Any
@@ -174,8 +189,6 @@ class LitGAN(TwoPlayers, LitImageGenerator):
     def on_fit_start(self) -> None:
         """Refuses strategies under which training would fail later, or go wrong."""
         super().on_fit_start()
-        if str(self.trainer.precision) == "16-mixed":
-            raise ValueError("LitGAN: expected precision 32-true or bf16-mixed, got 16-mixed; R1 and R2 overflow in it")
         if isinstance(self.control, HoldoutP):
             data = getattr(self.trainer, "datamodule", None)
             self._held_out = (HeldOut(data, self.hparams["condition"], self.device),)
@@ -202,13 +215,18 @@ class LitGAN(TwoPlayers, LitImageGenerator):
         self.ema.update(self.gan.generator, len(labels) * self.trainer.world_size)
         self.log_dict(logged, batch_size=len(labels))
 
+    @property
+    def weight_of_penalties(self) -> float:
+        """Gamma at this step: it falls to a tenth."""
+        return cosine(self.gamma, self.gamma / 10, self.progress)
+
     def _judge(self, real: Tensor, labels: Tensor, keys: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The discriminator's loss."""
         with torch.no_grad():
             fake = self._fake(labels, fold_in(keys, 0)).to(real.dtype)
         lazy = self.hparams["lazy"]
         penalised = self.gamma and self.global_step % lazy == 0
-        gamma = lazy * cosine(self.gamma, self.gamma / 10, self.progress) if penalised else None
+        gamma = lazy * self.weight_of_penalties if penalised else None
         share = uniforms(fold_in(keys, 2), 1)[:, 0] if self.hparams["loss"] == "wasserstein" else None
         loss, parts = discriminator_loss(
             self.gan.discriminator,

@@ -14,6 +14,7 @@ from typing_extensions import Self
 
 from torchaug.data.images import TensorImages
 from torchaug.keys import sample_keys
+from torchaug.models.gan_augment import check_apart
 from torchaug.training.data import InMemory, SynthesisDataModule
 from torchaug.training.plan import Shard
 from torchaug.training.synthesize import make_columns
@@ -46,6 +47,7 @@ class LitGenerator(L.LightningModule, Synthesizer):
 
     def __init__(self, augment: KeyedAugment | None = None) -> None:
         super().__init__()
+        check_apart(augment, type(self).__name__)
         self._augment = (augment,)  # in a tuple, so that it is no submodule and not in the checkpoint
         self._exact: tuple[Synthesizer, ...] = ()
         self._shares: list[float] | None = None
@@ -127,6 +129,10 @@ class LitGenerator(L.LightningModule, Synthesizer):
     def prepare_samples(self) -> None:
         """Whatever must be done before samples are made while training goes on: nothing, for most generators."""
 
+    def examples(self) -> Sequence[Mapping[str, Any]]:
+        """Settings of `make` with which a few samples show what there is: none, where the classes say it all."""
+        return [{}]
+
     def step_keys(self, count: int) -> Tensor:
         """Keys of this batch's samples on this process, (count,) int64: of all samples of a step each has its own."""
         first, _ = self.places(count)
@@ -191,12 +197,14 @@ class LitGenerator(L.LightningModule, Synthesizer):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remembers what it was trained on; a checkpoint of another kind is refused."""
-        kind = checkpoint.get("torchaug", {}).get("kind")
-        if kind != self.kind:
+        """Remembers what it was trained on; a checkpoint of another kind or format is refused."""
+        label = checkpoint.get("torchaug", {})
+        if label.get("kind") != self.kind:
             raise ValueError(
-                f"{type(self).__name__}: expected a checkpoint of kind {self.kind}, got {kind}; load_generator takes any"
+                f"{type(self).__name__}: expected a checkpoint of kind {self.kind}, got {label.get('kind')}; "
+                "load_generator takes any"
             )
+        check_format(label.get("format"), type(self).__name__, "the checkpoint")
         self.trained_on = checkpoint["torchaug"]["trained_on"]
         self.trained_items = checkpoint["torchaug"]["trained_items"]
         self._shares = checkpoint["torchaug"]["shares"]
@@ -247,6 +255,14 @@ def images_in(data: InMemory, who: str) -> TensorImages:
     if not isinstance(data, TensorImages):
         raise TypeError(f"{who}: expected labelled images, got a {type(data).__name__}; choose a kind made for these")
     return data
+
+
+def check_format(number: Any, who: str, where: object) -> None:
+    """Refuses a checkpoint whose format another version of torchaug wrote."""
+    if number != FORMAT:
+        newer = isinstance(number, int) and number > FORMAT
+        advice = "update torchaug" if newer else "it is of an older torchaug: train it anew, or load it there"
+        raise ValueError(f"{who}: expected format {FORMAT} in {where}, found {number}; {advice}")
 
 
 def warmed_up(optimizer: torch.optim.Optimizer, steps: int) -> dict[str, Any]:

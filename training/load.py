@@ -10,7 +10,7 @@ import torch
 
 from torchaug.training.audio import LitAudioVAE
 from torchaug.training.gan import LitGAN
-from torchaug.training.generator import FORMAT, LitGenerator
+from torchaug.training.generator import LitGenerator, check_format
 from torchaug.training.table import LitTableDiffusion, LitTableVAE
 from torchaug.training.table_gan import LitTableGAN
 from torchaug.training.vae import LitVAE
@@ -63,9 +63,5 @@ def check_checkpoint(checkpoint: Any, path: str | Path) -> str:
         first = [name.split(".")[0] for name in checkpoint["state_dict"]]
         found = repr(label.get("kind")) if isinstance(label, dict) else f"weights of {sorted(set(first))[:5]}"
         raise ValueError(f"load_generator: expected a checkpoint of {kinds} in {path}, found {found}")
-    number = label.get("format")
-    if number != FORMAT:
-        newer = isinstance(number, int) and number > FORMAT
-        advice = "update torchaug" if newer else "it is of an older torchaug: train it anew, or load it there"
-        raise ValueError(f"load_generator: expected format {FORMAT} in {path}, found {number}; {advice}")
+    check_format(label.get("format"), "load_generator", path)
     return str(label["kind"])

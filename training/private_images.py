@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.func import functional_call
 
 from torchaug.keys import choice, fold_in, uniforms
-from torchaug.models.gan import default_gamma
 from torchaug.models.gan_losses import discriminator_loss
 from torchaug.models.latents import latents
 from torchaug.models.privacy import Parameters
@@ -95,7 +94,7 @@ class PrivateGAN(PrivateSteps, LitGAN):
         self.log("epsilon", self._data.epsilon(self.global_step), batch_size=1)
 
     def _judge_privately(self, real: Tensor, labels: Tensor, keys: Tensor) -> None:
-        gamma, network = default_gamma(*self.shape[1:]), self.gan.discriminator
+        gamma, network = self.weight_of_penalties, self.gan.discriminator
         with torch.no_grad():
             fake = self.gan.generator(self._latents(fold_in(keys, 0)), labels)
 

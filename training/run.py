@@ -84,9 +84,10 @@ def train(
 ) -> None:
     """Trains a generator, watched by the callbacks and, where it is given, by `watch`, which also says where it is saved."""
     if int(options.get("accumulate_grad_batches", 1)) > 1 and not module.automatic_optimization:
+        parts = "; where memory is short, its setting accumulate has a batch computed in parts"
         raise ValueError(
-            f"fit: {module.kind} steps its optimisers itself, expected a larger batch_size, got accumulate_grad_batches; "
-            "where memory is short, its setting accumulate has a batch computed in parts"
+            f"fit: {module.kind} steps its optimisers itself, expected a larger batch_size, got accumulate_grad_batches"
+            + (parts if "accumulate" in module.hparams else "")
         )
     file = None if watch is None else watch.file
     interrupt = SaveOnInterrupt(file)

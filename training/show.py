@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,35 +16,67 @@ from torchaug.audio.files import pcm_wav
 from torchaug.data.tables import TableDataset
 from torchaug.keys import sample_keys
 from torchaug.training.generator import LitGenerator
+from torchaug.training.synthesizer import Columns
 
+Settings = Mapping[str, Any]
 WINDOW = 512
 """Samples of a Fourier transform, in pictures of sounds."""
 
 
-@torch.no_grad()
-def show(generator: LitGenerator, per_class: int, path: Path) -> Tensor | None:
-    """Writes samples of each class beside `path`, and returns the picture, if there is one, (3 or C, H, W) in [0, 1].
+class Few(NamedTuple):
+    """Some samples: columns as of a bank, their labels, and how many of a class there are."""
 
-    Images: path.png, a row for each class. Sounds: path.png of their spectrograms, in the same way, and path.wav, one
-    after the other. Tables: path.csv, class after class. Without classes all are in one row.
+    columns: Columns
+    labels: Tensor
+    per_class: int
+
+
+@torch.no_grad()
+def make_few(generator: LitGenerator, per_class: int, settings: Sequence[Settings] | None = None) -> Few:
+    """Samples of each class, the same latents each time, on the CPU.
+
+    Args:
+        generator: in training.
+        per_class: samples of each class.
+        settings: of `make`; each makes samples of all classes, after those before it. None: the generator's `examples`.
     """
     generator.prepare_samples()
     labels = torch.arange(max(1, len(generator.classes))).repeat_interleave(per_class)
-    keys = sample_keys(torch.arange(len(labels)))
-    columns = generator.make(labels.to(generator.device), keys.to(generator.device))
-    columns = {name: column.cpu() for name, column in columns.items()}
+    keys, device = sample_keys(torch.arange(len(labels))), generator.device
+    chosen = generator.examples() if settings is None else settings
+    parts = [generator.make(labels.to(device), keys.to(device), **each) for each in chosen]
+    columns = {name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]}
+    return Few(columns, labels.repeat(len(parts)), per_class)
+
+
+def draw(generator: LitGenerator, few: Few, path: Path) -> Tensor | None:
+    """Writes samples beside `path`, and returns the picture, if there is one, (3, H, W) in [0, 1].
+
+    Images: path.png, a row for each class, see `in_colour`. Sounds: path.png of their spectrograms, in the same way, and
+    path.wav, one after the other. Tables: path.csv, class after class. Without classes all are in one row.
+    """
+    columns = few.columns
     if "table" in columns:
-        write_rows(generator.natural(columns, labels), path.with_name(path.name + ".csv"))
+        write_rows(generator.natural(columns, few.labels), path.with_name(path.name + ".csv"))
         return None
     if "waveform" in columns:
         sounds = columns["waveform"]
         write_wav(sounds, int(generator.attributes["sample_rate"]), path.with_name(path.name + ".wav"))
         images = spectrograms(sounds)
     else:
-        images = columns["image"].float() / 255
-    picture: Tensor = make_grid(images, nrow=per_class, padding=1)
+        images = in_colour(columns["image"].float() / 255)
+    picture: Tensor = make_grid(images, nrow=few.per_class, padding=1)
     save_image(picture, path.with_name(path.name + ".png"))
     return picture
+
+
+def in_colour(images: Tensor) -> Tensor:
+    """Images (N, C, H, W) as pictures: one channel is grey, three are colours, else each is grey, one beside the other.
+
+    >>> in_colour(torch.rand(2, 3, 8, 8)).shape, in_colour(torch.rand(2, 5, 8, 9)).shape
+    (torch.Size([2, 3, 8, 8]), torch.Size([2, 1, 8, 45]))
+    """
+    return images if images.shape[1] in (1, 3) else torch.cat(images.split(1, 1), 3)
 
 
 def write_rows(data: TableDataset, path: Path) -> None:

@@ -171,7 +171,15 @@ class LitVAE(LitImageGenerator):
     def augmented(self, batch: dict[str, Tensor], keys: Tensor) -> Tensor:
         """The batch's images, augmented where something does."""
         images = self.images_of(batch)
-        return images if self.augment is None else self.augment(images, keys=keys)
+        if self.augment is None:
+            return images
+        augmented = self.augment(images, keys=keys)
+        if augmented.shape != images.shape:
+            raise ValueError(
+                f"{type(self).__name__}: expected an augment that keeps the size, got {tuple(images.shape)} to "
+                f"{tuple(augmented.shape)}; leave crops and resizes to other sizes out"
+            )
+        return augmented
 
     def _loss(self, images: Tensor, labels: Tensor, keys: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         vae, hparams = self.vae, self.hparams
