@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -82,12 +82,28 @@ def _theirs() -> Callable[[], None]:
     return run
 
 
-def step_rows(rounds: int, device: str) -> list[Row]:
-    """A step of the discriminator, forward and backward: without penalties, with R1 and R2, and that compiled."""
+class Judged(NamedTuple):
+    """What a step of a discriminator is measured on, and in words."""
+
+    gan: ImageGAN
+    real: Tensor
+    fake: Tensor
+    labels: Tensor
+    where: str
+
+
+def judged(device: str) -> Judged:
+    """Small images for a CPU, larger ones and more for a GPU."""
     shape, batch = ((1, 8, 8), 64) if device == "cpu" else ((3, 32, 32), 128)
     gan = ImageGAN(*shape, num_classes=10, preset="tiny" if device == "cpu" else "small").to(device)
     real, fake = torch.rand(2, batch, *shape, device=device)
     labels = torch.arange(batch, device=device) % 10
+    return Judged(gan, real, fake, labels, f"{'x'.join(map(str, shape))}, batch {batch}, {device}")
+
+
+def step_rows(rounds: int, device: str) -> list[Row]:
+    """A step of the discriminator, forward and backward: without penalties, with R1 and R2, and that compiled."""
+    gan, real, fake, labels, where = judged(device)
 
     def penalised() -> Tensor:
         return discriminator_loss(gan.discriminator, real, fake, labels, gamma=0.5)[0]
@@ -101,8 +117,7 @@ def step_rows(rounds: int, device: str) -> list[Row]:
         "R1 and R2, eager": penalised,
         "R1 and R2, compiled": torch.compile(penalised),
     }
-    seconds = interleaved({name: _step(gan, loss) for name, loss in losses.items()}, rounds, warmup=3)
-    where = f"{'x'.join(map(str, shape))}, batch {batch}, {device}"
+    seconds = interleaved({name: d_step(gan, loss) for name, loss in losses.items()}, rounds, warmup=3)
     rows = [row(f"C5 D step, {name}, {where}", [1e3 * s for s in times], "ms") for name, times in seconds.items()]
     eager, first, compiled = (
         seconds[name] for name in ("R1 and R2, eager", "no penalty, eager", "R1 and R2, compiled")
@@ -114,7 +129,9 @@ def step_rows(rounds: int, device: str) -> list[Row]:
     ]
 
 
-def _step(gan: ImageGAN, loss: Callable[[], Tensor]) -> Callable[[], None]:
+def d_step(gan: ImageGAN, loss: Callable[[], Tensor]) -> Callable[[], None]:
+    """Gradients of the loss by the weights; what Adam adds is left out."""
+
     def run() -> None:
         gan.zero_grad(set_to_none=True)
         loss().backward()
