@@ -151,21 +151,26 @@ class TableCodec(nn.Module):
         numeric = torch.stack(numbers, 1) if numbers else encoded.new_zeros(rows, 0, dtype=torch.float64)
         return numeric, torch.stack(codes, 1) if codes else encoded.new_zeros(rows, 0, dtype=torch.int64)
 
-    def code(self, name: str, value: str | None) -> int:
-        """The code of a category, None being the one of missing values.
+    def code(self, name: str, value: Any) -> int:
+        """The code of a category of which the table had rows, None being the one of missing values.
+
+        Numbers and truth values stand for their text: 1 for "1", True for "true".
 
         Raises:
-            ValueError: a column or a category that the table did not have.
+            ValueError: a column or a category that the table did not have, or a category that none of its rows had.
         """
         column = next((each for each in self.columns if each.name == name and each.kind == "categorical"), None)
         if column is None:
             raise ValueError(f"TableCodec: expected a column of {', '.join(self.choices) or 'none'}, got {name!r}")
-        if value not in column.categories:
-            known = ", ".join(map(repr, column.categories[:10])) + ", ..." * (len(column.categories) > 10)
+        unseen = self._column(name).unseen
+        spelled = [text for text in _spellings(value) if text in column.categories]
+        if not spelled or column.categories.index(spelled[0]) in unseen:
+            seen = [each for code, each in enumerate(column.categories) if code not in unseen]
+            known = ", ".join(map(repr, seen[:10])) + ", ..." * (len(seen) > 10)
             raise ValueError(
                 f"TableCodec: column {name!r} must be one of {known}, got {value!r}, which was not trained on"
             )
-        return column.categories.index(value)
+        return column.categories.index(spelled[0])
 
     def spell(self, name: str, codes: Tensor) -> Tensor:
         """What stands at `choices[name]` of rows with these codes (B,) of a categorical column: (B, size) float32.
@@ -227,6 +232,13 @@ class TableCodec(nn.Module):
             _check_numbers(number.name, values, number.missing)
         for choice, codes in zip(self._categories, categorical.T, strict=True):
             check_labels(codes, [choice.name] * choice.levels, f"TableCodec: column {choice.name!r}")
+
+
+def _spellings(value: Any) -> list[str | None]:
+    """A value as a category may be written: text as it is; True as "true" too, and 1.0 as "1"."""
+    if value is None or isinstance(value, str):
+        return [value]
+    return [str(value), str(value).lower(), str(value).removesuffix(".0")]
 
 
 def _check_numbers(name: str, values: Tensor, missing: bool) -> None:

@@ -167,7 +167,7 @@ class ChoiceColumn(FittedColumn):
     level, rare ones too, keeps a spelling of its own.
 
     Args:
-        config: name and the number of levels.
+        config: name, the number of levels and, in those that are fitted, the codes of levels without a row.
     """
 
     order: Tensor
@@ -176,6 +176,7 @@ class ChoiceColumn(FittedColumn):
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config)
         self.numbers, self.levels = 0, int(config["levels"])
+        self.unseen = frozenset(config.get("unseen", ()))  # what was fitted by an older version does not know
         digits, base = 1, self.levels
         while base > WIDEST:
             digits += 1
@@ -188,9 +189,10 @@ class ChoiceColumn(FittedColumn):
     @classmethod
     def fit(cls, column: Column, codes: Tensor) -> ChoiceColumn:
         """The column of `codes` (N,) int64."""
-        fitted = cls({"name": column.name, "levels": len(column.categories)})
+        often = codes.bincount(minlength=len(column.categories))
+        unseen = (often == 0).nonzero()[:, 0].tolist()
+        fitted = cls({"name": column.name, "levels": len(column.categories), "unseen": unseen})
         if len(fitted.sizes) > 1:
-            often = codes.bincount(minlength=fitted.levels)
             fitted.order = often.argsort(descending=True, stable=True)
             fitted.rank = fitted.order.argsort()
         return fitted

@@ -15,7 +15,7 @@ from torchaug.keys import fold_in
 from torchaug.models.latents import check_request, latents
 from torchaug.models.table_codec import TableCodec
 
-Given = Mapping[str, "str | None"]
+Given = Mapping[str, "str | float | None"]
 Draw = Callable[[int, int], Tensor]
 """The noise of rows: which of its draws, and how many numbers, to (B, numbers), standard normal."""
 
@@ -69,14 +69,14 @@ class TableModel(nn.Module, ABC):
 
         Args:
             labels, keys: (B,) int64.
-            given: the value of one categorical column, {"job": "cook"}, that all rows get.
+            given: the value of one categorical column, {"job": "cook"}, that all rows get; see `TableCodec.code`.
             settings: of this generator.
 
         Returns:
             Numbers (B, F) float64, NaN where missing, and codes (B, K) int64.
 
         Raises:
-            ValueError: an unknown class, column or category, or more than one column.
+            ValueError: an unknown class or column, a category that was not trained on, or more than one column.
         """
         check_request(f"{type(self).__name__}.generate", labels, keys, self.num_classes)
         return self._decoded(

@@ -230,6 +230,39 @@ def test_a_named_table_and_the_other_ways_to_ask(capsys: Capture) -> None:
     assert not Path("bank").exists()  # it would ask for the same setting again
 
 
+def test_any_value_of_a_column_can_be_asked_for(capsys: Capture) -> None:
+    with open("odd.csv", "w") as file:
+        rows = ['0,true,"Bath, UK",a=b,3', "1,false,York,c,1", "0,true,York,c,1", '1,,"Bath, UK",,1'] * 10
+        file.write("zero,flag,town,x=y,label\n" + "\n".join(rows))
+    command = ["fit", "table-vae", "--data", "odd.csv", "--steps", "2", "--model.width", "16"]
+    assert main(command) == 0
+    asked = [("zero=1", "zero", "1"), ("flag=true", "flag", "true"), ("flag=", "flag", ""), ("x=y=a=b", "x=y", "a=b")]
+    for place, (given, column, value) in enumerate([*asked, ('"town=Bath, UK"', "town", "Bath, UK")]):
+        make = ["synthesize", "--checkpoint", str(FILE), "--counts", "1=3", "--given", given, "--out", f"b{place}"]
+        assert main(make) == 0, given
+        made = Bank(f"b{place}").in_memory()
+        found = next(each for each in made.columns if each.name == column)
+        code = made.categorical[:, list(made.columns).index(found) - made.numeric.shape[1]]
+        assert {found.categories[each] or "" for each in code.tolist()} == {value}
+    capsys.readouterr()
+    for given, words in (("town=Bath, UK", "got ' UK'"), ("city=x", "expected COLUMN=VALUE of the columns zero,")):
+        assert main([*make[:-3], given, "--out", "b9"]) == 2
+        assert words in error_of(capsys)
+    assert main([*make[:-3], "zero=2", "--out", "b9"]) == 2
+    assert "'zero' must be one of '0', '1', got '2'" in error_of(capsys)
+
+
+def test_a_class_without_rows_is_left_out_of_every_class(capsys: Capture) -> None:
+    with open("grades.csv", "w") as file:
+        file.write("size,label\n" + "".join(f"{n * 1.5},{1 + n % 2}\n" for n in range(20)))
+    assert main(["fit", "table-vae", "--data", "grades.csv", "--steps", "2"]) == 0
+    assert main(["synthesize", "--checkpoint", str(FILE), "--per-class", "3"]) == 0
+    assert "note: left out are classes that the training data had no sample of: 0" in capsys.readouterr().out
+    assert Bank("bank").counts() == {"0": 0, "1": 3, "2": 3}
+    assert main(["synthesize", "--checkpoint", str(FILE), "--counts", "0=3", "--out", "other"]) == 2
+    assert "trained on (1, 2), got '0', of which the training data had no sample" in error_of(capsys)
+
+
 def test_ten_rows_of_one_class_are_trained_on(capsys: Capture) -> None:
     with open("few.csv", "w") as file:
         file.write("size,label\n" + "".join(f"{n * 1.5},ok\n" for n in range(10)))

@@ -650,6 +650,9 @@ def test_a_bank_knows_what_its_generator_was_trained_on(checkpoints: dict[str, P
         ({0: -1}, "one count of at least 0 for class 0, got -1"),
         ({0: 1, "across": 2}, "for class 'across', got two counts"),
         ({0: 0}, "at least one sample to make"),
+        ({0: 3.5}, "expected a whole number of samples for class 0, got 3.5"),
+        ({"down": True}, "expected a whole number of samples for class 'down', got True"),
+        (7, r"expected counts of the classes across, down, got 7"),
         ({}, "at least one sample to make"),
     ],
 )
@@ -659,6 +662,11 @@ def test_counts_that_cannot_be_made_are_refused(
     with pytest.raises(ValueError, match=text):
         synthesize(load_generator(checkpoints["vae"]), counts, tmp_path / "bank")
     assert not (tmp_path / "bank").exists()
+
+
+def test_counts_may_be_whole_numbers_of_any_kind(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    counts: Any = {np.int64(0): np.int64(2), "down": torch.tensor(1)}
+    assert synthesize(load_generator(checkpoints["vae"]), counts, tmp_path).counts() == {"across": 2, "down": 1}
 
 
 def test_another_seed_or_generator_does_not_go_into_the_same_bank(checkpoints: dict[str, Path], tmp_path: Path) -> None:

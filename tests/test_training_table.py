@@ -307,3 +307,44 @@ def test_the_encoding_is_a_setting(tmp_path: Path) -> None:
     )
     assert isinstance(generator, LitTable)
     assert [each["encoding"] for each in generator.model.codec.config["numeric"]] == ["standard", "quantile"]
+
+
+def test_a_class_and_a_category_without_training_rows_cannot_be_asked_for(tmp_path: Path) -> None:
+    data = people()
+    rows = ((data.labels == 1) & (data.categorical[:, 0] != 2)).nonzero()[:, 0]
+    generator = load_generator(fit("table-vae", data.subset(rows), out=tmp_path, steps=2, settings=SMALL, every=0))
+    assert (generator.classes, generator.trained_classes, generator.shares) == (
+        ["left", "right"],
+        ["right"],
+        [0.0, 1.0],
+    )
+    never = r"a class the generator was trained on \(right\), got 'left', of which the training data had no sample"
+    for label in ("left", 0, torch.tensor([1, 0])):
+        with pytest.raises(ValueError, match=never):
+            generator.sample(2, label)
+    with pytest.raises(ValueError, match=never):
+        generator.interpolate(0, 1, labels="left")
+    with pytest.raises(ValueError, match=never):
+        generator.synthesize({"right": 1, "left": 2}, tmp_path / "bank")
+    assert not (tmp_path / "bank").exists()
+    assert len(generator.synthesize({"right": 1, "left": 0}, tmp_path / "bank") or ()) == 1
+    with pytest.raises(ValueError, match="'job' must be one of 'cook', 'nurse', got 'pilot', which was not trained on"):
+        generator.sample(2, given={"job": "pilot"})
+    assert generator.sample(9).labels.tolist() == [1] * 9
+    generator._shares = None
+    assert len(generator.sample(2, "left")) == 2  # nobody knows
+
+
+def test_numbers_and_truth_values_may_be_asked_for_as_such(tmp_path: Path) -> None:
+    names = {"zero": ("0", "1"), "grade": ("3", "3.5"), "flag": ("false", "true", None)}
+    codes = torch.stack([torch.arange(30) % len(each) for each in names.values()], 1)
+    columns = [Column(name, "categorical", each) for name, each in names.items()]
+    data = TableDataset(torch.zeros(30, 0, dtype=torch.float64), codes, columns)
+    generator = load_generator(fit("table-vae", data, out=tmp_path, steps=2, settings=SMALL, every=0))
+    asked: list[tuple[str, Any, int]] = [("zero", 1, 1), ("zero", np.int64(0), 0), ("grade", 3.5, 1), ("grade", 3.0, 0)]
+    asked += [("flag", True, 1), ("flag", np.bool_(False), 0), ("flag", None, 2), ("flag", "true", 1)]
+    for place, (name, value, code) in enumerate(asked):
+        made = generator.sample(3, given={name: value}).categorical[:, list(names).index(name)]
+        assert made.tolist() == [code] * 3, place
+    with pytest.raises(ValueError, match="'zero' must be one of '0', '1', got 2, which"):
+        generator.sample(3, given={"zero": 2})

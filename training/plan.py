@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import numbers
+import operator
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -62,30 +64,47 @@ class SynthesisPlan:
             )
 
     @classmethod
-    def of(cls, classes: Sequence[str], counts: Counts, *, seed: int = 0, shard_size: int = 1024) -> SynthesisPlan:
+    def of(
+        cls,
+        classes: Sequence[str],
+        counts: Counts,
+        *,
+        seed: int = 0,
+        shard_size: int = 1024,
+        shares: Sequence[float] | None = None,
+    ) -> SynthesisPlan:
         """The plan of `counts[c]` samples of each class c, by number or by name; or of so many without classes.
 
+        Args:
+            classes: the name of each class, or none.
+            counts: whole numbers of at least 0.
+            seed, shard_size: of the plan.
+            shares: of each class in what the generator was trained on; None where nobody knows.
+
         Raises:
-            ValueError: a class that is not in `classes`, or is twice in `counts`; a count below 0, or none above.
+            ValueError: a class that is not in `classes`, is twice in `counts` or has a share of 0; a count that is no whole
+                number or below 0, or none above.
 
         >>> SynthesisPlan.of(["cat", "dog"], {"dog": 3}).counts
         (0, 3)
         """
-        if isinstance(counts, int) or not classes:
-            if not isinstance(counts, int) or classes:
+        if not isinstance(counts, Mapping) or not classes:
+            if isinstance(counts, Mapping) or classes:
                 what = (
                     f"counts of the classes {', '.join(classes)}" if classes else "a number of samples, without classes"
                 )
                 raise ValueError(f"synthesize: expected {what}, got {counts!r}")
-            return cls((counts,), seed, shard_size)
+            return cls((_whole(counts, ""),), seed, shard_size)
         wanted = [0] * len(classes)
-        seen = set()
-        for name, count in counts.items():
-            place = class_number(classes, name, "synthesize")
-            if count < 0 or place in seen:
+        given = set()
+        for name, number in counts.items():
+            place, count = class_number(classes, name, "synthesize"), _whole(number, f" for class {name!r}")
+            if count < 0 or place in given:
                 what = str(count) if count < 0 else "two counts"
                 raise ValueError(f"synthesize: expected one count of at least 0 for class {name!r}, got {what}")
-            seen.add(place)
+            if count:
+                check_seen(classes, shares, place, "synthesize")
+            given.add(place)
             wanted[place] = count
         return cls(tuple(wanted), seed, shard_size)
 
@@ -134,10 +153,43 @@ def class_number(classes: Sequence[str], label: Any, who: str) -> int:
     (1, 1)
     """
     place = list(classes).index(label) if label in classes else label
-    if isinstance(place, bool) or not isinstance(place, int) or not 0 <= place < max(1, len(classes)):
+    if isinstance(place, bool) or not isinstance(place, numbers.Integral) or not 0 <= int(place) < max(1, len(classes)):
         known = ", ".join(classes) or "none but 0"
         raise ValueError(f"{who}: expected a class the generator knows ({known}), got {label!r}")
-    return place
+    return int(place)
+
+
+def check_seen(classes: Sequence[str], shares: Sequence[float] | None, number: int, who: str) -> None:
+    """Refuses a class of which nothing was trained on: what a network makes of its number means nothing.
+
+    >>> check_seen(["cat", "dog"], [0.0, 1.0], 1, "synthesize"), check_seen(["cat", "dog"], None, 0, "synthesize")
+    (None, None)
+    """
+    if number not in seen_classes(classes, shares):
+        seen = ", ".join(classes[each] for each in seen_classes(classes, shares))
+        raise ValueError(
+            f"{who}: expected a class the generator was trained on ({seen}), got {classes[number]!r}, of which the training "
+            "data had no sample; leave it out, or train with some"
+        )
+
+
+def seen_classes(classes: Sequence[str], shares: Sequence[float] | None) -> list[int]:
+    """The numbers of the classes that were trained on: all where their shares are not known; 0 without classes.
+
+    >>> seen_classes(["cat", "dog"], [0.0, 1.0]), seen_classes(["cat", "dog"], None), seen_classes([], [1.0])
+    ([1], [0, 1], [0])
+    """
+    return [number for number in range(max(1, len(classes))) if not classes or shares is None or shares[number] > 0]
+
+
+def _whole(count: Any, of: str) -> int:
+    """A count as an int, whatever kind of whole number it is."""
+    try:
+        if isinstance(count, bool):
+            raise TypeError
+        return operator.index(count)
+    except TypeError:
+        raise ValueError(f"synthesize: expected a whole number of samples{of}, got {count!r}") from None
 
 
 def launched_as() -> tuple[int, int]:

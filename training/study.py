@@ -210,10 +210,10 @@ def _counts(data: Samples) -> Tensor:
 
 
 def _wanted(train: Samples, recipe: Recipe) -> dict[int, int]:
-    """How many synthetic samples are made of each class."""
+    """How many synthetic samples are made of each class: none where the generator has seen none."""
     counts = _counts(train)
-    wanted = recipe.surplus * (counts.max() - counts)
-    return dict(enumerate(wanted.clamp(4 * recipe.shown, _MOST).tolist()))
+    wanted = (recipe.surplus * (counts.max() - counts)).clamp(4 * recipe.shown, _MOST)
+    return dict(enumerate(torch.where(counts > 0, wanted, 0).tolist()))
 
 
 def _sheets(train: Samples, bank: Bank | None, rare: Sequence[int], recipe: Recipe, seed: int) -> dict[str, Sheet]:

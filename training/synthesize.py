@@ -96,8 +96,9 @@ def synthesize(
         The bank; None when other processes have not made all of theirs yet.
 
     Raises:
-        ValueError: a class that the generator does not know; a count below 0, or none above; a bank of another
-            generator, seed or plan in the folder; a device that is not there.
+        ValueError: a class that the generator does not know or was trained on no sample of; a count that is no whole
+            number, one below 0, or none above; a bank of another generator, seed or plan in the folder; a device that is not
+            there.
         OSError: the disk is full; what is written stays, and a rerun completes it.
     """
     work = Synthesis(
@@ -143,7 +144,8 @@ class Synthesis:
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"synthesize: batch_size must be at least 1, got {batch_size}")
-        self.plan = SynthesisPlan.of(generator.classes, counts, seed=seed, shard_size=shard_size)
+        shares, classes = generator.shares, generator.classes
+        self.plan = SynthesisPlan.of(classes, counts, seed=seed, shard_size=shard_size, shares=shares)
         self.batch_size, self.dtype, self.settings = batch_size, dtype, dict(settings or {})
         self.device = None if device is None else pick_device(device)
         named = {name: count for name, count in zip(generator.classes, self.plan.counts, strict=False) if count}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from torchaug.keys import sample_keys, uniforms
-from torchaug.training.plan import Counts, class_keys, class_number
+from torchaug.training.plan import Counts, check_seen, class_keys, class_number, seen_classes
 
 if TYPE_CHECKING:
     from torchaug.data.bank import Bank
@@ -63,7 +63,7 @@ class Synthesizer(ABC):
 
     @property
     def shares(self) -> list[float] | None:
-        """The share of each class in the training data; None where it is not known."""
+        """The share of each class in the training data; None where it is not known. A class with 0 cannot be asked for."""
         return None
 
     def natural(self, columns: Columns, labels: Tensor) -> Any:
@@ -85,7 +85,7 @@ class Synthesizer(ABC):
             What `natural` makes: images (n, C, H, W) in [0, 1], waveforms (n, C, T), a `TableDataset`.
 
         Raises:
-            ValueError: a class that the generator does not know, or labels that are not (n,).
+            ValueError: a class that the generator does not know or was trained on no sample of, or labels that are not (n,).
         """
         numbers = self._numbers(n, labels, seed)
         places = torch.empty_like(numbers)
@@ -149,8 +149,20 @@ class Synthesizer(ABC):
         return digest.hexdigest()
 
     def class_of(self, label: int | str) -> int:
-        """The number of a class, by number or name."""
-        return class_number(self.classes, label, type(self).__name__)
+        """The number of a class, by number or name.
+
+        Raises:
+            ValueError: a class that the generator does not know, or was trained on no sample of.
+        """
+        who = type(self).__name__
+        number = class_number(self.classes, label, who)
+        check_seen(self.classes, self.shares, number, who)
+        return number
+
+    @property
+    def trained_classes(self) -> list[str]:
+        """The names of the classes that it was trained on: all `classes` where their shares are not known."""
+        return [self.classes[number] for number in seen_classes(self.classes, self.shares)] if self.classes else []
 
     @property
     def device_of_samples(self) -> torch.device:

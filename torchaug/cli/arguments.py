@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from torchaug.cli.values import counts, minutes, names, pairs, part, seconds, size, whole, wholes
+from torchaug.cli.values import counts, fields, minutes, names, pairs, part, seconds, size, whole, wholes
 
 ABOUT = """\
 Make a small, imbalanced or sensitive image data set train a better model.
@@ -107,7 +107,8 @@ def _synthesize_arguments(command: ArgumentParser) -> None:
     add("--top-up", metavar="HOW", help="balance, sqrt or ratio:0.3: what the classes of --data lack")
     add("--data", metavar="SOURCE", help="the real data, as for fit, with --top-up; their classes are counted")
     add("--label", metavar="COLUMN", help="of a table in --data, with its classes (default: label)")
-    add("--given", type=pairs, metavar="COLUMN=V,...", help="what rows of a table must have, such as job=cook")
+    text = "what rows of a table must have, such as job=cook; job= for none, '\"town=Bath, UK\"' with a comma"
+    add("--given", type=fields, metavar="COLUMN=V,...", help=text)
     add("--set", type=pairs, metavar="NAME=V,...", help="the generator's own options, such as truncation=0.7")
     add(
         "--out",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from argparse import ArgumentTypeError
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from torchaug.cli import values
 from torchaug.cli.fit_arguments import SHORT
 from torchaug.cli.terminal import (
     CHAINS,
@@ -204,8 +206,8 @@ def synthesize(options: Namespace, console: Console) -> None:
 
         rank, world_size = options.part or launched_as()
         generator = load_generator(options.checkpoint)
-        counts = _counts(options, generator.classes)
-        settings = (options.set or {}) | ({"given": options.given} if options.given else {})
+        counts = _counts(options, generator, console)
+        settings = (options.set or {}) | ({"given": _given(options.given, generator)} if options.given else {})
         _try(generator, settings)
         kept = f"finished shards in {options.out} are kept, and the same command goes on from them"
         part = f"part {rank} of {world_size}" if world_size > 1 else ""
@@ -241,6 +243,18 @@ def synthesize(options: Namespace, console: Console) -> None:
         say(console, f"  prior_correct(scores, TopUp({options.top_up!r}).prior_shift(your_data)), of torchaug.data")
 
 
+def _given(fields: list[str], generator: Synthesizer) -> Mapping[str, Any]:
+    """What --given asks for: text of a table's columns; of other generators whatever it looks like."""
+    table = generator.attributes.get("table")
+    try:
+        if table is not None:
+            return values.of_columns(fields, [column["name"] for column in table["columns"]])
+        found: dict[str, Any] = values.pairs(",".join(fields))
+        return found
+    except (ValueError, ArgumentTypeError) as error:
+        raise Misuse(f"synthesize: --given: {error}") from None
+
+
 def _try(generator: Synthesizer, settings: Mapping[str, Any]) -> None:
     """Refuses what the generator does not take before a bank is begun, which would then want the same settings again."""
     try:
@@ -249,8 +263,9 @@ def _try(generator: Synthesizer, settings: Mapping[str, Any]) -> None:
         raise Misuse(f"synthesize: --set or --given do not fit: {error}") from error
 
 
-def _counts(options: Namespace, classes: Sequence[str]) -> dict[str, int] | int:
+def _counts(options: Namespace, generator: Synthesizer, console: Console) -> dict[str, int] | int:
     """What was asked for, of classes where there are any."""
+    classes, seen = generator.classes, generator.trained_classes
     if options.counts is None and not classes:
         way = "--per-class" if options.per_class is not None else "--top-up"
         raise Misuse(f"synthesize: this generator knows no classes; pass --counts N instead of {way}")
@@ -260,7 +275,10 @@ def _counts(options: Namespace, classes: Sequence[str]) -> dict[str, int] | int:
         raise Misuse(
             f"synthesize: expected --counts of classes ({', '.join(classes)}), got {options.counts}; or --per-class"
         )
-    wanted: dict[str, int] | int = options.counts or dict.fromkeys(classes, options.per_class)
+    if options.counts is None and len(seen) < len(classes):
+        others = ", ".join(name for name in classes if name not in seen)
+        say(console, f"note: left out are classes that the training data had no sample of: {others}")
+    wanted: dict[str, int] | int = options.counts or dict.fromkeys(seen, options.per_class)
     return wanted
 
 

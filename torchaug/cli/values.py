@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 
@@ -132,6 +133,30 @@ def bounds(text: str) -> dict[str, tuple[float, float]]:
 def pairs(text: str) -> dict[str, Any]:
     """NAME=VALUE with commas between; numbers, true and false as what they are."""
     return {name: _value(value) for name, value in _pairs(text, "NAME=VALUE with commas between")}
+
+
+@_from_text
+def fields(text: str) -> list[str]:
+    """Fields with commas between; one that has a comma itself stands in quotes, as in a CSV."""
+    (found,) = csv.reader([text])
+    return found
+
+
+def of_columns(fields: Sequence[str], columns: Sequence[str]) -> dict[str, str | None]:
+    """COLUMN=VALUE of each field as text, None where nothing follows the sign; a column's name may have a sign itself.
+
+    >>> of_columns(["age=7", "a=b=c=d", "job="], ["age", "a=b", "job"])
+    {'age': '7', 'a=b': 'c=d', 'job': None}
+    """
+    found: dict[str, str | None] = {}
+    for field in fields:
+        names = [field[:place] for place, letter in enumerate(field) if letter == "=" and field[:place] in columns]
+        if not names:
+            raise ValueError(f"expected COLUMN=VALUE of the columns {', '.join(columns)}, got {field!r}")
+        if names[0] in found:
+            raise ValueError(f"expected each column once, got {names[0]!r} twice")
+        found[names[0]] = field[len(names[0]) + 1 :] or None
+    return found
 
 
 def _pairs(text: str, expected: str) -> Iterator[tuple[str, str]]:
