@@ -46,6 +46,7 @@ class DrawnTable(Synthesizer):
         RuntimeError: a class that `tries` draws did not bring; says how many rows there were.
         ValueError: rows that are none of `data`'s.
 
+    >>> import numpy as np
     >>> from torchaug.data import wine
     >>> data = wine()
     >>> rows = data.to_arrow()
