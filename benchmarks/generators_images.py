@@ -15,7 +15,7 @@ from rows import Row
 from torchaug.data import TensorImages, digits
 
 IMAGES = "generators_images:images"
-STEPS = {"vae": 1000, "gan": 8000}
+STEPS = {"vae": 1000, "gan": 9500}
 MINUTES = {"vae": 3, "gan": 10}
 METHODS = ("real", *STEPS, "SMOTE")
 MODELS = {"LR": 0.94, "SVM": 0.96}
