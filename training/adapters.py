@@ -117,7 +117,7 @@ def from_ctgan(model: Any, data: TableDataset, *, name: str, tries: int = 100) -
     """A `CTGAN` or `TVAE` of the package ctgan, trained on `data.to_frame()`.
 
     Rows are drawn without a condition, and those of other classes rejected. TVAE takes none, and of CTGAN 0.12.1 a
-    condition has been measured to bring fewer rows of a rare class than no condition, and less like it
+    condition has been measured to bring fewer rows of a rare class than no condition
     (docs/decisions/0017-one-protocol-for-generators.md).
 
     Args:
