@@ -64,9 +64,11 @@ class TabularDiffusion(TableModel):
         Args:
             labels, values: (B,), what is asked of each.
             draw: the noise.
-            settings: "steps", how many.
+            settings: "steps", how many, at least 1.
         """
         steps = int(settings.get("steps", self.steps))
+        if steps < 1:  # what came out would be the noise
+            raise ValueError(f"TabularDiffusion: steps must be at least 1, got {steps}")
         condition = self.condition(labels, values)
         x = draw(0, self.codec.width)
         for step in range(steps):

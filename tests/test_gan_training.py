@@ -143,6 +143,9 @@ def test_an_augmentation_without_derivatives_is_refused_before_training() -> Non
         ({"accumulate": 0}, "lazy and accumulate must be at least 1"),
         ({"loss": "kl"}, "loss: expected one of relativistic"),
         ({"preset": "huge"}, "preset: expected one of tiny"),
+        ({"gamma": -1.0}, "gamma must be a number of at least 0"),
+        ({"augment_p": 2.0}, r"augment_p must be a number in \[0, 1\]"),
+        ({"steps": 2.5}, "steps must be a whole number of at least 1"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(options: dict[str, Any], text: str) -> None:
@@ -284,6 +287,12 @@ def test_settings_of_samples_arrive(generator: LitGAN) -> None:
     # up to the rounding of pixels
     assert (generator.score(best, labels) >= generator.score(plain, labels) - 0.02).all()
     assert torch.equal(generator.score((plain * 255).round().to(torch.uint8), labels), generator.score(plain, labels))
+    with pytest.raises(
+        ValueError, match=r"LitGAN.score: expected images \(B, 1, 8, 8\) and B labels, got \(6, 1, 8, 7\)"
+    ):
+        generator.score(plain[..., :7], labels)
+    with pytest.raises(ValueError, match=r"LitGAN.score: labels must be in \[0, 2\)"):
+        generator.score(plain, 99 * labels)
     with pytest.raises(TypeError, match="expected truncation, tries, got given"):
         generator.sample(1, "down", given=[1.0])
     with pytest.raises(TypeError, match="expected no settings, got tries"):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from torchaug.data import MixedSampler, Source, TopUp, prior_correct, prior_shift, wine
+from torchaug.data import MixedSampler, Source, TableDataset, TopUp, prior_correct, prior_shift, wine
 from torchaug.data.shares import Wanted
 
 REAL = {"ok": 900, "dent": 100, "crack": 9, "never": 0}
@@ -179,6 +179,15 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "no_ratio": (lambda: TopUp("ratio:"), "R in"),
     "nan": (lambda: TopUp("ratio:nan"), "R in"),
     "nothing": (lambda: TopUp().counts([0, 0]), "TopUp.counts: expected counts or shares"),
+    "shares": (lambda: TopUp().counts([0.9, 0.1]), "counts of classes, whole numbers"),
+    "unlabelled": (
+        lambda: TopUp().counts(TableDataset(wine().numeric, wine().categorical, wine().columns)),
+        "with labels, got a TableDataset without",
+    ),
+    "logits": (
+        lambda: prior_correct(torch.tensor([1.5, 0.2]), torch.zeros(2), probabilities=True),
+        r"must be in \[0, 1\]",
+    ),
     "below": (lambda: prior_shift([1, -1], [1, 1]), "0 or more"),
     "others": (lambda: prior_shift({"a": 1, "b": 1}, [1, 1]), "the same classes"),
     "one_alone": (lambda: prior_shift([1, 1], [1, 0]), "class 1 must be in both or in neither"),

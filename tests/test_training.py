@@ -150,6 +150,10 @@ def test_the_holdout_is_stratified_fixed_and_never_trained_on() -> None:
     assert SynthesisDataModule(shapes()).holdout is None
     with pytest.raises(ValueError, match=r"holdout in \[0, 1\), got 64 and 1"):
         SynthesisDataModule(shapes(), holdout=1.0)
+    with pytest.raises(
+        TypeError, match="expected a data set of torchaug, such as TensorImages or TableDataset, got a Tensor"
+    ):
+        SynthesisDataModule(torch.zeros(3, 1, 8, 8))  # type: ignore[arg-type]
 
 
 def test_batches_carry_images_labels_and_places() -> None:

@@ -121,6 +121,11 @@ def test_a_checkpoint_is_all_that_is_needed(kind: str, tmp_path: Path) -> None:
     assert scores.shape == (20,)
     way = generator.interpolate(0, 1, 3, labels="right", seed=3, given={"job": "pilot"})
     assert torch.allclose(way.numeric[[0, 2]], made.numeric[:2], atol=1e-3)
+    with pytest.raises(ValueError, match="interpolate: steps must be at least 2, got 1"):
+        generator.interpolate(0, 1, 1, labels="right")
+    if kind == "table-diffusion":
+        with pytest.raises(ValueError, match="TabularDiffusion: steps must be at least 1, got 0"):
+            generator.sample(1, "right", steps=0)
 
 
 @pytest.mark.parametrize("kind", [*TABLES[:2], pytest.param("table-gan", marks=pytest.mark.slow)])

@@ -173,6 +173,11 @@ class SynthesisDataModule(L.LightningDataModule):
                 f"SynthesisDataModule: batch_size must be at least 1 and holdout in [0, 1), got {batch_size} and {holdout}"
             )
         self.batch_size, self.seed = batch_size, seed
+        if not hasattr(dataset, "in_memory"):
+            raise TypeError(
+                f"{type(self).__name__}: expected a data set of torchaug, such as TensorImages or TableDataset, got a "
+                f"{type(dataset).__name__}; torchaug.data.load reads files, and TensorImages and read_table take what is in memory"
+            )
         data = dataset.in_memory()
         labels = torch.zeros(len(data), dtype=torch.int64) if data.labels is None else data.labels
         kept = held_out(labels, holdout, seed)

@@ -11,6 +11,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from torchaug.image.adaptive import AdaptiveP, HoldoutP
+from torchaug.image.arguments import number, whole
 from torchaug.keys import fold_in, uniforms
 from torchaug.models.ema import EMA
 from torchaug.models.gan import ImageGAN, default_gamma, generate, interpolate
@@ -97,6 +98,9 @@ class LitGAN(TwoPlayers, LitImageGenerator):
             raise TypeError(
                 f"LitGAN: gamma must be a number or None, got {gamma!r}; find_gamma(data).gamma is one, and fit takes auto"
             )
+        number(0.0 if gamma is None else gamma, "LitGAN", "gamma", 0)
+        number(augment_p, "LitGAN", "augment_p", 0, 1)
+        whole(steps, "LitGAN", "steps", 1)
         self.automatic_optimization = False
         sizes: dict[str, Any] = {"latent": latent, "preset": preset, "levels": levels, "condition": condition}
         self.gan = ImageGAN(*shape, num_classes=len(classes), **sizes)
@@ -171,7 +175,7 @@ class LitGAN(TwoPlayers, LitImageGenerator):
 
     def score(self, content: Tensor, labels: Tensor) -> Tensor:
         """How real images (B, C, H, W), uint8 or in [0, 1], look to the discriminator: comparable within a label alone."""
-        return self.gan.score(self.images_of({"image": content.to(self.device)}), labels.to(self.device))
+        return self.gan.score(*self.to_score(content, labels))
 
     def _given(self, given: Mapping[str, float] | Sequence[float] | None) -> Tensor:
         """A condition as (1, K)."""

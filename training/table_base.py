@@ -144,6 +144,8 @@ class LitTable(LitGenerator):
     ) -> TableDataset:
         """Rows on the way between two of a class, as their noise turns from that of the one to that of the other."""
         check_settings(f"{type(self).__name__}.interpolate", settings, self.sampling)
+        if steps < 2:
+            raise ValueError(f"{type(self).__name__}.interpolate: steps must be at least 2, got {steps}")
         number = torch.full((steps,), self.class_of(labels))
         start, end = (
             class_keys(number, torch.full((steps,), place), seed).to(self.device_of_samples)

@@ -156,7 +156,7 @@ class LitVAE(LitImageGenerator):
     @torch.no_grad()
     def score(self, content: Tensor, labels: Tensor) -> Tensor:
         """A lower bound of log p(image | label) in nats, (B,), of images (B, C, H, W), uint8 or float in [0, 1]."""
-        return self.averaged.score(self.images_of({"image": content.to(self.device)}), labels.to(self.device))
+        return self.averaged.score(*self.to_score(content, labels))
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """The loss of a batch, per pixel, so that the clipping below means the same at any size."""

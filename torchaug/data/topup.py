@@ -40,6 +40,8 @@ class TopUp:
         Classes without a real sample get none: no generator has seen one.
         """
         known = frequencies(real, "TopUp.counts")
+        if not all(count.is_integer() for count in known.values()):
+            raise ValueError(f"TopUp.counts: expected counts of classes, whole numbers, got {known}")
         most = max(known.values(), default=0)
         extra = {name: self._target(count, most) - round(count) for name, count in known.items() if count}
         return {name: count for name, count in extra.items() if count > 0}
@@ -121,7 +123,7 @@ def prior_correct(scores: Scores, shift: Tensor | Sequence[float], *, probabilit
         As `scores`: its type, shape and dtype, logits or probabilities.
 
     Raises:
-        ValueError: scores of another number of classes.
+        ValueError: scores of another number of classes, or probabilities outside [0, 1] (looked at on the CPU alone).
 
     >>> shift = prior_shift([50, 50], [90, 10])
     >>> prior_correct(torch.tensor([[0.5, 0.5]]), shift, probabilities=True)
@@ -142,6 +144,8 @@ def _corrected(scores: Tensor, shift: Tensor, probabilities: bool) -> Tensor:
             f"prior_correct: scores must be floating point (..., {len(shift)}), or (B,) of the second of two classes, got "
             f"{scores.dtype} {tuple(scores.shape)}"
         )
+    if probabilities and scores.device.type == "cpu" and not bool(((scores >= 0) & (scores <= 1)).all()):
+        raise ValueError("prior_correct: probabilities must be in [0, 1], got others; are these logits?")
     shift = shift.to(scores.device, torch.float64)
     values = scores.double()
     if binary:
@@ -161,6 +165,8 @@ def frequencies(given: Frequencies, who: str) -> dict[Any, float]:
     if isinstance(labels := getattr(given, "labels", None), Tensor):
         names = list(getattr(given, "classes", None) or range(int(labels.max()) + 1))
         given = dict(zip(names, labels.bincount(minlength=len(names)).tolist(), strict=True))
+    elif hasattr(given, "labels"):
+        raise ValueError(f"{who}: expected a data set with labels, got a {type(given).__name__} without")
     pairs = given.items() if isinstance(given, Mapping) else enumerate(torch.as_tensor(given).flatten().tolist())
     found = {name: float(number) for name, number in pairs}
     if not found or not all(0 <= number < float("inf") for number in found.values()) or not sum(found.values()):
