@@ -440,6 +440,14 @@ def test_a_killed_fit_goes_on_to_the_same_generator(checkpoints: dict[str, Path]
     stamp = resumed.stat().st_mtime_ns
     fit("vae", shapes(), out=tmp_path / "killed", **options, resume=True)
     assert resumed.stat().st_mtime_ns == stamp  # it was done
+    for other, text in (
+        ({"seed": 1}, "with seed 0, and 1"),
+        ({"settings": {**SMALL, "beta": 0.1}}, "with beta 0.5, and 0.1"),
+    ):
+        with pytest.raises(ValueError, match=f"was trained {text} was asked for; resume with what it was"):
+            fit("vae", shapes(), out=tmp_path / "killed", **{**options, **other}, resume=True)
+    slower = {**options, "steps": 11, "settings": {**SMALL, "learning_rate": 1e-5}}
+    assert load_generator(fit("vae", shapes(), out=tmp_path / "killed", **slower, resume=True)).hparams["steps"] == 11
 
 
 def test_fit_refuses_what_it_cannot_train(checkpoints: dict[str, Path], tmp_path: Path) -> None:

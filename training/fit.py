@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import warnings
 from collections.abc import Mapping
@@ -78,7 +79,8 @@ def fit(
         settings: of the kind's module (`LitVAE`, `LitGAN`, ...), where they should differ from its `default_settings`. A
             GAN's "gamma" may be "auto": it is found by three short trainings, see `torchaug.training.gamma.find_gamma`.
         privacy: the differential privacy to keep to; `balance` is then none, and `batch_size` that of a step on average.
-        resume: go on from the checkpoint in `out`, if there is one.
+        resume: go on from the checkpoint in `out`, if there is one; with the seed and settings that it was trained with, but
+            for a learning rate, and with as many steps or more.
         progress: called with (steps done, steps in all, metrics) now and then.
         every: steps between two savings of the checkpoint and two files of samples, `out/samples-0000500.png` or so; 0:
             the checkpoint at the end and no samples.
@@ -127,10 +129,12 @@ def fit(
         steps = max(1, int(seconds / _seconds_per_step(kind, data, settings, augment, options)))
     elif steps is None:
         steps = KINDS[kind].default_steps(data.train) if privacy is None else 1000
-    if before is not None and before["global_step"] >= steps:
-        return file
-    out.mkdir(parents=True, exist_ok=True)
     module = build(kind, data, steps, settings, augment, seed)
+    if before is not None:
+        _check_settings(file, before["hyper_parameters"], module.hparams)
+        if before["global_step"] >= steps:
+            return file
+    out.mkdir(parents=True, exist_ok=True)
     watch = Watch(file, data, steps, every, alarm, progress)
     try:
         train(module, data, out, steps, watch.callbacks, options, before is not None, watch)
@@ -205,6 +209,21 @@ def _seconds_per_step(
     silent = {**options, "logger": False}
     train(build(kind, data, _PROBED, settings, augment, seed=0), data, Path(), _PROBED, [watch], silent)
     return (times[-1] - times[0]) / (len(times) - 1)
+
+
+def _check_settings(file: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuses to go on with other settings: the result would be of neither. A rate may be lowered, where a loss was NaN."""
+    for name in sorted((before.keys() & now.keys()) - {"steps", "learning_rate"}):
+        if _plain(before[name]) != _plain(now[name]):
+            raise ValueError(
+                f"fit: {file} was trained with {name} {before[name]}, and {now[name]} was asked for; resume with what it was "
+                "trained with, or train into another folder"
+            )
+
+
+def _plain(value: Any) -> str:
+    """A setting as text that equal ones share: a list is as good as a tuple, and NaN is itself."""
+    return json.dumps(value, sort_keys=True, default=repr)
 
 
 def _checkpoint(file: Path, kind: str, data: SynthesisDataModule) -> dict[str, Any]:
