@@ -391,7 +391,8 @@ def test_resuming_on_other_samples_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"has samples .* resume with what it was trained on"):
         fit("vae", shapes(30, seed=1), steps=4, resume=True, **options)
     with pytest.raises(ValueError, match="has samples"):
-        fit("vae", shapes(30), steps=4, holdout=0.2, resume=True, **options)
+        fit("vae", shapes(30), steps=4, holdout=0.3, resume=True, **options)
+    fit("vae", shapes(30), steps=3, holdout=0.2, resume=True, **options)  # of 6 samples none is held out
 
 
 # What is shown

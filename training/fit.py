@@ -21,7 +21,7 @@ from torchaug.training.load import KINDS, check_checkpoint, read_checkpoint
 from torchaug.training.plan import launched_as
 from torchaug.training.private import PrivateData, resume_private
 from torchaug.training.private_tables import PRIVATE
-from torchaug.training.run import Watch, build, train
+from torchaug.training.run import FEWEST, Watch, build, train
 
 FILE = "generator.ckpt"
 _PROBED = 6
@@ -85,7 +85,8 @@ def fit(
         every: steps between two savings of the checkpoint and two files of samples, `out/samples-0000500.png` or so; 0:
             the checkpoint at the end and no samples.
         holdout: share of each class to keep from training, on which a `Monitor` measures the samples at least ten
-            times in a training, and before each checkpoint; where that is fewer than 8 samples in all, none does.
+            times in a training, and before each checkpoint; where that is fewer than 8 samples in all, all are
+            trained on and none does.
         alarm: when that stops the training, and warns; the checkpoint stays one from before. None: never.
         trainer: options for Lightning's `Trainer`, such as precision="bf16-mixed", devices=2, strategy="ddp",
             accumulate_grad_batches=4.
@@ -110,6 +111,9 @@ def fit(
     options = _checked_options(trainer or {}, seconds, privacy)
     if privacy is None:
         data = _batches(kind, dataset, batch_size, holdout=holdout, seed=seed, balance=balance)
+        few = data.holdout is not None and len(data.holdout) < FEWEST
+        if few and not (settings or {}).get("adaptive"):  # nobody would look at them
+            data = _batches(kind, dataset, batch_size, seed=seed, balance=balance)
     elif holdout:
         raise ValueError("fit: with privacy expected holdout=0, since its checks would look at training samples")
     else:
