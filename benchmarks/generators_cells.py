@@ -30,8 +30,6 @@ OF_NEITHER = (
     "samples", "sound", "table_study", "table_arms", "table_sheets",
 )  # fmt: skip
 """How the names of modules begin that a generator of tables, one of images, and both do without."""
-NO_GPU = "not measured: no GPU"
-"""Why a study that needs a GPU has no number."""
 Result = dict[str, float]
 
 

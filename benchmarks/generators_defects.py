@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from generators_cells import NO_GPU, Cell, Result, Results, interval_row, paired, ratios, values
+from generators_cells import Cell, Result, Results, interval_row, paired, ratios, values
+from generators_gpu import NO_GPU, device, drawn
 from rows import Row
 from textures import CLASSES, textures
 from torch import Tensor, nn
@@ -84,13 +85,8 @@ def sampled(method: str, real: TensorImages, seed: int) -> TensorImages:
     if method == "gan-fixed":
         module.seen_through = Steady(chain, AUGMENT_P)
     train(module, data, Path(), STEPS, [FiniteLoss()], {})
-    module.to(_device())
-    labels, parts = torch.arange(TESTED) % len(CLASSES), []
-    with torch.no_grad():
-        for rows in torch.arange(TESTED).split(BATCH):
-            keys = sample_keys(rows, seed=seed).to(_device())
-            parts.append(module.make(labels[rows].to(_device()), keys)["image"].cpu())
-    return TensorImages(torch.cat(parts), labels, CLASSES)
+    labels = torch.arange(TESTED) % len(CLASSES)
+    return TensorImages(drawn(module, labels, seed, BATCH), labels, CLASSES)
 
 
 def features(images: Tensor) -> Tensor:
@@ -106,8 +102,8 @@ def pretrained() -> SmallCNN:
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
         for rows in torch.arange(PRETRAINED).split(BATCH):
-            labels = (rows % len(CLASSES)).to(_device())
-            yield textures((_FEATURES + rows).to(_device()), labels, side=SIDE).float() / 255, labels
+            labels = (rows % len(CLASSES)).to(device())
+            yield textures((_FEATURES + rows).to(device()), labels, side=SIDE).float() / 255, labels
 
     model = _classifier(seed=0)
     train_classifier(model, batches(), -(-PRETRAINED // BATCH))
@@ -142,7 +138,7 @@ def defect_recall(real: TensorImages, made: TensorImages | None, test: TensorIma
             rows = [integers(uniforms(fold_in(keys, place), 1)[:, 0], 0, len(s)) for place, s in enumerate(sources)]
             images = torch.cat([s.images[r] for s, r in zip(sources, rows, strict=True)])
             labels = torch.cat([s.labels[r] for s, r in zip(sources, rows, strict=True)])
-            yield images.to(_device()).float() / 255, labels.to(_device())
+            yield images.to(device()).float() / 255, labels.to(device())
 
     model = train_classifier(_classifier(seed), batches(), TAUGHT_STEPS)
     counts = confusion(_applied(model, test.images).argmax(1).cpu(), test.labels, len(CLASSES)).double()
@@ -151,16 +147,12 @@ def defect_recall(real: TensorImages, made: TensorImages | None, test: TensorIma
 
 def _classifier(seed: int) -> SmallCNN:
     with seeded_weights(seed):
-        return SmallCNN(3, len(CLASSES)).to(_device())
+        return SmallCNN(3, len(CLASSES)).to(device())
 
 
 @torch.no_grad()
 def _applied(model: nn.Module, images: Tensor) -> Tensor:
-    return torch.cat([model(part.to(_device()).float() / 255) for part in images.split(BATCH)])
-
-
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.cat([model(part.to(device()).float() / 255) for part in images.split(BATCH)])
 
 
 def defect_cells(seeds: int, peers: bool) -> list[Cell]:

@@ -7,7 +7,8 @@ from itertools import product
 
 import torch
 import torch.nn.functional as F
-from generators_cells import NO_GPU, interval_row
+from generators_cells import interval_row
+from generators_gpu import NO_GPU
 from generators_speed import Judged, d_step, judged
 from rows import Row, interleaved, row
 from torch import Tensor

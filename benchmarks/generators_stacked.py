@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from generators_cells import NO_GPU, Cell, Result, Results, interval_row, values
+from generators_cells import Cell, Result, Results, interval_row, values
+from generators_gpu import NO_GPU, drawn
 from rows import Row
 from torch import Tensor
 
@@ -33,7 +34,8 @@ def stacked(data: str, method: str, seed: int) -> Result:
     start = time.perf_counter()
     generator = _trained(train, LOSSES[method], seed)
     seconds = time.perf_counter() - start
-    return {**coverage(modes_of(_drawn(generator, SAMPLES, seed))), "seconds": seconds}
+    made = drawn(generator, torch.zeros(SAMPLES, dtype=torch.int64), seed, BATCH)
+    return {**coverage(modes_of(made)), "seconds": seconds}
 
 
 def stacked_digits(count: int, seed: int) -> tuple[TensorImages, Tensor]:
@@ -89,18 +91,6 @@ def _trained(train: TensorImages, loss: str, seed: int) -> Any:
 
     with tempfile.TemporaryDirectory() as out:
         return load_generator(fit("gan", train, out=out, seconds=SECONDS, seed=seed, every=0, settings={"loss": loss}))
-
-
-def _drawn(generator: Any, count: int, seed: int) -> Tensor:
-    """Images (count, 3, 24, 24) uint8 on the CPU."""
-    generator.to("cuda" if torch.cuda.is_available() else "cpu")
-    device = generator.device_of_samples
-    parts = []
-    with torch.no_grad():
-        for ids in torch.arange(count).split(BATCH):
-            keys = sample_keys(ids, seed=seed).to(device)
-            parts.append(generator.make(torch.zeros_like(keys), keys)["image"].cpu())
-    return torch.cat(parts)
 
 
 def stacked_cells(seeds: int, peers: bool) -> list[Cell]:

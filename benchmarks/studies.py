@@ -26,26 +26,22 @@ BEATEN = {
 PACKAGES = ("torch", "lightning", "numpy", "scikit-learn")
 
 
-def images(rare: tuple[int, ...], seeds: range, workers: int) -> StudyResult:
-    return run_study(ImbalancedDraw(load("digits"), rare), rare=rare, seeds=seeds, workers=workers)
-
-
 def payments(workers: int) -> StudyResult:
     return run_table_study(
         partial(holdout, load("transactions"), share=0.5), rare=(1,), seeds=range(5), workers=workers
     )
 
 
-def sounds(workers: int) -> StudyResult:
-    rare = (1, 4)
-    return run_study(ImbalancedDraw(load("vowels"), rare, 8, 60), rare=rare, seeds=range(3), workers=workers)
+def drawn(data: str, rare: tuple[int, ...], counts: tuple[int, int], seeds: range, workers: int) -> StudyResult:
+    """Images or sounds, `counts` of each rare and of each other class to train on."""
+    return run_study(ImbalancedDraw(load(data), rare, *counts), rare=rare, seeds=seeds, workers=workers)
 
 
 STUDIES: dict[str, Callable[[int], StudyResult]] = {
-    "digits, rare 3 7 8": lambda workers: images((3, 7, 8), range(10, 15), workers),
-    "digits, rare 1 4 9": lambda workers: images((1, 4, 9), range(20, 25), workers),
+    "digits, rare 3 7 8": partial(drawn, "digits", (3, 7, 8), (5, 80), range(10, 15)),
+    "digits, rare 1 4 9": partial(drawn, "digits", (1, 4, 9), (5, 80), range(20, 25)),
     "payments": payments,
-    "vowels": sounds,
+    "vowels": partial(drawn, "vowels", (1, 4), (8, 60), range(3)),
 }
 
 

@@ -11,7 +11,7 @@ from torchaug.keys import fold_in
 from torchaug.models.gan_condition import ConditionKind
 from torchaug.models.gan_losses import Critic, Loss
 from torchaug.models.gan_networks import Discriminator, Generator
-from torchaug.models.latents import on_circle
+from torchaug.models.latents import on_circle, way
 from torchaug.models.networks import check_sizes
 
 
@@ -134,10 +134,8 @@ def interpolate(generator: Generator, labels: Tensor, first: Tensor, second: Ten
     """
     for keys in (first, second):
         generator.condition.check("interpolate", labels, keys)
-    if steps < 2:
-        raise ValueError(f"interpolate: steps must be at least 2, got {steps}")
     a, b = generator.latents(first), generator.latents(second)
-    rows = [generator.draw(on_circle(a, b, step / (steps - 1)), labels) for step in range(steps)]
+    rows = [generator.draw(on_circle(a, b, share), labels) for share in way("interpolate", steps)]
     return torch.stack(rows, 1)
 
 

@@ -8,8 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from torchaug.image.mix import Mix
 from torchaug.keys import dense_uniforms, fold_in, uniforms
+from torchaug.models.augment_checks import check_apart, check_size
 from torchaug.models.gan_losses import Augment
 from torchaug.transform import Layer, probability
 
@@ -63,11 +63,7 @@ class DiscriminatorAugment(nn.Module):
         if self.transform is None:
             return images
         augmented: Tensor = self.transform(images, keys=fold_in(keys, 0))
-        if augmented.shape != images.shape:
-            raise ValueError(
-                f"DiscriminatorAugment: expected a transform that keeps the size, got {tuple(images.shape)} to "
-                f"{tuple(augmented.shape)}; leave crops and resizes to other sizes out"
-            )
+        check_size(images, augmented, "DiscriminatorAugment")
         chosen = uniforms(fold_in(keys, 1), 1)[:, :, None, None] < self.p
         return torch.where(chosen, augmented, images)
 
@@ -117,24 +113,4 @@ def check_differentiable(transform: Layer, orders: int = 2) -> None:
         raise ValueError(
             f"DiscriminatorAugment: expected steps that can be differentiated {times}, got {named}; leave "
             f"{'it' if len(few) == 1 else 'them'} out"
-        )
-
-
-def check_apart(transform: object, who: str) -> None:
-    """Refuses a transform of torchaug some of whose steps mix samples of a batch.
-
-    A sample would then be of two labels while it is learnt as of one, and the penalties of a GAN no longer be of one image.
-
-    >>> from torchaug.image import MixUp
-    >>> check_apart(MixUp(num_classes=2), "LitVAE")
-    Traceback (most recent call last):
-    ValueError: LitVAE: expected an augmentation of each sample on its own, got MixUp, which mixes samples; leave it out
-    """
-    leaves = transform.leaves() if isinstance(transform, Layer) else []
-    mixing = list(dict.fromkeys(type(leaf).__name__ for leaf in leaves if isinstance(leaf, Mix)))
-    if mixing:
-        many = len(mixing) > 1
-        raise ValueError(
-            f"{who}: expected an augmentation of each sample on its own, got {', '.join(mixing)}, which "
-            f"{'mix' if many else 'mixes'} samples; leave {'them' if many else 'it'} out"
         )

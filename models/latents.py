@@ -35,6 +35,17 @@ def on_circle(a: Tensor, b: Tensor, share: float | Tensor) -> Tensor:
     return torch.where(straight, torch.lerp(a, b, share), turned)
 
 
+def way(who: str, steps: int) -> list[float]:
+    """Shares from 0 to 1 at an even pace, both ends included: the `steps` of an interpolation.
+
+    >>> way("interpolate", 3)
+    [0.0, 0.5, 1.0]
+    """
+    if steps < 2:
+        raise ValueError(f"{who}: steps must be at least 2, got {steps}")
+    return [step / (steps - 1) for step in range(steps)]
+
+
 def check_request(who: str, labels: Tensor, keys: Tensor, num_classes: int) -> None:
     """Refuses labels and keys that are not one int64 pair per image, and labels of classes that do not exist.
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchaug.keys import fold_in, sample_keys, uniforms
 from torchaug.models.aggregated import AggregatedPosterior
 from torchaug.models.gan_condition import Condition, ConditionKind
-from torchaug.models.latents import latents, on_circle
+from torchaug.models.latents import latents, on_circle, way
 from torchaug.models.likelihoods import Likelihood, PixelLikelihood
 from torchaug.models.networks import PRESETS, Decoder, Encoder, check_sizes, preset_named
 from torchaug.models.vae_objectives import divergence, elbo, log_weights
@@ -162,11 +162,9 @@ class ImageVAE(nn.Module):
             self._check("interpolate", labels, keys, prior, truncation)
             z = latents(keys, self.latent, self.dtype)
             ends.append((z, self._drawn(labels, keys, z, prior)[0]))
-        if steps < 2:
-            raise ValueError(f"ImageVAE.interpolate: steps must be at least 2, got {steps}")
         (z_first, from_center), (z_second, to_center) = ends
         rows = []
-        for share in (step / (steps - 1) for step in range(steps)):
+        for share in way("ImageVAE.interpolate", steps):
             z = truncation * on_circle(z_first, z_second, share)
             off = z if prior == "normal" else self.aggregated.spread(z, self._group(labels))
             rows.append(self._rounded(torch.lerp(from_center, to_center, share) + off, labels))

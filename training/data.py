@@ -159,13 +159,20 @@ class SynthesisDataModule(L.LightningDataModule):
             samples may keep none back.
         seed: of the order and of the split.
         balance: how classes are weighted, see `class_weights`.
+        fewest: samples to keep from training; where `holdout` of them would be fewer, none is.
 
     Batches are {"image": (B, C, H, W) uint8} or {"numeric": (B, F) float64, "categorical": (B, K) int64}, with "label" (B,)
     int64 where there are labels, and "index" (B,), the place in the training part.
     """
 
     def __init__(
-        self, dataset: Loadable, batch_size: int = 64, holdout: float = 0.0, seed: int = 0, balance: Balance = "sqrt"
+        self,
+        dataset: Loadable,
+        batch_size: int = 64,
+        holdout: float = 0.0,
+        seed: int = 0,
+        balance: Balance = "sqrt",
+        fewest: int = 0,
     ) -> None:
         super().__init__()
         if batch_size < 1 or not 0 <= holdout < 1:
@@ -181,6 +188,8 @@ class SynthesisDataModule(L.LightningDataModule):
         data = dataset.in_memory()
         labels = torch.zeros(len(data), dtype=torch.int64) if data.labels is None else data.labels
         kept = held_out(labels, holdout, seed)
+        if kept.sum() < fewest:
+            kept = torch.zeros_like(kept)
         self.train: Any = data.subset((~kept).nonzero()[:, 0]) if kept.any() else data
         self.holdout: Any = data.subset(kept.nonzero()[:, 0]) if kept.any() else None
         self.weights = class_weights(labels[~kept], balance)

@@ -110,10 +110,8 @@ def fit(
         raise FileExistsError(f"fit: {file} is already there; pass resume=True to go on from it, or remove it")
     options = _checked_options(trainer or {}, seconds, privacy)
     if privacy is None:
-        data = _batches(kind, dataset, batch_size, holdout=holdout, seed=seed, balance=balance)
-        few = data.holdout is not None and len(data.holdout) < FEWEST
-        if few and not (settings or {}).get("adaptive"):  # nobody would look at them
-            data = _batches(kind, dataset, batch_size, seed=seed, balance=balance)
+        fewest = 0 if (settings or {}).get("adaptive") else FEWEST  # below which nobody would look at them
+        data = _batches(kind, dataset, batch_size, holdout=holdout, seed=seed, balance=balance, fewest=fewest)
     elif holdout:
         raise ValueError("fit: with privacy expected holdout=0, since its checks would look at training samples")
     else:

@@ -14,7 +14,7 @@ from typing_extensions import Self
 
 from torchaug.data.images import TensorImages, check_labels
 from torchaug.keys import sample_keys
-from torchaug.models.gan_augment import check_apart
+from torchaug.models.augment_checks import check_apart
 from torchaug.training.data import InMemory, SynthesisDataModule
 from torchaug.training.plan import Shard
 from torchaug.training.synthesize import make_columns

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from torchaug.data.bank.tables import table_attributes
 from torchaug.data.tables import TableDataset
-from torchaug.models.latents import latents, on_circle
+from torchaug.models.latents import latents, on_circle, way
 from torchaug.training.plan import class_keys
 from torchaug.training.seeded import seeded
 from torchaug.training.synthesizer import Columns, Synthesizer, check_settings
@@ -96,12 +96,11 @@ class ModuleSynthesizer(Synthesizer, nn.Module):
             ValueError: less than 2 steps, or a class that it does not know.
         """
         check_settings("ModuleSynthesizer.interpolate", settings, ())
-        if steps < 2:
-            raise ValueError(f"ModuleSynthesizer.interpolate: steps must be at least 2, got {steps}")
+        shares = way("ModuleSynthesizer.interpolate", steps)
         number, device = self.class_of(labels), self.device_of_samples
         ends = class_keys(torch.full((2,), number), torch.tensor([first, second]), seed).to(device)
         a, b = self._latents(ends).split(1)
-        z = torch.cat([on_circle(a, b, step / (steps - 1)) for step in range(steps)])
+        z = torch.cat([on_circle(a, b, share) for share in shares])
         numbers = torch.full((steps,), number)
         return self.natural(self._columns(z, numbers.to(device), ends[:1].expand(steps)), numbers)
 

@@ -13,6 +13,7 @@ from torchaug.data.tables import TableDataset
 from torchaug.keys import fold_in, sample_keys, uniforms
 from torchaug.models.conditions import ConditionSampler
 from torchaug.models.ema import EMA
+from torchaug.models.latents import way
 from torchaug.models.table_codec import TableCodec
 from torchaug.models.table_model import TableModel
 from torchaug.training.data import InMemory, SynthesisDataModule
@@ -143,15 +144,14 @@ class LitTable(LitGenerator):
         self, first: int, second: int, steps: int = 8, *, labels: int | str = 0, seed: int = 0, **settings: Any
     ) -> TableDataset:
         """Rows on the way between two of a class, as their noise turns from that of the one to that of the other."""
-        check_settings(f"{type(self).__name__}.interpolate", settings, self.sampling)
-        if steps < 2:
-            raise ValueError(f"{type(self).__name__}.interpolate: steps must be at least 2, got {steps}")
+        who = f"{type(self).__name__}.interpolate"
+        check_settings(who, settings, self.sampling)
+        shares = torch.tensor(way(who, steps), device=self.device_of_samples)
         number = torch.full((steps,), self.class_of(labels))
         start, end = (
             class_keys(number, torch.full((steps,), place), seed).to(self.device_of_samples)
             for place in (first, second)
         )
-        shares = torch.linspace(0, 1, steps, device=self.device_of_samples)
         return self.natural(
             _as_columns(self.sampled.between(number.to(shares.device), start, end, shares, **settings)), number
         )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from torchaug.keys import fold_in
+from torchaug.models.augment_checks import check_size
 from torchaug.models.ema import EMA
 from torchaug.models.latents import latents
 from torchaug.models.likelihoods import Likelihood
@@ -174,11 +175,7 @@ class LitVAE(LitImageGenerator):
         if self.augment is None:
             return images
         augmented = self.augment(images, keys=keys)
-        if augmented.shape != images.shape:
-            raise ValueError(
-                f"{type(self).__name__}: expected an augment that keeps the size, got {tuple(images.shape)} to "
-                f"{tuple(augmented.shape)}; leave crops and resizes to other sizes out"
-            )
+        check_size(images, augmented, type(self).__name__)
         return augmented
 
     def _loss(self, images: Tensor, labels: Tensor, keys: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
