@@ -223,13 +223,18 @@ def _trial(
         if marks[-1] - marks[0] > seconds and len(marks) > 2:
             break
     batches.close()  # type: ignore[attr-defined]
-    return Trial(setting, *_quartiles([batch_size / seconds for seconds in _stretches(marks)]))
+    return Trial(setting, *_quartiles([batch_size / seconds for seconds in _stretches(marks, setting.workers)]))
 
 
-def _stretches(marks: list[float], most: int = 8) -> list[float]:
-    """Seconds a batch in stretches of the run: single batches come in bursts from workers."""
-    count = len(marks) - 1
-    edges = [round(part * count / min(most, count)) for part in range(min(most, count) + 1)]
+def _stretches(marks: list[float], workers: int, most: int = 8) -> list[float]:
+    """Seconds a batch in stretches of the run, each of as many batches from every worker: they come in bursts.
+
+    In a run that is shorter than one burst, all of it is one stretch.
+    """
+    burst = min(max(1, workers), len(marks) - 1)
+    bursts = (len(marks) - 1) // burst
+    parts = min(most, bursts)
+    edges = [burst * round(part * bursts / parts) for part in range(parts + 1)]
     return [(marks[b] - marks[a]) / (b - a) for a, b in pairwise(edges)]
 
 
