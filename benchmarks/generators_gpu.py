@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from torchaug.keys import sample_keys
-from torchaug.training.generator import LitImageGenerator
+from torchaug.training.image_generator import LitImageGenerator
 
 NO_GPU = "not measured: no GPU"
 """Why a study that needs a GPU has no number."""

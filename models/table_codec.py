@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,8 @@ from torchaug.data.bank.tables import make_table, table_attributes, table_column
 from torchaug.data.images import check_labels
 from torchaug.models.table_columns import ChoiceColumn, NumberColumn
 
-ENCODINGS = ("auto", "quantile", "modes", "standard")
+Encoding = Literal["auto", "quantile", "modes", "standard"]
+ENCODINGS: tuple[str, ...] = get_args(Encoding)
 _IDS = 20  # rows from which on a column without any repeated value is remarkable
 
 

@@ -361,7 +361,7 @@ def test_ctrl_c_in_a_training_keeps_a_checkpoint_to_go_on_from(
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with monkeypatch.context() as patch:
-            patch.setattr("torchaug.cli.terminal._lines", pressing)
+            patch.setattr("torchaug.cli.progress.Lines", pressing)
             at = "reading"
             assert main(command) == 130
             assert error_of(capsys) == "torchaug: interrupted; nothing was written\n"

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from torchaug import Compose
 from torchaug.audio import PolarityInversion
 from torchaug.cli import main
-from torchaug.cli.fit_arguments import KINDS, SHORT, TRAINER, settings_of
+from torchaug.cli.fit_arguments import KINDS, SHORT, TRAINER
 from torchaug.data import Bank, DeviceLoader, MixedDataset, MixedSampler, Source, collate, read_audio_folder
 from torchaug.training.load import KINDS as CLASSES
 from torchaug.training.load import load_generator
@@ -167,16 +167,6 @@ def test_a_logger_is_one_of_lightnings(capsys: Capture) -> None:
     with found.open() as file:
         rows = list(csv.DictReader(file))
     assert {"loss", "monitor/c2st", "monitor/nearest_neighbour_ratio"} <= set(rows[0])
-
-
-def test_settings_are_those_of_the_class_and_of_what_it_hands_them_to() -> None:
-    class Base:
-        def __init__(self, classes: list[str], latent: int = 3, rate: float | None = None, seed: int = 0) -> None: ...
-
-    class Kind(Base):
-        def __init__(self, codec: dict[str, Any], mels: int = 4, latent: str = "a", **settings: Any) -> None: ...
-
-    assert settings_of(Kind) == {"mels": int, "latent": str, "rate": float | None}
 
 
 # Tables

@@ -330,6 +330,19 @@ def test_the_gamma_is_taken_whose_samples_look_most_real(monkeypatch: pytest.Mon
     assert list(found.scores) == told
 
 
+def test_a_search_for_gamma_says_how_far_it_is_and_what_it_tries() -> None:
+    told: list[tuple[int, int, float]] = []
+    gamma.find_gamma(
+        shapes(),
+        steps=12,
+        factors=(1.0, 2.0),
+        batch_size=4,
+        settings={"latent": 4},
+        progress=lambda done, total, metrics: told.append((done, total, metrics["gamma"])),
+    )
+    assert told == [(10, 24, 0.5), (12, 24, 0.5), (22, 24, 1.0), (24, 24, 1.0)]
+
+
 def test_what_nearest_neighbours_tell_apart_is_far_from_real() -> None:
     real = shapes(120)
     images = real.images.float() / 255
@@ -364,6 +377,8 @@ def test_fit_finds_gamma_once_and_keeps_it_when_it_goes_on(tmp_path: Path, monke
     loaded = load_generator(path)
     assert isinstance(loaded, LitGAN)
     assert (loaded.gamma, calls) == (0.25, [8])
+    with pytest.raises(ValueError, match="expected a number for gamma where several processes train, got auto"):
+        fit("gan", shapes(), out=tmp_path / "two", steps=2, settings=auto, trainer={"devices": 2})
     with pytest.raises(TypeError, match=r"gamma must be a number or None, got 'auto'; find_gamma"):
         module(gamma="auto")
     with pytest.raises(ValueError, match="expected a class of at least 5 images, got 4 in all"):

@@ -388,9 +388,9 @@ def test_bf16_trains_on_a_cpu(kind: str, tmp_path: Path) -> None:
 def test_resuming_on_other_samples_is_refused(tmp_path: Path) -> None:
     options: dict[str, Any] = {"out": tmp_path, "batch_size": 8, "settings": SMALL, "every": 0}
     fit("vae", shapes(30), steps=2, **options)
-    with pytest.raises(ValueError, match=r"has samples .* resume with what it was trained on"):
+    with pytest.raises(ValueError, match=r"was trained with samples .* resume with what it was trained with"):
         fit("vae", shapes(30, seed=1), steps=4, resume=True, **options)
-    with pytest.raises(ValueError, match="has samples"):
+    with pytest.raises(ValueError, match="was trained with samples"):
         fit("vae", shapes(30), steps=4, holdout=0.3, resume=True, **options)
     fit("vae", shapes(30), steps=3, holdout=0.2, resume=True, **options)  # of 6 samples none is held out
 

@@ -29,7 +29,8 @@ from torchaug.training.callbacks import ReportProgress, SampleGrid
 from torchaug.training.data import EndlessSampler, SynthesisDataModule, class_weights, held_out
 from torchaug.training.fit import FILE, fit
 from torchaug.training.gan import LitGAN
-from torchaug.training.generator import LitGenerator, LitImageGenerator
+from torchaug.training.generator import LitGenerator
+from torchaug.training.image_generator import LitImageGenerator
 from torchaug.training.images import grey_levels
 from torchaug.training.load import load_generator
 from torchaug.training.quiet import quiet
@@ -442,22 +443,27 @@ def test_a_killed_fit_goes_on_to_the_same_generator(checkpoints: dict[str, Path]
     assert resumed.stat().st_mtime_ns == stamp  # it was done
     for other, text in (
         ({"seed": 1}, "with seed 0, and 1"),
+        ({"steps": 11, "balance": "full"}, "with balance sqrt, and full"),
+        ({"steps": 11, "batch_size": 4}, "with batch size in all 8, and 4"),
+        ({"steps": 11, "trainer": {"accumulate_grad_batches": 2}}, "with batch size in all 8, and 16"),
         ({"settings": {**SMALL, "beta": 0.1}}, "with beta 0.5, and 0.1"),
     ):
         with pytest.raises(ValueError, match=f"was trained {text} was asked for; resume with what it was"):
             fit("vae", shapes(), out=tmp_path / "killed", **{**options, **other}, resume=True)
-    slower = {**options, "steps": 11, "settings": {**SMALL, "learning_rate": 1e-5}}
-    assert load_generator(fit("vae", shapes(), out=tmp_path / "killed", **slower, resume=True)).hparams["steps"] == 11
+    halves = {"steps": 11, "batch_size": 4, "trainer": {"accumulate_grad_batches": 2}}  # the same samples a step
+    fit("vae", shapes(), out=tmp_path / "killed", **{**options, **halves}, resume=True)
+    slower = {**options, "steps": 12, "settings": {**SMALL, "learning_rate": 1e-5}}
+    assert load_generator(fit("vae", shapes(), out=tmp_path / "killed", **slower, resume=True)).hparams["steps"] == 12
 
 
 def test_fit_refuses_what_it_cannot_train(checkpoints: dict[str, Path], tmp_path: Path) -> None:
     folder = checkpoints["vae"].parent
     with pytest.raises(FileExistsError, match="already there; pass resume=True"):
         fit("vae", shapes(), out=folder, steps=1)
-    with pytest.raises(ValueError, match="has kind vae, and gan was asked for"):
+    with pytest.raises(ValueError, match="was trained with kind vae, and gan was asked for"):
         fit("gan", shapes(), out=folder, steps=1, resume=True)
     other = TensorImages(shapes().images, shapes().labels, ["a", "b"])
-    with pytest.raises(ValueError, match=r"has classes \['across', 'down'\], and \['a', 'b'\] was asked for"):
+    with pytest.raises(ValueError, match=r"with classes \['across', 'down'\], and \['a', 'b'\] was asked for"):
         fit("vae", other, out=folder, steps=1, resume=True)
     with pytest.raises(ValueError, match=r"kind must be one of vae, gan, .*, got 'flow'"):
         fit("flow", shapes(), out=tmp_path)

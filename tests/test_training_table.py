@@ -257,7 +257,7 @@ def test_what_cannot_be_trained_or_asked_for(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="LitTableVAE: expected no augment"):
         fit("table-vae", data, out=tmp_path / "augment", steps=2, augment=lambda images, keys: images)
     other = numbers(np.random.default_rng(0).normal(size=(20, 2)))
-    with pytest.raises(ValueError, match=r"has columns \['pay', 'age', 'job'\], and \['x0', 'x1'\] was asked for"):
+    with pytest.raises(ValueError, match=r"with columns \['pay', 'age', 'job'\], and \['x0', 'x1'\] was asked for"):
         fit("table-vae", other, out=tmp_path, steps=4, settings=SMALL, resume=True)
     with pytest.raises(TypeError, match="expected a SynthesisDataModule to train on, got NoneType"):
         L.Trainer(max_steps=1, logger=False, enable_checkpointing=False, accelerator="cpu").fit(

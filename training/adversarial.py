@@ -9,7 +9,8 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 
-from torchaug.training.generator import LitGenerator, cosine
+from torchaug.training.generator import LitGenerator
+from torchaug.training.schedules import cosine
 
 PRECISIONS = ("32-true", "bf16-mixed", "64-true")
 """What penalties on gradients can be computed under."""

@@ -14,6 +14,7 @@ from torch.utils.data.distributed import DistributedSampler
 
 from torchaug.data.leaks import fingerprint, item_hashes
 from torchaug.keys import hash_int, uniforms
+from torchaug.training.unchanged import unchanged
 
 Balance = Literal["none", "sqrt", "full"]
 _EXPONENTS = {"none": 0.0, "sqrt": 0.5, "full": 1.0}
@@ -179,7 +180,7 @@ class SynthesisDataModule(L.LightningDataModule):
             raise ValueError(
                 f"SynthesisDataModule: batch_size must be at least 1 and holdout in [0, 1), got {batch_size} and {holdout}"
             )
-        self.batch_size, self.seed = batch_size, seed
+        self.batch_size, self.seed, self.balance = batch_size, seed, balance
         if not hasattr(dataset, "in_memory"):
             raise TypeError(
                 f"{type(self).__name__}: expected a data set of torchaug, such as TensorImages or TableDataset, got a "
@@ -208,6 +209,17 @@ class SynthesisDataModule(L.LightningDataModule):
     def trained_on(self) -> str:
         """`fingerprint` of the training part."""
         return fingerprint(self.train)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the stream depends on besides the samples and the seed, which the generator's checkpoint has."""
+        world_size, batches = 1, 1
+        if self.trainer is not None:
+            world_size, batches = self.trainer.world_size, self.trainer.accumulate_grad_batches
+        return {"batch size in all": self.batch_size * world_size * batches, "balance": self.balance}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Refuses to go on in another stream: samples would come twice, others never."""
+        unchanged("SynthesisDataModule: the checkpoint", state_dict, self.state_dict())
 
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         """The endless stream, from the place that the trainer has reached."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
 from collections.abc import Mapping
@@ -17,10 +16,11 @@ from torchaug.training.callbacks import Progress, ReportProgress
 from torchaug.training.data import Balance, Loadable, SynthesisDataModule
 from torchaug.training.gamma import find_gamma
 from torchaug.training.generator import KeyedAugment
-from torchaug.training.load import KINDS, check_checkpoint, read_checkpoint
+from torchaug.training.load import KINDS
 from torchaug.training.plan import launched_as
-from torchaug.training.private import PrivateData, resume_private
+from torchaug.training.private import PrivateData
 from torchaug.training.private_tables import PRIVATE
+from torchaug.training.resume import checkpoint_of, same_settings
 from torchaug.training.run import FEWEST, Watch, build, train
 
 FILE = "generator.ckpt"
@@ -77,11 +77,11 @@ def fit(
         balance: how classes are weighted, see `class_weights`.
         augment: applied to the training samples; for a GAN before the discriminator, for real and generated ones.
         settings: of the kind's module (`LitVAE`, `LitGAN`, ...), where they should differ from its `default_settings`. A
-            GAN's "gamma" may be "auto": it is found by three short trainings, see `torchaug.training.gamma.find_gamma`.
+            GAN's "gamma" may be "auto": it is found by three short trainings first, see `torchaug.training.gamma.find_gamma`.
         privacy: the differential privacy to keep to; `balance` is then none, and `batch_size` that of a step on average.
         resume: go on from the checkpoint in `out`, if there is one; with the seed and settings that it was trained with, but
             for a learning rate, and with as many steps or more.
-        progress: called with (steps done, steps in all, metrics) now and then.
+        progress: called with (steps done, steps in all, metrics) now and then; from 0 on again after a search for gamma.
         every: steps between two savings of the checkpoint and two files of samples, `out/samples-0000500.png` or so; 0:
             the checkpoint at the end and no samples.
         holdout: share of each class to keep from training, on which a `Monitor` measures the samples at least ten
@@ -108,7 +108,8 @@ def fit(
         raise ValueError(f"fit: expected steps or seconds, one of them and above 0, got {steps} and {seconds}")
     if file.exists() and not resume:
         raise FileExistsError(f"fit: {file} is already there; pass resume=True to go on from it, or remove it")
-    options = _checked_options(trainer or {}, seconds, privacy)
+    searched = kind == "gan" and (settings or {}).get("gamma") == "auto"
+    options = _checked_options(trainer or {}, seconds, privacy, searched)
     if privacy is None:
         fewest = 0 if (settings or {}).get("adaptive") else FEWEST  # below which nobody would look at them
         data = _batches(kind, dataset, batch_size, holdout=holdout, seed=seed, balance=balance, fewest=fewest)
@@ -117,14 +118,13 @@ def fit(
     else:
         size = KINDS[kind].batch_size if batch_size is None else batch_size
         data = PrivateData(dataset, privacy, steps or 1000, size, seed)
-    before = _checkpoint(file, kind, data) if file.exists() else None
-    if kind == "gan" and (settings or {}).get("gamma") == "auto":
-        if privacy is not None:
-            raise ValueError("fit: with privacy expected a number for gamma, since 'auto' looks at training samples")
-        settings = {
-            **(settings or {}),
-            "gamma": _gamma(dataset, before, seed, data.batch_size, balance, augment, settings),
-        }
+    before = checkpoint_of(file, kind, data) if file.exists() else None
+    if searched and before is not None:
+        settings = {**(settings or {}), "gamma": before["hyper_parameters"]["gamma"]}
+    elif searched:
+        search: dict[str, Any] = {"seed": seed, "batch_size": data.batch_size, "balance": balance, "augment": augment}
+        found = find_gamma(dataset, settings=settings, progress=progress, **search)
+        settings = {**(settings or {}), "gamma": found.gamma}
     if seconds is not None and before is not None:
         steps = before["hyper_parameters"]["steps"]  # as it was planned at first
     elif seconds is not None:
@@ -133,7 +133,7 @@ def fit(
         steps = KINDS[kind].default_steps(data.train) if privacy is None else 1000
     module = build(kind, data, steps, settings, augment, seed)
     if before is not None:
-        _check_settings(file, before["hyper_parameters"], module.hparams)
+        same_settings(file, before["hyper_parameters"], module.hparams)
         if before["global_step"] >= steps:
             return file
     out.mkdir(parents=True, exist_ok=True)
@@ -158,7 +158,9 @@ def _batches(kind: str, dataset: Loadable, batch_size: int | None, **settings: A
     return data
 
 
-def _checked_options(options: Mapping[str, Any], seconds: float | None, privacy: Privacy | None) -> dict[str, Any]:
+def _checked_options(
+    options: Mapping[str, Any], seconds: float | None, privacy: Privacy | None, searched: bool
+) -> dict[str, Any]:
     """The options of a Trainer, without those that are not for a user to give."""
     own = [name for name in options if name in OWN]
     if own:
@@ -170,25 +172,16 @@ def _checked_options(options: Mapping[str, Any], seconds: float | None, privacy:
         raise ValueError(
             "fit: expected steps where several processes train, got seconds; each would plan another number"
         )
+    if not one and searched:
+        raise ValueError(
+            "fit: expected a number for gamma where several processes train, got auto; find_gamma(data).gamma is one, "
+            "which each would find for itself"
+        )
+    if searched and privacy is not None:
+        raise ValueError("fit: with privacy expected a number for gamma, since 'auto' looks at training samples")
     if not one and privacy is not None:
         raise ValueError("fit: with privacy expected one process, since each would take steps of its own, got several")
     return dict(options)
-
-
-def _gamma(
-    dataset: Loadable,
-    before: Mapping[str, Any] | None,
-    seed: int,
-    batch_size: int,
-    balance: Balance,
-    augment: KeyedAugment | None,
-    settings: Mapping[str, Any] | None,
-) -> float:
-    """The gamma that suits the data; a resumed training keeps its own."""
-    if before is not None:
-        return float(before["hyper_parameters"]["gamma"])
-    found = find_gamma(dataset, seed=seed, batch_size=batch_size, balance=balance, augment=augment, settings=settings)
-    return found.gamma
 
 
 def seconds_per_step(
@@ -211,38 +204,3 @@ def _seconds_per_step(
     silent = {**options, "logger": False}
     train(build(kind, data, _PROBED, settings, augment, seed=0), data, Path(), _PROBED, [watch], silent)
     return (times[-1] - times[0]) / (len(times) - 1)
-
-
-def _check_settings(file: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuses to go on with other settings: the result would be of neither. A rate may be lowered, where a loss was NaN."""
-    for name in sorted((before.keys() & now.keys()) - {"steps", "learning_rate"}):
-        if _plain(before[name]) != _plain(now[name]):
-            raise ValueError(
-                f"fit: {file} was trained with {name} {before[name]}, and {now[name]} was asked for; resume with what it was "
-                "trained with, or train into another folder"
-            )
-
-
-def _plain(value: Any) -> str:
-    """A setting as text that equal ones share: a list is as good as a tuple, and NaN is itself."""
-    return json.dumps(value, sort_keys=True, default=repr)
-
-
-def _checkpoint(file: Path, kind: str, data: SynthesisDataModule) -> dict[str, Any]:
-    """The checkpoint to go on from, or an error where it is of something else."""
-    checkpoint: dict[str, Any] = read_checkpoint(file)
-    found = {"kind": check_checkpoint(checkpoint, file)}
-    resume_private(checkpoint["torchaug"], data, file)
-    if found["kind"] == kind:  # the same settings are asked of a module of these data as of that of the checkpoint
-        hyper, wanted = checkpoint["hyper_parameters"], KINDS[kind].described(data.train)
-        found |= {name: hyper[name] for name in wanted}
-        found["samples"], wanted["samples"] = checkpoint["torchaug"]["trained_on"], data.trained_on
-    else:
-        wanted = {}
-    for name, value in ({"kind": kind} | wanted).items():
-        if found[name] != value:
-            raise ValueError(
-                f"fit: {file} has {name} {found[name]}, and {value} was asked for; resume with what it was trained on, "
-                "or train into another folder"
-            )
-    return checkpoint

@@ -14,9 +14,11 @@ from torchaug.data.images import TensorImages
 from torchaug.evaluate.fidelity import c2st
 from torchaug.keys import sample_keys
 from torchaug.models.gan import default_gamma
+from torchaug.training.callbacks import Progress, ReportProgress
 from torchaug.training.data import Balance, Loadable, SynthesisDataModule
 from torchaug.training.gan import LitGAN
-from torchaug.training.generator import KeyedAugment, images_in
+from torchaug.training.generator import KeyedAugment
+from torchaug.training.image_generator import images_in
 from torchaug.training.run import build, train
 
 HELD_OUT = 0.2
@@ -42,6 +44,7 @@ def find_gamma(
     balance: Balance = "sqrt",
     augment: KeyedAugment | None = None,
     settings: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
 ) -> GammaSearch:
     """Trains a short GAN with each of a few gammas, and takes the one whose samples look most like images held out.
 
@@ -54,6 +57,7 @@ def find_gamma(
         steps: of each short training.
         factors: gammas tried, by their ratio to `default_gamma`.
         seed, batch_size, balance, augment, settings: as `torchaug.training.fit.fit` takes them.
+        progress: called with (steps done, those of all short trainings, metrics) now and then; "gamma" is one of them.
 
     Raises:
         ValueError: too few images to hold any out, or no factor.
@@ -74,18 +78,28 @@ def find_gamma(
     settings = {**(settings or {})}
     start = default_gamma(real.images.shape[2], real.images.shape[3], settings.get("loss", "relativistic"))
     scores: dict[float, float] = {}
-    for factor in factors:
+    for number, factor in enumerate(factors):
         gamma = factor * start
-        generator = _trained(data, steps, {**settings, "gamma": gamma}, augment, seed)
+
+        def report(done: int, _: int, metrics: dict[str, float], number: int = number, gamma: float = gamma) -> None:
+            if progress is not None:
+                progress(number * steps + done, len(factors) * steps, {**metrics, "gamma": gamma})
+
+        generator = _trained(data, steps, {**settings, "gamma": gamma}, augment, seed, report)
         scores[gamma] = distance(data.holdout, generator, seed)
     return GammaSearch(min(scores, key=lambda gamma: scores[gamma]), scores)
 
 
 def _trained(
-    data: SynthesisDataModule, steps: int, settings: Mapping[str, Any], augment: KeyedAugment | None, seed: int
+    data: SynthesisDataModule,
+    steps: int,
+    settings: Mapping[str, Any],
+    augment: KeyedAugment | None,
+    seed: int,
+    report: Progress,
 ) -> LitGAN:
     module = cast(LitGAN, build("gan", data, steps, settings, augment, seed))
-    train(module, data, Path(), steps, [], {})
+    train(module, data, Path(), steps, [ReportProgress(report)], {})
     return module
 
 

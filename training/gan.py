@@ -21,9 +21,11 @@ from torchaug.models.gan_losses import Augment, Loss, check_loss, discriminator_
 from torchaug.training.adversarial import TwoPlayers
 from torchaug.training.data import InMemory
 from torchaug.training.gan_holdout import HeldOut
-from torchaug.training.generator import KeyedAugment, LitImageGenerator, cosine, images_in
+from torchaug.training.generator import KeyedAugment
+from torchaug.training.image_generator import LitImageGenerator, images_in
 from torchaug.training.images import suited
 from torchaug.training.plan import class_keys
+from torchaug.training.schedules import cosine
 from torchaug.training.synthesizer import Columns
 
 OBSERVED = 4

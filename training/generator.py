@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
@@ -12,17 +11,15 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from torchaug.data.images import TensorImages, check_labels
 from torchaug.keys import sample_keys
 from torchaug.models.augment_checks import check_apart
 from torchaug.training.data import InMemory, SynthesisDataModule
 from torchaug.training.plan import Shard
+from torchaug.training.settings import settings_of
 from torchaug.training.synthesize import make_columns
 from torchaug.training.synthesizer import Columns, Synthesizer, check_settings
 
 FORMAT = 2
-WARM_UP = 0.05
-"""Share of the steps in which a learning rate rises."""
 
 
 class KeyedAugment(Protocol):
@@ -75,12 +72,18 @@ class LitGenerator(L.LightningModule, Synthesizer):
             steps: batches.
             augment: what training samples pass through.
             seed: of the noise.
-            settings: where they should differ from `default_settings`.
+            settings: where they should differ from `default_settings`; their names are those of `settings`.
 
         Raises:
-            TypeError, ValueError: samples that it cannot be trained on.
+            TypeError, ValueError: samples that it cannot be trained on, or a setting that it does not have.
         """
+        check_settings(cls.__name__, settings or {}, list(cls.settings()))
         return cls.made_for(data, steps, augment, {**cls.default_settings(data), **(settings or {}), "seed": seed})
+
+    @classmethod
+    def settings(cls) -> dict[str, Any]:
+        """The name and the type of each setting that `for_data` takes."""
+        return settings_of(cls)
 
     @classmethod
     @abstractmethod
@@ -211,90 +214,9 @@ class LitGenerator(L.LightningModule, Synthesizer):
         self.privacy = checkpoint["torchaug"].get("privacy")
 
 
-class LitImageGenerator(LitGenerator):
-    """A generator of images; hyperparameters hold their "shape" too."""
-
-    @classmethod
-    def made_for(cls, data: InMemory, steps: int, augment: KeyedAugment | None, settings: dict[str, Any]) -> Self:
-        images = images_in(data, cls.__name__)
-        shape = tuple(images.images.shape[1:])
-        given: dict[str, Any] = {"shape": shape, "classes": images.classes, "steps": steps, "augment": augment}
-        return cls(**given, **settings)
-
-    @classmethod
-    def described(cls, data: InMemory) -> dict[str, Any]:
-        shape = tuple(images_in(data, cls.__name__).images.shape[1:])
-        return {"shape": shape, **super().described(data)}
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
-        channels, height, width = self.hparams["shape"]
-        return channels, height, width
-
-    sampling: ClassVar[Sequence[str]] = ()
-    """The settings of `generate`."""
-
-    @abstractmethod
-    def generate(self, labels: Tensor, keys: Tensor, **settings: Any) -> Tensor:
-        """Images (B, C, H, W) in [0, 1] of the averaged weights; row i depends on labels[i] and keys[i] alone."""
-
-    def make(self, labels: Tensor, keys: Tensor, **settings: Any) -> Columns:
-        check_settings(f"{type(self).__name__}.make", settings, self.sampling)
-        images = self.generate(labels, keys, **settings)
-        return {"image": (images * 255).round().clamp(0, 255).to(torch.uint8)}
-
-    def to_score(self, content: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Images to judge, in [0, 1], and their labels, on this device.
-
-        Raises:
-            ValueError: images of another shape, or labels that are not one for each, of a class there is.
-        """
-        who = f"{type(self).__name__}.score"
-        if content.shape[1:] != self.shape or len(labels) != len(content):
-            shape = ", ".join(map(str, self.shape))
-            raise ValueError(
-                f"{who}: expected images (B, {shape}) and B labels, got {tuple(content.shape)} and {tuple(labels.shape)}"
-            )
-        if self.classes:
-            check_labels(labels, self.classes, who)
-        return self.images_of({"image": content.to(self.device)}), labels.to(self.device)
-
-    def images_of(self, batch: dict[str, Tensor]) -> Tensor:
-        """The batch's images, float in [0, 1]."""
-        images = batch["image"]
-        return images.to(self.dtype) / 255 if images.dtype == torch.uint8 else images.to(self.dtype)
-
-
-def images_in(data: InMemory, who: str) -> TensorImages:
-    """The data as labelled images, or an error."""
-    if not isinstance(data, TensorImages):
-        raise TypeError(f"{who}: expected labelled images, got a {type(data).__name__}; choose a kind made for these")
-    return data
-
-
 def check_format(number: Any, who: str, where: object) -> None:
     """Refuses a checkpoint whose format another version of torchaug wrote."""
     if number != FORMAT:
         newer = isinstance(number, int) and number > FORMAT
         advice = "update torchaug" if newer else "it is of an older torchaug: train it anew, or load it there"
         raise ValueError(f"{who}: expected format {FORMAT} in {where}, found {number}; {advice}")
-
-
-def warmed_up(optimizer: torch.optim.Optimizer, steps: int) -> dict[str, Any]:
-    """The optimizer with a rate that rises over the first 5 % of the steps and falls to 0 along a cosine, for Lightning."""
-
-    def factor(step: int) -> float:
-        return min((step + 1) / (WARM_UP * steps + 1), cosine(1.0, 0.0, min(1.0, step / steps)))
-
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def cosine(start: float, end: float, progress: float) -> float:
-    """From `start` to `end` along half a cosine.
-
-    >>> cosine(1.0, 0.0, 0.0), round(cosine(1.0, 0.0, 0.5), 9), cosine(1.0, 0.0, 1.0)
-    (1.0, 0.5, 0.0)
-    """
-    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2

@@ -24,7 +24,19 @@ def grey_levels(images: torch.Tensor) -> int:
     """
     found = images.unique()
     for levels in range(2, 65):
-        grid = (torch.arange(levels) * 255 / (levels - 1)).round().to(torch.uint8)
-        if len(found) > levels // 2 and bool(torch.isin(found, grid).all()):
+        if len(found) > levels // 2 and bool(torch.isin(found, _grid(levels)).all()):
             return levels
     return 256
+
+
+def check_levels(images: torch.Tensor, levels: int, who: str) -> None:
+    """Refuses a number of levels of which uint8 images have other values: what is made would be told by them."""
+    if levels != 256 and (levels < 2 or not bool(torch.isin(images.unique(), _grid(levels)).all())):
+        raise ValueError(
+            f"{who}: levels must be 256, or so many that each pixel has one of them, such as {grey_levels(images)}, got {levels}"
+        )
+
+
+def _grid(levels: int) -> torch.Tensor:
+    """So many values, evenly spaced from 0 to 255."""
+    return (torch.arange(levels) * 255 / (levels - 1)).round().to(torch.uint8)

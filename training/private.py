@@ -24,6 +24,7 @@ from torchaug.models.privacy import (
     private_gradients,
 )
 from torchaug.training.data import Loadable, SynthesisDataModule
+from torchaug.training.unchanged import unchanged
 
 COUNTING = 20.0
 """Classes are counted with noise of this over epsilon: about a hundredth of the training's noise pays for it."""
@@ -158,10 +159,6 @@ def resume_private(label: dict[str, Any], data: SynthesisDataModule, file: Path)
     """
     before, now = label.get("privacy"), data.card(0) if isinstance(data, PrivateData) else None
     planned = [None if card is None else {**card, "epsilon": None} for card in (before, now)]
-    if planned[0] != planned[1]:
-        raise ValueError(
-            f"fit: {file} was trained with privacy {before}, and {now} was asked for; resume with the same privacy, "
-            "steps and batch size, or train into another folder"
-        )
+    unchanged(f"fit: {file}", {"privacy": planned[0]}, {"privacy": planned[1]})
     if isinstance(data, PrivateData):
         data.shares = label["shares"]

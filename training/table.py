@@ -15,7 +15,7 @@ from torchaug.models.table_codec import TableCodec
 from torchaug.models.table_diffusion import TabularDiffusion
 from torchaug.models.table_vae import TabularVAE
 from torchaug.training.data import InMemory
-from torchaug.training.generator import warmed_up
+from torchaug.training.schedules import warmed_up
 from torchaug.training.table_base import Asked, LitTable, table_in
 
 MANY_ROWS = 8000

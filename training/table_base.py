@@ -14,7 +14,7 @@ from torchaug.keys import fold_in, sample_keys, uniforms
 from torchaug.models.conditions import ConditionSampler
 from torchaug.models.ema import EMA
 from torchaug.models.latents import way
-from torchaug.models.table_codec import TableCodec
+from torchaug.models.table_codec import Encoding, TableCodec
 from torchaug.models.table_model import TableModel
 from torchaug.training.data import InMemory, SynthesisDataModule
 from torchaug.training.generator import KeyedAugment, LitGenerator
@@ -82,8 +82,12 @@ class LitTable(LitGenerator):
         return self.kept if bool(self.stopped) else self.ema.model
 
     @classmethod
+    def settings(cls) -> dict[str, Any]:
+        """Those of the module, and "encoding", see `TableCodec.fit`."""
+        return super().settings() | {"encoding": Encoding | dict[str, Encoding]}
+
+    @classmethod
     def made_for(cls, data: InMemory, steps: int, augment: KeyedAugment | None, settings: dict[str, Any]) -> Self:
-        """`settings` may name an "encoding" too, see `TableCodec.fit`."""
         table = table_in(data, cls.__name__)
         if augment is not None:
             raise ValueError(

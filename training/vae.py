@@ -17,9 +17,11 @@ from torchaug.models.vae import ImageVAE
 from torchaug.models.vae_objectives import elbo, iwae, wae_mmd
 from torchaug.models.vq import ImageVQVAE
 from torchaug.training.data import InMemory, SynthesisDataModule
-from torchaug.training.generator import KeyedAugment, LitImageGenerator, images_in, warmed_up
+from torchaug.training.generator import KeyedAugment
+from torchaug.training.image_generator import LitImageGenerator, images_in
 from torchaug.training.images import suited
 from torchaug.training.plan import class_keys
+from torchaug.training.schedules import warmed_up
 
 Objective = Literal["elbo", "iwae", "wae_mmd", "vq"]
 FITTED = 8192

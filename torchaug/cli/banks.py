@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from jsonargparse import Namespace
 from rich.console import Console
 
-from torchaug.cli.terminal import Misuse, bar, check_folder, misuse, on_interrupt, say
+from torchaug.cli.progress import bar, say
+from torchaug.cli.terminal import Misuse, check_folder, misuse, on_interrupt
 
 if TYPE_CHECKING:
     from torchaug.data import Bank

@@ -18,15 +18,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from torchaug.cli.progress import bar, say
 from torchaug.cli.terminal import (
     Misuse,
-    bar,
     check_folder,
     misuse,
     on_interrupt,
     read_images,
     read_sounds,
-    say,
     shape_of,
 )
 

@@ -12,7 +12,8 @@ from jsonargparse import Namespace
 from rich.console import Console
 
 from torchaug.cli.demo import rare_classes, show_study, studying
-from torchaug.cli.terminal import Misuse, misuse, read_table_of, say
+from torchaug.cli.progress import say
+from torchaug.cli.terminal import Misuse, misuse, read_table_of
 
 if TYPE_CHECKING:
     from torchaug.data import TableDataset

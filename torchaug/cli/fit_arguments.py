@@ -6,7 +6,7 @@ import inspect
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Literal
 
 from jsonargparse import ArgumentParser
 
@@ -38,8 +38,6 @@ TRAINER = (
     "detect_anomaly",
 )
 """What of Lightning's Trainer is a user's to choose; `fit` sets the rest."""
-Encoding = Literal["auto", "quantile", "modes", "standard"]
-_GIVEN = ("self", "classes", "steps", "augment", "seed")  # to a class by what it is trained on, or by options of all
 
 
 def add_kind(command: ArgumentParser, words: Sequence[str]) -> None:
@@ -84,9 +82,7 @@ def _add_settings(kind: ArgumentParser, name: str) -> None:
     """--model.latent and so on; null, as they are by default, lets the data decide."""
     from torchaug.training.load import KINDS as CLASSES
 
-    settings = settings_of(CLASSES[name])
-    if name.startswith("table-"):
-        settings["encoding"] = Encoding  # which its codec takes
+    settings = CLASSES[name].settings()
     if name == "gan":
         settings["gamma"] = float | Literal["auto"]  # which `fit` takes
     for setting, hint in settings.items():
@@ -97,28 +93,6 @@ def _add_settings(kind: ArgumentParser, name: str) -> None:
         f"{', '.join(TRAINER[:7])} or others.",
         78,
     )
-
-
-def settings_of(kind: type) -> dict[str, Any]:
-    """The settings of a generator's class that have a default, with their types; also those it passes to its parent.
-
-    >>> class Small:
-    ...     def __init__(self, classes: list[str], latent: int = 8, seed: int = 0) -> None: ...
-    >>> settings_of(Small)
-    {'latent': <class 'int'>}
-    """
-    found: dict[str, Any] = {}
-    for each in kind.__mro__:
-        if "__init__" not in vars(each):
-            continue
-        hints = get_type_hints(each.__init__)  # type: ignore[misc]
-        parameters = inspect.signature(each.__init__).parameters  # type: ignore[misc]
-        for name, parameter in parameters.items():
-            if name not in _GIVEN and parameter.default is not parameter.empty and name in hints:
-                found.setdefault(name, hints[name])
-        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters.values()):
-            break
-    return found
 
 
 def _add_trainer(kind: ArgumentParser) -> None:

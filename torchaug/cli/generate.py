@@ -19,10 +19,10 @@ from rich.table import Table
 
 from torchaug.cli import values
 from torchaug.cli.fit_arguments import SHORT
+from torchaug.cli.progress import bar, say
 from torchaug.cli.terminal import (
     CHAINS,
     Misuse,
-    bar,
     check_folder,
     class_counts,
     described,
@@ -30,7 +30,6 @@ from torchaug.cli.terminal import (
     on_interrupt,
     read_chain,
     read_samples,
-    say,
 )
 
 if TYPE_CHECKING:
@@ -171,7 +170,12 @@ def _without_none(options: Namespace) -> dict[str, Any]:
 
 def _measured(metrics: Mapping[str, float]) -> str:
     """What a progress bar says beside its numbers."""
-    shown = {"loss": "loss", "monitor/c2st": "C2ST", "monitor/nearest_neighbour_ratio": "nearest neighbour"}
+    shown = {
+        "gamma": "tried gamma",
+        "loss": "loss",
+        "monitor/c2st": "C2ST",
+        "monitor/nearest_neighbour_ratio": "nearest neighbour",
+    }
     return ", ".join(f"{text} {metrics[name]:.3g}" for name, text in shown.items() if name in metrics)
 
 

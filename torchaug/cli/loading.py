@@ -11,7 +11,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from torchaug.cli.terminal import CHAINS, Misuse, bar, misuse, read_chain, say
+from torchaug.cli.progress import bar, say
+from torchaug.cli.terminal import CHAINS, Misuse, misuse, read_chain
 
 if TYPE_CHECKING:
     import torch

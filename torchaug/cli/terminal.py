@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from torchaug.cli.fit_arguments import SHORT
+from torchaug.cli.progress import bar, say
 
 if TYPE_CHECKING:
     from torchaug.data import TableDataset, TensorImages
@@ -33,11 +32,6 @@ def open_console() -> Console:
     if not console.is_terminal:
         console.width = 120  # a file or a pipe: wide enough for the tables
     return console
-
-
-def say(console: Console, text: str) -> None:
-    """A line as it is: commands to copy must not be wrapped, nor brackets in names read as styles."""
-    console.print(text, markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -69,53 +63,6 @@ def on_interrupt(what: Callable[[], str]) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise KeyboardInterrupt(what()) from None
-
-
-@contextmanager
-def bar(console: Console, text: str) -> Iterator[Callable[..., None]]:
-    """A progress bar, moved by what is yielded: called with (done, total) and perhaps what was done.
-
-    Where the output is no terminal, a line now and then instead.
-    """
-    if not console.is_terminal:
-        yield _lines(console, text)
-        return
-    columns = (
-        TextColumn(text),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("", total=None, visible=False)  # not before something is under way
-        yield lambda done, total, what="": progress.update(
-            task, completed=done, total=total, description=what, visible=True
-        )
-
-
-def _lines(console: Console, text: str, every: float = 5.0) -> Callable[..., None]:
-    start = last = time.monotonic()
-    first: int | None = None  # what was done before the first report: a resumed training has not done it now
-
-    def report(done: int, total: int, what: str = "") -> None:
-        nonlocal last, first
-        now, first = time.monotonic(), done if first is None else first
-        if done == total or now - last >= every:
-            last = now
-            left = (now - start) / (done - first) * (total - done) if done > first else 0.0
-            ahead = f", {_duration(left)} left" if left else ""
-            say(console, f"{text}: {done} of {total}{ahead}{what and ', ' + what}")
-
-    return report
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 def read_samples(options: Namespace, console: Console) -> TensorImages | TensorWaveforms | TableDataset:

@@ -1,0 +1,80 @@
+"""What the Lightning modules of all generators of images share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from typing_extensions import Self
+
+from torchaug.data.images import TensorImages, check_labels
+from torchaug.training.data import InMemory
+from torchaug.training.generator import KeyedAugment, LitGenerator
+from torchaug.training.images import check_levels
+from torchaug.training.synthesizer import Columns, check_settings
+
+
+class LitImageGenerator(LitGenerator):
+    """A generator of images; hyperparameters hold their "shape" too."""
+
+    @classmethod
+    def made_for(cls, data: InMemory, steps: int, augment: KeyedAugment | None, settings: dict[str, Any]) -> Self:
+        images = images_in(data, cls.__name__)
+        shape = tuple(images.images.shape[1:])
+        check_levels(images.images, settings["levels"], cls.__name__)
+        given: dict[str, Any] = {"shape": shape, "classes": images.classes, "steps": steps, "augment": augment}
+        return cls(**given, **settings)
+
+    @classmethod
+    def described(cls, data: InMemory) -> dict[str, Any]:
+        shape = tuple(images_in(data, cls.__name__).images.shape[1:])
+        return {"shape": shape, **super().described(data)}
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        channels, height, width = self.hparams["shape"]
+        return channels, height, width
+
+    sampling: ClassVar[Sequence[str]] = ()
+    """The settings of `generate`."""
+
+    @abstractmethod
+    def generate(self, labels: Tensor, keys: Tensor, **settings: Any) -> Tensor:
+        """Images (B, C, H, W) in [0, 1] of the averaged weights; row i depends on labels[i] and keys[i] alone."""
+
+    def make(self, labels: Tensor, keys: Tensor, **settings: Any) -> Columns:
+        check_settings(f"{type(self).__name__}.make", settings, self.sampling)
+        images = self.generate(labels, keys, **settings)
+        return {"image": (images * 255).round().clamp(0, 255).to(torch.uint8)}
+
+    def to_score(self, content: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Images to judge, in [0, 1], and their labels, on this device.
+
+        Raises:
+            ValueError: images of another shape, or labels that are not one for each, of a class there is.
+        """
+        who = f"{type(self).__name__}.score"
+        if content.shape[1:] != self.shape or len(labels) != len(content):
+            shape = ", ".join(map(str, self.shape))
+            raise ValueError(
+                f"{who}: expected images (B, {shape}) and B labels, got {tuple(content.shape)} and {tuple(labels.shape)}"
+            )
+        if self.classes:
+            check_labels(labels, self.classes, who)
+        return self.images_of({"image": content.to(self.device)}), labels.to(self.device)
+
+    def images_of(self, batch: dict[str, Tensor]) -> Tensor:
+        """The batch's images, float in [0, 1]."""
+        images = batch["image"]
+        return images.to(self.dtype) / 255 if images.dtype == torch.uint8 else images.to(self.dtype)
+
+
+def images_in(data: InMemory, who: str) -> TensorImages:
+    """The data as labelled images, or an error."""
+    if not isinstance(data, TensorImages):
+        raise TypeError(f"{who}: expected labelled images, got a {type(data).__name__}; choose a kind made for these")
+    return data

@@ -1,0 +1,36 @@
+"""What a training may be resumed with: what it was begun with, since the result would be of neither otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torchaug.training.data import SynthesisDataModule
+from torchaug.training.load import KINDS, check_checkpoint, read_checkpoint
+from torchaug.training.private import resume_private
+from torchaug.training.unchanged import unchanged
+
+FREE = ("steps", "learning_rate")
+"""Settings that may change: a longer training, and a lower rate where a loss was NaN."""
+
+
+def checkpoint_of(file: Path, kind: str, data: SynthesisDataModule) -> dict[str, Any]:
+    """The checkpoint to go on from.
+
+    Raises:
+        ValueError: it is of another kind, or of other samples.
+    """
+    checkpoint: dict[str, Any] = read_checkpoint(file)
+    unchanged(f"fit: {file}", {"kind": check_checkpoint(checkpoint, file)}, {"kind": kind})
+    label, hyper = checkpoint["torchaug"], checkpoint["hyper_parameters"]
+    resume_private(label, data, file)
+    # the hyperparameters are those of a module of the same data, or other settings would be asked of it
+    unchanged(f"fit: {file}", hyper, KINDS[kind].described(data.train))
+    unchanged(f"fit: {file}", {"samples": label["trained_on"]}, {"samples": data.trained_on})
+    return checkpoint
+
+
+def same_settings(file: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuses to go on with other hyperparameters."""
+    unchanged(f"fit: {file}", before, {name: now[name] for name in sorted((before.keys() & now.keys()) - {*FREE})})
