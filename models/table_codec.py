@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from torchaug.data import Column, TableDataset
+from torchaug.data.arrow import library
 from torchaug.data.bank.tables import make_table, table_attributes, table_columns
 from torchaug.data.images import check_labels
 from torchaug.models.table_columns import ChoiceColumn, NumberColumn
@@ -279,9 +280,11 @@ def _encodings(data: TableDataset, encoding: str | Mapping[str, str]) -> dict[st
 
 def _notes(data: TableDataset) -> list[str]:
     """Columns that tell the rows apart: nothing can be learned from them, and what is made of them means nothing."""
-    notes = []
+    notes, types = [], {} if data.schema is None else {field.name: field.type for field in data.schema}
     for column, values in [*_numeric(data), *_categorical(data)]:
         there = values[~values.isnan()] if column.kind == "numeric" else values
+        if column.name in types and library().types.is_temporal(types[column.name]):
+            continue  # no two things happen in one microsecond
         if (column.integer or column.kind == "categorical") and _IDS <= len(there) == len(there.unique()):
             notes.append(
                 f"column {column.name!r}: each of {len(there)} values occurs once, as in an id; perhaps drop it"

@@ -242,6 +242,39 @@ def test_any_value_of_a_column_can_be_asked_for(capsys: Capture) -> None:
     assert "'zero' must be one of '0', '1', got '2'" in error_of(capsys)
 
 
+def test_columns_are_left_out_and_read_as_asked_and_of_a_top_up_only_the_classes_are_read(capsys: Capture) -> None:
+    with open("claims.csv", "w") as file:
+        file.write('id,"free, text",grade,year,when,label\n')
+        file.writelines(
+            f"A{n},words {n},{n % 3},{1990 + n % 5}.0,2024-05-31,{'rare' if n % 20 == 0 else 'ok'}\n"
+            for n in range(1200)
+        )
+    command = ["fit", "table-vae", "--data", "claims.csv", "--steps", "3"]
+    assert main(command) == 2
+    assert "column 'id': expected at most 1000 categories, got 1200 in 1200 rows" in (text := error_of(capsys))
+    assert "pass it in drop= (--drop)" in text
+    chosen = ["--drop", 'id,"free, text"', "--numeric", "grade", "--categorical", "year"]
+    assert main([*command, *chosen]) == 0
+    assert "note: column 'when': all values are 2024-05-31" in capsys.readouterr().out
+    columns = load_generator(FILE).attributes["table"]["columns"]
+    assert {each["name"]: each["kind"] for each in columns} == {
+        "grade": "numeric",
+        "when": "numeric",
+        "year": "categorical",
+    }
+    assert main(["synthesize", "--checkpoint", str(FILE), "--top-up", "ratio:0.1", "--data", "claims.csv"]) == 0
+    assert Bank("bank").counts() == {"ok": 0, "rare": 54}
+    for wrong, words in (
+        (["--drop", "id,"], "expected names of columns with commas between"),
+        (["--drop", "ids"], "expected a column 'ids' for drop=, got 'id', 'free, text'"),
+        (["--drop", "id", "--numeric", "id"], "expected each column in one place, got 'id' in numeric= and drop="),
+    ):
+        assert main([*command, "--resume", *wrong]) == 2
+        assert words in error_of(capsys)
+    assert main(["fit", "table-vae", "--data", "wine", "--drop", "ash"]) == 2
+    assert "--drop names a column of a table (.csv, .tsv, .parquet), got wine" in error_of(capsys)
+
+
 def test_a_class_without_rows_is_left_out_of_every_class(capsys: Capture) -> None:
     with open("grades.csv", "w") as file:
         file.write("size,label\n" + "".join(f"{n * 1.5},{1 + n % 2}\n" for n in range(20)))

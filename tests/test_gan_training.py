@@ -287,9 +287,11 @@ def test_settings_of_samples_arrive(generator: LitGAN) -> None:
     # up to the rounding of pixels
     assert (generator.score(best, labels) >= generator.score(plain, labels) - 0.02).all()
     assert torch.equal(generator.score((plain * 255).round().to(torch.uint8), labels), generator.score(plain, labels))
-    with pytest.raises(
-        ValueError, match=r"LitGAN.score: expected images \(B, 1, 8, 8\) and B labels, got \(6, 1, 8, 7\)"
-    ):
+    with pytest.raises(ValueError, match=r"LitGAN.score: expected labels of 6 samples, got \(5,\)"):
+        generator.score(plain, labels[:5])
+    with pytest.raises(ValueError, match="LitGAN.score: expected labels of 6 samples, got none"):
+        generator.score(plain)
+    with pytest.raises(ValueError, match=r"LitGAN.score: expected images \(B, 1, 8, 8\), got \(6, 1, 8, 7\)"):
         generator.score(plain[..., :7], labels)
     with pytest.raises(ValueError, match=r"LitGAN.score: labels must be in \[0, 2\)"):
         generator.score(plain, 99 * labels)

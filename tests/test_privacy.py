@@ -348,6 +348,8 @@ def test_what_cannot_be_private_is_refused(tmp_path: Path) -> None:
         trained("gan", tmp_path, settings={"loss": "hinge", "lazy": 2})
     with pytest.raises(ValueError, match="batch_size must be at most the 60 rows, got 61"):
         trained("vae", tmp_path, batch_size=61)
+    path = trained("table-vae", tmp_path / "few", batch_size=None)
+    assert torch.load(path, weights_only=True)["torchaug"]["privacy"]["rate"] == 15 / 60, "a quarter of the rows"
     with pytest.raises(TypeError, match=r"1 is a BatchNorm2d, which mixes the rows of a batch"):
         check_private(nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)))
     check_private(nn.Sequential(nn.Conv2d(1, 2, 1), nn.GroupNorm(1, 2)))

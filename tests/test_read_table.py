@@ -347,7 +347,7 @@ def test_labels_of_other_types() -> None:
 def test_constant_columns_are_kept_and_noted() -> None:
     data = read_table({"x": [3, 3], "y": ["a", "a"], "z": ["b", None]}, label=None)
     assert [column.name for column in data.columns] == ["x", "y", "z"]
-    assert data.notes[:2] == ["column 'x': all values are 3.0", "column 'y': all values are 'a'"]
+    assert data.notes[:2] == ["column 'x': all values are 3", "column 'y': all values are 'a'"]
     assert "column 'z': all values are 'b'" in data.notes
 
 

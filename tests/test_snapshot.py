@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from torchaug.data import DeviceLoader, MixedDataset, MixedSampler, Snapshot, Source, TensorImages
+from torchaug.training.fit import fit
 from torchaug.training.gan import LitGAN
+from torchaug.training.load import load_generator
 from torchaug.training.vae import LitVAE
 
 STEPS = 5
@@ -98,6 +101,23 @@ def test_samples_are_functions_of_seed_draw_and_label() -> None:
     assert not torch.equal(Snapshot(generator, seed=2)(draws, labels), made)
     assert Snapshot(generator).trained_on == "ab"
     assert Snapshot(generator).trained_items is None
+
+
+def test_a_class_that_the_generator_was_not_trained_on_is_refused(tmp_path: Path) -> None:
+    real = TensorImages(torch.zeros(12, 1, 8, 8, dtype=torch.uint8), torch.arange(12) % 3, ["a", "b", "c"])
+    some = real.subset([0, 1, 3, 4])  # none of c
+    settings = {"latent": 4}
+    generator = load_generator(fit("vae", some, out=tmp_path, steps=1, batch_size=4, settings=settings, every=0))
+    fill = Snapshot(generator)
+
+    def loader(data: TensorImages) -> DeviceLoader:
+        mixed = MixedDataset([Source.real(data), Source.live(trained_on=fill.trained_on)])
+        sampler = MixedSampler(mixed, 0.5, batch_size=8, steps_per_epoch=STEPS, classes="proportional")
+        return DeviceLoader(DataLoader(mixed, batch_size=8, sampler=sampler), fill=fill, device="cpu")
+
+    assert len(list(loader(some))) == STEPS
+    with pytest.raises(ValueError, match=r"trained on \(a, b\), got 'c', of which"):
+        list(loader(real))
 
 
 def test_a_plan_without_classes_does_not_fit_a_generator_that_needs_them() -> None:

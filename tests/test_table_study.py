@@ -20,7 +20,7 @@ from torchaug.explore.report import headline, render
 from torchaug.training.table import LitTableDiffusion
 from torchaug.training.table_arms import TABLE_ARMS, features, train_table_arm
 from torchaug.training.table_sheets import column_sheets, nearest_rows, row_sheet
-from torchaug.training.table_study import run_table_study
+from torchaug.training.table_study import check_smote, run_table_study
 
 SPLIT = partial(holdout, transactions(400, share=0.1), share=0.5)
 ARM = {arm.name: arm for arm in TABLE_ARMS}
@@ -89,6 +89,16 @@ def test_some_synthetic_rows_are_the_first_of_those_that_balance() -> None:
 def test_rare_classes_must_be_some_of_the_classes(rare: list[int]) -> None:
     with pytest.raises(ValueError, match="expected seeds, arms and some of the 2 classes as rare"):
         run_table_study(SPLIT, rare=rare)
+
+
+def test_a_rare_class_of_one_row_is_refused_before_anything_is_trained() -> None:
+    train, test = SPLIT(0)
+    assert train.labels is not None
+    lone = train.subset(torch.cat([(train.labels == 0).nonzero()[:, 0], (train.labels == 1).nonzero()[:1, 0]]))
+    with pytest.raises(ValueError, match=r"at least 2 rows of each rare class .* SMOTE's .* got 1 of 'yes'"):
+        run_table_study(lambda seed: (lone, test), rare=[1])
+    without = [arm for arm in TABLE_ARMS if arm.added != "smote"][:2]
+    check_smote(lone, [1], without)
 
 
 def test_a_generator_that_was_cut_short_is_said_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from torchaug.data import Column, TableDataset, TensorImages
+from torchaug.data import Column, TableDataset, TensorImages, read_table
 from torchaug.keys import sample_keys
 from torchaug.models.networks import seeded_weights
+from torchaug.models.privacy import Privacy
 from torchaug.training.data import SynthesisDataModule
 from torchaug.training.fit import FILE, fit
 from torchaug.training.load import KINDS, load_generator
@@ -119,6 +120,8 @@ def test_a_checkpoint_is_all_that_is_needed(kind: str, tmp_path: Path) -> None:
     assert equal(free.in_memory(), free_again.in_memory())
     scores = generator.score(torch.cat([made.numeric, made.categorical.double()], 1), made.labels)
     assert scores.shape == (20,)
+    assert torch.equal(generator.score(made), scores)
+    assert not torch.equal(generator.score(made, torch.zeros(20, dtype=torch.int64)), scores)
     way = generator.interpolate(0, 1, 3, labels="right", seed=3, given={"job": "pilot"})
     assert torch.allclose(way.numeric[[0, 2]], made.numeric[:2], atol=1e-3)
     with pytest.raises(ValueError, match="interpolate: steps must be at least 2, got 1"):
@@ -340,6 +343,50 @@ def test_a_class_and_a_category_without_training_rows_cannot_be_asked_for(tmp_pa
     assert len(generator.sample(2, "left")) == 2  # nobody knows
 
 
+def test_tables_of_other_columns_categories_or_classes_have_no_score(tmp_path: Path) -> None:
+    data = people()
+    generator = load_generator(fit("table-vae", data, out=tmp_path, steps=2, settings=SMALL, every=0))
+    others = [Column("job", "categorical", ("nurse", "cook", "pilot"))]  # the same codes would be other jobs
+    swapped = TableDataset(data.numeric, data.categorical, [*data.columns[:2], *others], data.labels, data.classes)
+    turned = TableDataset(data.numeric, data.categorical, data.columns, data.labels, ["right", "left"])
+    for other in (swapped, turned, numbers(np.zeros((3, 2)))):
+        with pytest.raises(
+            ValueError, match=r"LitTableVAE.score: expected the columns pay, age, job with .* read_table_like"
+        ):
+            generator.score(other)
+    bare = TableDataset(data.numeric, data.categorical, data.columns)
+    with pytest.raises(ValueError, match="expected labels of 60 samples, got none"):
+        generator.score(bare)
+    with pytest.raises(ValueError, match=r"expected labels of 60 samples, got \(59,\)"):
+        generator.score(bare, torch.zeros(59, dtype=torch.int64))
+    with pytest.raises(ValueError, match=r"labels must be in \[0, 2\)"):
+        generator.score(bare, torch.full((60,), 2))
+    free = load_generator(
+        fit("table-vae", people(labels=False), out=tmp_path / "free", steps=2, settings=SMALL, every=0)
+    )
+    assert free.score(bare).shape == (60,)
+
+
+def test_a_column_of_ids_is_told_and_one_of_times_or_with_privacy_is_not(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    ids, seconds = list(range(30)), pyarrow.array(range(30), pyarrow.timestamp("s"))
+    data = read_table(pyarrow.table({"id": ids, "time": seconds, "pay": [n / 7 for n in ids]}), label=None)
+    with pytest.warns(UserWarning, match="column 'id': each of 30 values occurs once, as in an id") as told:
+        fit("table-vae", data, out=tmp_path, steps=2, settings=SMALL, every=0)
+    assert len(told) == 1
+    bounds = {"id": (0, 50), "time": (0, 50), "pay": (0, 9)}
+    fit(
+        "table-vae",
+        data,
+        out=tmp_path / "private",
+        steps=2,
+        batch_size=4,
+        settings={**SMALL, "bounds": bounds},
+        every=0,
+        privacy=Privacy(epsilon=50.0, delta=1e-3),
+    )
+
+
 def test_numbers_and_truth_values_may_be_asked_for_as_such(tmp_path: Path) -> None:
     names = {"zero": ("0", "1"), "grade": ("3", "3.5"), "flag": ("false", "true", None)}
     codes = torch.stack([torch.arange(30) % len(each) for each in names.values()], 1)
@@ -353,3 +400,12 @@ def test_numbers_and_truth_values_may_be_asked_for_as_such(tmp_path: Path) -> No
         assert made.tolist() == [code] * 3, place
     with pytest.raises(ValueError, match="'zero' must be one of '0', '1', got 2, which"):
         generator.sample(3, given={"zero": 2})
+    settings: dict[str, Any] = {"given": {"zero": np.int64(1)}}
+    bank = generator.synthesize(4, tmp_path / "bank", settings=settings)
+    assert bank is not None
+    assert bank.manifest["made_by"][0]["config"]["settings"] == {"given": {"zero": 1}}
+    again = generator.synthesize(4, tmp_path / "bank", settings={"given": {"zero": 1}})
+    assert again is not None
+    assert again.fingerprint == bank.fingerprint
+    with pytest.raises(TypeError, match="settings must be text, numbers or truth values"):
+        generator.synthesize(4, tmp_path / "other", settings={"given": {"zero": 1j}})

@@ -131,10 +131,10 @@ class LitAudioVAE(LitVAE):
         return _rounded(self.audio.interpolate(*self._ends(first, second, labels, seed), steps, **settings)[0])
 
     @torch.no_grad()
-    def score(self, content: Tensor, labels: Tensor) -> Tensor:
+    def score(self, content: Tensor, labels: Tensor | None = None) -> Tensor:
         """A lower bound of log p(log-mels | label) in nats, (B,), of waveforms (B, 1, T)."""
         images = self.codec.encode(content.to(self.device)).to(self.dtype)
-        return self.averaged.score(images, labels.to(self.device))
+        return self.averaged.score(images, self.labels_to_score(labels, len(images)))
 
     def augmented(self, batch: dict[str, Tensor], keys: Tensor) -> Tensor:
         if self.augment is None:

@@ -116,7 +116,7 @@ def fit(
     elif holdout:
         raise ValueError("fit: with privacy expected holdout=0, since its checks would look at training samples")
     else:
-        size = KINDS[kind].batch_size if batch_size is None else batch_size
+        size = _private_batch(kind, len(dataset.in_memory())) if batch_size is None else batch_size
         data = PrivateData(dataset, privacy, steps or 1000, size, seed)
     before = checkpoint_of(file, kind, data) if file.exists() else None
     if searched and before is not None:
@@ -156,6 +156,11 @@ def _batches(kind: str, dataset: Loadable, batch_size: int | None, **settings: A
     if batch_size is None:
         data.batch_size = KINDS[kind].default_batch_size(data.train)
     return data
+
+
+def _private_batch(kind: str, rows: int) -> int:
+    """A quarter of the rows at most: the fewer of them a step sees, the less it tells."""
+    return max(1, min(KINDS[kind].batch_size, rows // 4))
 
 
 def _checked_options(

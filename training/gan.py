@@ -175,8 +175,12 @@ class LitGAN(TwoPlayers, LitImageGenerator):
             raise TypeError(f"LitGAN.interpolate: expected no settings, got {', '.join(settings)}")
         return interpolate(self.ema.model, wanted, ends[:1], ends[1:], steps)[0]
 
-    def score(self, content: Tensor, labels: Tensor) -> Tensor:
+    def score(self, content: Tensor, labels: Tensor | None = None) -> Tensor:
         """How real images (B, C, H, W), uint8 or in [0, 1], look to the discriminator: comparable within a label alone."""
+        if labels is None and self.hparams["condition"] != "class":
+            raise ValueError(
+                f"LitGAN.score: expected labels ({len(content)}, {len(self.hparams['classes'])}), got none"
+            )
         return self.gan.score(*self.to_score(content, labels))
 
     def _given(self, given: Mapping[str, float] | Sequence[float] | None) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from torchaug.data.images import check_labels
 from torchaug.keys import sample_keys
 from torchaug.models.augment_checks import check_apart
 from torchaug.training.data import InMemory, SynthesisDataModule
@@ -135,6 +136,22 @@ class LitGenerator(L.LightningModule, Synthesizer):
     def examples(self) -> Sequence[Mapping[str, Any]]:
         """Settings of `make` with which a few samples show what there is: none, where the classes say it all."""
         return [{}]
+
+    def labels_to_score(self, labels: Tensor | None, count: int) -> Tensor:
+        """The labels (count,) of samples to judge, on this device: all 0 where they are left out and there is one class.
+
+        Raises:
+            ValueError: not so many labels, or one of no class.
+        """
+        who = f"{type(self).__name__}.score"
+        if labels is None and len(self.classes) <= 1:
+            labels = torch.zeros(count, dtype=torch.int64)
+        if labels is None or len(labels) != count:
+            got = "none" if labels is None else tuple(labels.shape)
+            raise ValueError(f"{who}: expected labels of {count} samples, got {got}")
+        if self.classes:
+            check_labels(labels, self.classes, who)
+        return labels.to(self.device)
 
     def step_keys(self, count: int) -> Tensor:
         """Keys of this batch's samples on this process, (count,) int64: of all samples of a step each has its own."""

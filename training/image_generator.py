@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
-from torchaug.data.images import TensorImages, check_labels
+from torchaug.data.images import TensorImages
 from torchaug.training.data import InMemory
 from torchaug.training.generator import KeyedAugment, LitGenerator
 from torchaug.training.images import check_levels
@@ -51,21 +51,17 @@ class LitImageGenerator(LitGenerator):
         images = self.generate(labels, keys, **settings)
         return {"image": (images * 255).round().clamp(0, 255).to(torch.uint8)}
 
-    def to_score(self, content: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def to_score(self, content: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """Images to judge, in [0, 1], and their labels, on this device.
 
         Raises:
             ValueError: images of another shape, or labels that are not one for each, of a class there is.
         """
-        who = f"{type(self).__name__}.score"
-        if content.shape[1:] != self.shape or len(labels) != len(content):
+        if content.shape[1:] != self.shape:
             shape = ", ".join(map(str, self.shape))
-            raise ValueError(
-                f"{who}: expected images (B, {shape}) and B labels, got {tuple(content.shape)} and {tuple(labels.shape)}"
-            )
-        if self.classes:
-            check_labels(labels, self.classes, who)
-        return self.images_of({"image": content.to(self.device)}), labels.to(self.device)
+            raise ValueError(f"{type(self).__name__}.score: expected images (B, {shape}), got {tuple(content.shape)}")
+        images = self.images_of({"image": content.to(self.device)})
+        return images, self.labels_to_score(labels, len(images))
 
     def images_of(self, batch: dict[str, Tensor]) -> Tensor:
         """The batch's images, float in [0, 1]."""

@@ -27,7 +27,7 @@ ROWS = 1001
 
 
 def public_table(data: TableDataset, bounds: Bounds) -> TableDataset:
-    """Rows that tell of no row of `data`: numbers evenly spaced between bounds, each category in turn.
+    """Rows that tell of no row of `data`: numbers evenly spaced between bounds, each category in turn, all of it twice.
 
     Public, and so taken from the table: names, categories, decimals, and which columns may be missing values.
 
@@ -61,8 +61,8 @@ def public_table(data: TableDataset, bounds: Bounds) -> TableDataset:
     codes = [torch.arange(rows) % len(column.categories) for column in others]
     columns = [replace(c, low=float(bounds[c.name][0]), high=float(bounds[c.name][1])) for c in numeric]
     return TableDataset(
-        torch.stack(spread, 1) if spread else torch.zeros(rows, 0, dtype=torch.float64),
-        torch.stack(codes, 1) if codes else torch.zeros(rows, 0, dtype=torch.int64),
+        (torch.stack(spread, 1) if spread else torch.zeros(rows, 0, dtype=torch.float64)).repeat(2, 1),  # else like ids
+        (torch.stack(codes, 1) if codes else torch.zeros(rows, 0, dtype=torch.int64)).repeat(2, 1),
         [*columns, *others],
         classes=data.classes,
         name=data.name,

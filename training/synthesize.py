@@ -155,7 +155,7 @@ class Synthesis:
         )  # the seed and the dtype decide; batch size and device do not
         self.writer = BankWriter(
             path,
-            config=config | ({"settings": self.settings} if self.settings else {}) | _privacy(generator),
+            config=config | ({"settings": _as_json(self.settings)} if self.settings else {}) | _privacy(generator),
             trained_on=getattr(generator, "trained_on", None),
             trained_items=getattr(generator, "trained_items", None),
             generator=generator.digest(),
@@ -184,6 +184,24 @@ class Synthesis:
     def bank(self) -> Bank | None:
         """The bank, when all shards are there."""
         return Bank(self.writer.path) if len(read_notes(self.writer.path)) >= len(self.plan) else None
+
+
+def _as_json(value: Any) -> Any:
+    """Settings as a bank remembers them: scalars and arrays of numpy and torch as what they hold.
+
+    >>> _as_json({"given": {"zero": torch.tensor(1), "names": ("a", None)}})
+    {'given': {'zero': 1, 'names': ['a', None]}}
+    """
+    if isinstance(value, Mapping):
+        return {str(name): _as_json(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_json(each) for each in value]
+    found = value.tolist() if hasattr(value, "tolist") else value
+    if not isinstance(found, (str, int, float, list, type(None))):
+        raise TypeError(
+            f"synthesize: settings must be text, numbers or truth values, since the bank remembers them, got {value!r}"
+        )
+    return found
 
 
 def _privacy(generator: Synthesizer) -> dict[str, Any]:

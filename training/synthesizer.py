@@ -114,8 +114,12 @@ class Synthesizer(ABC):
         """
         raise TypeError(f"{type(self).__name__}.interpolate: it has no latent space")
 
-    def score(self, content: Tensor, labels: Tensor) -> Tensor:
+    def score(self, content: Any, labels: Tensor | None = None) -> Tensor:
         """How well samples fit what was learnt, (B,), more is better; to compare samples of one generator.
+
+        Args:
+            content: samples as `sample` gives them.
+            labels: (B,) class numbers; where there are no classes they may be left out.
 
         Raises:
             TypeError: this generator does not judge.

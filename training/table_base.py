@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any, ClassVar, NamedTuple
 
@@ -9,7 +11,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
-from torchaug.data.tables import TableDataset
+from torchaug.data.tables import Column, TableDataset
 from torchaug.keys import fold_in, sample_keys, uniforms
 from torchaug.models.conditions import ConditionSampler
 from torchaug.models.ema import EMA
@@ -94,6 +96,8 @@ class LitTable(LitGenerator):
                 f"{cls.__name__}: expected no augment, which generators of tables do not take; leave it out"
             )
         codec = TableCodec.fit(table, encoding=settings.pop("encoding", "auto"))
+        for note in codec.notes:
+            warnings.warn(f"{cls.__name__}: {note}", stacklevel=2)
         names = [column.name for column in table.columns]
         given: dict[str, Any] = {"codec": codec.config, "columns": names, "classes": list(table.classes or [])}
         module = cls(**given, **{"steps": steps, **settings})
@@ -160,11 +164,25 @@ class LitTable(LitGenerator):
             _as_columns(self.sampled.between(number.to(shares.device), start, end, shares, **settings)), number
         )
 
-    def score(self, content: Tensor, labels: Tensor) -> Tensor:
-        """How well rows (B, F + K) float64, numbers and then codes, fit what was learnt, (B,), more is better."""
+    def score(self, content: Tensor | TableDataset, labels: Tensor | None = None) -> Tensor:
+        """How well rows fit what was learnt, (B,), more is better.
+
+        Args:
+            content: a table as `sample` or `read_table_like` give it, with the columns of the training table; or its rows
+                (B, F + K) float64, numbers and then codes.
+            labels: (B,) int64; None for a table's own, and where there are no classes.
+
+        Raises:
+            ValueError: other columns or classes than those of the training table, or labels that are not one for each row.
+        """
         codec = self.model.codec
+        if isinstance(content, TableDataset):
+            check_like(content, codec.columns, self.classes, f"{type(self).__name__}.score")
+            labels = content.labels if labels is None else labels
+            content = torch.cat([content.numeric, content.categorical.double()], 1)
         numeric, codes = content.double().split([len(codec.numeric), len(codec.categorical)], 1)
-        return self.sampled.score(codec.encode(numeric.contiguous(), codes.long()), labels)
+        rows = codec.encode(numeric.contiguous(), codes.long()).to(self.device)
+        return self.sampled.score(rows, self.labels_to_score(labels, len(rows)))
 
     def on_fit_start(self) -> None:
         """Encodes the training table, once."""
@@ -234,6 +252,17 @@ def table_in(data: Any, who: str) -> TableDataset:
     if not isinstance(data, TableDataset):
         raise TypeError(f"{who}: expected a TableDataset, got a {type(data).__name__}; choose a kind made for these")
     return data
+
+
+def check_like(data: TableDataset, columns: Sequence[Column], classes: Sequence[str], who: str) -> None:
+    """Refuses a table whose numbers would be read as something else: other columns, categories or classes."""
+    wanted, found = ([(each.name, each.kind, each.categories) for each in those] for those in (columns, data.columns))
+    if wanted != found or (data.labels is not None and list(data.classes or []) != list(classes)):
+        names = ", ".join(each.name for each in data.columns)
+        raise ValueError(
+            f"{who}: expected the columns {', '.join(each.name for each in columns)} with the categories and classes of the "
+            f"training table, got {names}; read_table_like(rows, training_table) reads rows as such"
+        )
 
 
 def _as_columns(made: tuple[Tensor, Tensor]) -> Columns:

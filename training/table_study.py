@@ -89,7 +89,7 @@ def run_table_study(
         workers: seeds that run at the same time, each in a process of its own with one thread; 1 runs them here.
 
     Raises:
-        ValueError: no seeds or arms, no labels, or a rare class that does not exist.
+        ValueError: no seeds or arms, no labels, a rare class that does not exist, or one of which a single row is to train on.
     """
     start = time.monotonic()
     train, _ = split(seeds[0]) if seeds else (None, None)
@@ -99,6 +99,7 @@ def run_table_study(
             f"run_table_study: expected seeds, arms and some of the {len(classes)} classes as rare, got {len(seeds)} seeds, "
             f"{len(arms)} arms and rare classes {list(rare)}"
         )
+    check_smote(train, rare, arms)
     caution = ""
     if seconds is not None:
         rounds = -(-min(3, len(seeds)) // workers)
@@ -126,6 +127,21 @@ def run_table_study(
         columns=results[0].columns,
         rows=results[0].rows,
     )
+
+
+def check_smote(train: TableDataset, rare: Sequence[int], arms: Sequence[TableArm]) -> None:
+    """Refuses rare classes in which SMOTE has no two rows to lie between.
+
+    Raises:
+        ValueError: with the class and the rows that there are.
+    """
+    counts = _counts(train)
+    lone = [number for number in rare if counts[number] < 2]
+    if lone and any(arm.added == "smote" for arm in arms):
+        raise ValueError(
+            f"run_table_study: expected at least 2 rows of each rare class to train on, since SMOTE's lie between two, got "
+            f"{counts[lone[0]]} of {(train.classes or [])[lone[0]]!r}; add rows, or leave SMOTE out of the arms"
+        )
 
 
 def _affordable(kind: str, train: TableDataset, steps: int | None, seconds: float) -> tuple[int, str]:

@@ -157,7 +157,7 @@ class LitVAE(LitImageGenerator):
         return numbers[:1].to(self.device), keys[:1], keys[1:]
 
     @torch.no_grad()
-    def score(self, content: Tensor, labels: Tensor) -> Tensor:
+    def score(self, content: Tensor, labels: Tensor | None = None) -> Tensor:
         """A lower bound of log p(image | label) in nats, (B,), of images (B, C, H, W), uint8 or float in [0, 1]."""
         return self.averaged.score(*self.to_score(content, labels))
 

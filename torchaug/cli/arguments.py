@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from torchaug.cli.values import counts, fields, minutes, names, pairs, part, seconds, size, whole, wholes
+from torchaug.cli.values import columns, counts, fields, minutes, names, pairs, part, seconds, size, whole, wholes
 
 ABOUT = """\
 Make a small, imbalanced or sensitive image data set train a better model.
@@ -73,11 +73,22 @@ def command_parser(name: str, text: str) -> ArgumentParser:
     return command
 
 
+def add_columns(command: ArgumentParser) -> None:
+    """Options that name columns of a table."""
+    for name, text in (
+        ("drop", "to leave out, such as ids and free text"),
+        ("categorical", "that are categories whatever they look like"),
+        ("numeric", "that are numbers whatever they look like"),
+    ):
+        command.add_argument(f"--{name}", type=columns, metavar="COLUMN,...", help=f"columns of a table {text}")
+
+
 def _demo_arguments(command: ArgumentParser) -> None:
     add = command.add_argument
     add("--modality", choices=("image", "audio", "table"), default="image", help="what the data are (default: image)")
     add("--data", metavar="SOURCE", help=f"{SOURCE} (default: digits or vowels, made imbalanced, or transactions)")
     add("--label", metavar="COLUMN", help="of a table, with its classes (default: label)")
+    add_columns(command)
     add("--size", type=size, metavar="H[xW]", help="pixels that every image gets (default: at most 16x16)")
     add("--seconds", type=seconds, metavar="T", help="of each sound, from its beginning on (default: at most 1)")
     add("--rare", type=names, metavar="CLASS,...", help="the rare classes (default: those with the fewest samples)")

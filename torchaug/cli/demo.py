@@ -19,15 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from torchaug.cli.progress import bar, say
-from torchaug.cli.terminal import (
-    Misuse,
-    check_folder,
-    misuse,
-    on_interrupt,
-    read_images,
-    read_sounds,
-    shape_of,
-)
+from torchaug.cli.reading import COLUMNS, read_images, read_sounds, shape_of
+from torchaug.cli.terminal import Misuse, check_folder, misuse, on_interrupt
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,7 +89,7 @@ def demo(options: Namespace, console: Console) -> None:
 
 def _read(options: Namespace, console: Console) -> Any:
     """The images or sounds to study."""
-    for other in ("seconds" if options.modality == "image" else "size", "label"):
+    for other in ("seconds" if options.modality == "image" else "size", "label", *COLUMNS):
         if getattr(options, other) is not None:
             raise Misuse(f"demo: --{other} is not for {UNITS[options.modality]}; leave it out")
     if options.modality == "image":

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from torchaug.cli.demo import rare_classes, show_study, studying
 from torchaug.cli.progress import say
-from torchaug.cli.terminal import Misuse, misuse, read_table_of
+from torchaug.cli.reading import columns_of, read_table_of
+from torchaug.cli.terminal import Misuse, misuse
 
 if TYPE_CHECKING:
     from torchaug.data import TableDataset
@@ -31,18 +32,20 @@ def demo_table(options: Namespace, console: Console) -> None:
     options.data = options.data or "transactions"
     if options.size is not None or options.seconds is not None:
         raise Misuse("demo: --size is for images and --seconds for sounds; leave them out with --modality table")
-    data = read_table_of(options.data, options.label)
+    data = read_table_of(options)
     with misuse():
         from torchaug.evaluate.holdout import holdout
         from torchaug.training.table_arms import TABLE_ARMS
-        from torchaug.training.table_study import run_table_study
+        from torchaug.training.table_study import check_smote, run_table_study
 
         classes, labels = list(data.classes or []), data.labels
         if labels is None or len(classes) < 2:
             raise Misuse(f"demo: expected a table with labels of two classes or more, got {options.data}; see --label")
         rare = rare_classes(options, classes, labels)
         split = partial(holdout, data, share=SHARE)
-        split(0)  # a split that cannot be made is known before anything is trained
+        check_smote(
+            split(0)[0], rare, TABLE_ARMS
+        )  # what cannot be split or studied is known before anything is trained
         options.out.mkdir(parents=True, exist_ok=True)
     say(console, f"{options.data}: {len(data)} rows of {len(classes)} classes, {shape_of(data)}")
     say(console, f"rare classes: {', '.join(classes[c] for c in rare)}")
@@ -50,7 +53,14 @@ def demo_table(options: Namespace, console: Console) -> None:
         result = run_table_study(split, rare=rare, **plan)
     show_study(console, replace(result, notes=(*result.notes, NOTE.format(SHARE))), options.out)
     say(console, "next, a generator to keep:")
-    say(console, f"  torchaug fit table --data {shlex.quote(options.data)} --out generator")
+    say(console, f"  torchaug fit table --data {shlex.quote(options.data)}{_as_given(options)} --out generator")
+
+
+def _as_given(options: Namespace) -> str:
+    """How the table is read, as options."""
+    given = {"label": [options.label] if options.label else []} | columns_of(options)
+    texts = {name: ",".join(f'"{each}"' if "," in each else each for each in names) for name, names in given.items()}
+    return "".join(f" --{name} {shlex.quote(text)}" for name, text in texts.items() if text)
 
 
 def shape_of(data: TableDataset) -> str:

@@ -11,7 +11,7 @@ from typing import Literal
 from jsonargparse import ArgumentParser
 
 from torchaug.cli import values
-from torchaug.cli.arguments import SOURCE
+from torchaug.cli.arguments import SOURCE, add_columns
 
 KINDS = {
     "vae": "images: quick, hard to break, somewhat soft",
@@ -50,6 +50,7 @@ def add_kind(command: ArgumentParser, words: Sequence[str]) -> None:
         if name.startswith("table-"):
             text = "of each number, known beforehand, which --epsilon needs: age=0:120,pay=0:9000"
             command.add_argument("--bounds", type=values.bounds, metavar="C=L:H,...", help=text)
+            add_columns(command)
         else:
             text = "default, none or a .json or .yaml of a chain, for training (default: default for a gan, else none)"
             command.add_argument("--augment", metavar="NAME", help=text)

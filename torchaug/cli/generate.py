@@ -20,17 +20,8 @@ from rich.table import Table
 from torchaug.cli import values
 from torchaug.cli.fit_arguments import SHORT
 from torchaug.cli.progress import bar, say
-from torchaug.cli.terminal import (
-    CHAINS,
-    Misuse,
-    check_folder,
-    class_counts,
-    described,
-    misuse,
-    on_interrupt,
-    read_chain,
-    read_samples,
-)
+from torchaug.cli.reading import CHAINS, class_counts, described, read_chain, read_samples
+from torchaug.cli.terminal import Misuse, check_folder, misuse, on_interrupt
 
 if TYPE_CHECKING:
     from torchaug.models.privacy import Privacy
@@ -58,6 +49,8 @@ def fit(options: Namespace, console: Console) -> None:
         if file.exists() and not options.resume:
             raise Misuse(f"fit: {file} is already there; go on from it with --resume, or name another --out")
         say(console, f"{described(data)}; kind {kind}")
+        for note in getattr(data, "notes", []):
+            say(console, f"note: {note}")
         seen = [(0, 0)]
 
         def watched(done: int, total: int, metrics: Mapping[str, float]) -> None:
@@ -274,7 +267,7 @@ def _counts(options: Namespace, generator: Synthesizer, console: Console) -> dic
         way = "--per-class" if options.per_class is not None else "--top-up"
         raise Misuse(f"synthesize: this generator knows no classes; pass --counts N instead of {way}")
     if options.top_up is not None:
-        return _lacking(options)
+        return _lacking(options, "table" in generator.attributes)
     if isinstance(options.counts, int) and classes:
         raise Misuse(
             f"synthesize: expected --counts of classes ({', '.join(classes)}), got {options.counts}; or --per-class"
@@ -286,12 +279,12 @@ def _counts(options: Namespace, generator: Synthesizer, console: Console) -> dic
     return wanted
 
 
-def _lacking(options: Namespace) -> dict[str, int]:
+def _lacking(options: Namespace, table: bool) -> dict[str, int]:
     """What --top-up adds to the classes of --data."""
     from torchaug.data import TopUp
 
     wanted = TopUp(options.top_up)  # a word that it does not know is said before the data are looked at
-    real = class_counts(options.data, options.label)
+    real = class_counts(options.data, options.label, table)
     lacking = wanted.counts(real)
     if not lacking:
         have = ", ".join(f"{name} {count}" for name, count in real.items())

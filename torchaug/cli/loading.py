@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from torchaug.cli.progress import bar, say
-from torchaug.cli.terminal import CHAINS, Misuse, misuse, read_chain
+from torchaug.cli.reading import CHAINS, read_chain
+from torchaug.cli.terminal import Misuse, misuse
 
 if TYPE_CHECKING:
     import torch

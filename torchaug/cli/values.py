@@ -142,6 +142,15 @@ def fields(text: str) -> list[str]:
     return found
 
 
+@_from_text
+def columns(text: str) -> list[str]:
+    """Names of columns with commas between; one that has a comma itself stands in quotes, as in a CSV."""
+    (found,) = csv.reader([text])
+    if not all(found):
+        raise argparse.ArgumentTypeError(f"expected names of columns with commas between, got {text!r}")
+    return found
+
+
 def of_columns(fields: Sequence[str], columns: Sequence[str]) -> dict[str, str | None]:
     """COLUMN=VALUE of each field as text, None where nothing follows the sign; a column's name may have a sign itself.
 

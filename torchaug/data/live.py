@@ -18,7 +18,8 @@ randomness (`torchaug.keys.sample_keys(draws, seed=...)`); labels (n,) int64 are
 Images are (n, C, H, W), uint8 or float in [0, 1]; tables (n, F). n is the same for each batch, so that a compiled generator has one
 shape; surplus images are thrown away. On CUDA it runs while the step before is at work, so a generator that is in
 training must be a frozen copy: `torchaug.data.Snapshot` is one. A fill with `needs_labels` is refused where the plan asks
-for no class; the `version` of one that has it is noted for each live sample, -1 for the others."""
+for no class; one with `check(labels)` is asked on the host, before it makes anything, whether it takes these; the `version` of
+one that has it is noted for each live sample, -1 for the others."""
 
 
 def fill_live(batch: dict[str, Any], plan: Plan, fill: Fill, most: int) -> dict[str, Any]:
@@ -34,6 +35,9 @@ def fill_live(batch: dict[str, Any], plan: Plan, fill: Fill, most: int) -> dict[
     image, label = batch[name], batch["label"]
     live = plan.index < 0
     rows = live.nonzero().flatten()
+    check = getattr(fill, "check", None)
+    if check is not None:
+        check(plan.label[rows])
     surplus = most - len(rows)
     draws = torch.cat([-1 - plan.index[rows], torch.zeros(surplus, dtype=torch.int64)])
     wanted = torch.cat([plan.label[rows], plan.label[live][:1].expand(surplus) if len(rows) else draws])

@@ -38,6 +38,7 @@ class Snapshot:
                 f"{type(generator).__name__}"
             )
         self._generator, self.seed, self.version = generator, seed, 0
+        self._known: set[int] = set()
         self._copy = _frozen(generator)
 
     @property
@@ -54,6 +55,20 @@ class Snapshot:
         """Take the weights as they are now. Between two epochs: a `DeviceLoader` has then read its last batch."""
         self._copy = _frozen(self._generator)
         self.version += 1
+
+    def check(self, labels: Tensor) -> None:
+        """Refuses classes (n,), on the CPU, that the generator does not know or was trained on no sample of.
+
+        A generator says so by `class_of`, as a `Synthesizer` does; one that is still in training may not know yet.
+
+        Raises:
+            ValueError: the class is named.
+        """
+        class_of = getattr(self._generator, "class_of", None)
+        for label in set(labels.tolist()) - self._known:
+            if class_of is not None:
+                class_of(label)
+            self._known.add(label)
 
     @torch.no_grad()
     def __call__(self, draws: Tensor, labels: Tensor) -> Tensor:

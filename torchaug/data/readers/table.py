@@ -125,7 +125,7 @@ def _encode(
     for name, column in features.items():
         where = f"read_table: column {name!r}"
         if column.null_count == len(column):
-            raise ValueError(f"{where}: expected values, got none in any row; pass it in drop=")
+            raise ValueError(f"{where}: expected values, got none in any row; pass it in drop= (--drop)")
         if name in numeric or (name not in categorical and _is_numeric(column, where)):
             numbers.append(_numbers(name, column, where))
             values, found = numbers[-1]
@@ -137,7 +137,8 @@ def _encode(
         if gone:
             notes.append(f"column {name!r}: {gone} of {len(values)} values are missing")
         if constant:
-            notes.append(f"column {name!r}: all values are {found.categories[0] if found.categories else found.low!r}")
+            value = column.drop_null()[0].as_py()
+            notes.append(f"column {name!r}: all values are {repr(value) if isinstance(value, (str, float)) else value}")
     return numbers, codes, notes
 
 
@@ -148,7 +149,9 @@ def _is_numeric(column: Any, where: str) -> bool:
     if types.is_temporal(column.type):
         return True
     if not (types.is_integer(column.type) or types.is_floating(column.type) or types.is_decimal(column.type)):
-        raise ValueError(f"{where}: expected numbers, text, truth values or times, got {column.type}; pass it in drop=")
+        raise ValueError(
+            f"{where}: expected numbers, text, truth values or times, got {column.type}; pass it in drop= (--drop)"
+        )
     values = column.cast(library().float64(), safe=False).to_numpy()
     values = values[np.isfinite(values)]
     if not np.array_equal(values, values.round()):
@@ -162,13 +165,13 @@ def _numbers(name: str, column: Any, where: str) -> Encoded:
         values = to_numbers(column)
     except library().ArrowInvalid as error:
         raise ValueError(
-            f"{where}: expected numbers that float64 holds, got {error}; pass it in drop= or categorical="
+            f"{where}: expected numbers that float64 holds, got {error}; pass it in drop= (--drop) or categorical="
         ) from error
     infinite = np.isinf(values).nonzero()[0]
     if len(infinite):
         raise ValueError(f"{where}: expected finite numbers, got {values[infinite[0]]} in row {infinite[0] + 1}")
     if np.isnan(values).all():
-        raise ValueError(f"{where}: expected values, got none in any row; pass it in drop=")
+        raise ValueError(f"{where}: expected values, got none in any row; pass it in drop= (--drop)")
     return values, Column.of_numbers(name, values)
 
 
@@ -182,13 +185,13 @@ def _codes(name: str, column: Any, where: str, guessed: bool) -> Encoded:
             row, value = first_other(column, fine)
             raise ValueError(
                 f"{where}: expected values of one kind, got numbers in {share:.1%} of the rows that have any, and "
-                f"{value!r} in row {row}; mend it, add it to missing=, or pass the column in categorical="
+                f"{value!r} in row {row}; mend it, add it to missing=, or pass the column in categorical= (--categorical)"
             )
     values, categories = to_codes(column)
     if guessed and len(categories) > MANY:
         raise ValueError(
             f"{where}: expected at most {MANY} categories, got {len(categories)} in {len(column)} rows: names or free "
-            "text; pass it in drop=, or in categorical= all the same"
+            "text; pass it in drop= (--drop), or in categorical= all the same"
         )
     return values, Column(name, "categorical", categories)
 
@@ -206,6 +209,26 @@ def as_numbers(name: str, column: Any) -> Any:
     return column.cast(library().float64())
 
 
+def read_labels(path_or_frame: Any, label: str = "label") -> tuple[Tensor, list[str]]:
+    """The class numbers (N,) of a table's rows and the names of the classes; its other columns may be anything.
+
+    Args:
+        path_or_frame: as for `read_table`.
+        label: the column of the class.
+
+    Raises:
+        FileNotFoundError, ValueError, ImportError: as `read_table`.
+
+    >>> import pyarrow
+    >>> read_labels(pyarrow.table({"what": [[1], [2, 3]], "label": ["yes", "no"]}))
+    (tensor([1, 0]), ['no', 'yes'])
+    """
+    columns = read_columns(path_or_frame, [label], MISSING, "read_table")
+    if label not in columns:
+        raise ValueError(f"read_table: expected a column {label!r} for label=, got {', '.join(map(repr, columns))}")
+    return read_classes(columns[label], label, None)
+
+
 def read_classes(column: Any, name: str, classes: Sequence[str] | None) -> tuple[Tensor, list[str]]:
     """The class numbers of a column, and the names of the classes, see `class_numbers`."""
     pa = library()
@@ -216,13 +239,13 @@ def read_classes(column: Any, name: str, classes: Sequence[str] | None) -> tuple
             column = column.cast(pa.int64())
         except pa.ArrowInvalid as error:
             raise ValueError(
-                f"read_table: a {name} must be a name or a whole number, got {error}; pass label=None to read it as a "
+                f"read_table: a {name} must be a name or a whole number, got {error}; pass label=None (--label none) to read it as a "
                 "column like any other"
             ) from error
     found = column.cast(pa.string()).to_pylist()
     if classes is None and (different := len(set(found))) > MANY:
         raise ValueError(
             f"read_table: expected at most {MANY} values of {name!r}, got {different} in {len(found)} rows; pass "
-            "label=None to read it as a column like any other"
+            "label=None (--label none) to read it as a column like any other"
         )
     return class_numbers(found, "read_table", name, lambda row: f"row {row + 1}", classes)
