@@ -289,7 +289,7 @@ def test_settings_of_samples_arrive(generator: LitGAN) -> None:
     assert torch.equal(generator.score((plain * 255).round().to(torch.uint8), labels), generator.score(plain, labels))
     with pytest.raises(ValueError, match=r"LitGAN.score: expected labels of 6 samples, got \(5,\)"):
         generator.score(plain, labels[:5])
-    with pytest.raises(ValueError, match="LitGAN.score: expected labels of 6 samples, got none"):
+    with pytest.raises(ValueError, match=r"LitGAN.score: expected labels of 6 samples, got none"):
         generator.score(plain)
     with pytest.raises(ValueError, match=r"LitGAN.score: expected images \(B, 1, 8, 8\), got \(6, 1, 8, 7\)"):
         generator.score(plain[..., :7], labels)
