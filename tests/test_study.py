@@ -191,7 +191,7 @@ def test_a_seed_that_is_not_done_in_time_is_left_out() -> None:
     short = run_study(SlowDraw(120), rare=RARE, seeds=(0, 1), recipe=RECIPE, seconds=12, arms=arms, workers=2)
     assert short.seeds == (0,)
     assert "1 of 2 seeds fitted the time." in short.notes
-    assert time.monotonic() - start < 60
+    assert time.monotonic() - start < 120, "it was not waited for"
 
 
 def test_a_plan_is_timed_with_one_thread_and_leaves_their_number_alone(monkeypatch: pytest.MonkeyPatch) -> None:

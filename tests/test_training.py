@@ -447,6 +447,7 @@ def test_a_killed_fit_goes_on_to_the_same_generator(checkpoints: dict[str, Path]
         ({"steps": 11, "batch_size": 4}, "with batch size in all 8, and 4"),
         ({"steps": 11, "trainer": {"accumulate_grad_batches": 2}}, "with batch size in all 8, and 16"),
         ({"settings": {**SMALL, "beta": 0.1}}, "with beta 0.5, and 0.1"),
+        ({"augment": Compose([RandomAffine(10)])}, r"with augment None, and Compose\(.*RandomAffine\(.*10.*\)"),
     ):
         with pytest.raises(ValueError, match=f"was trained {text} was asked for; resume with what it was"):
             fit("vae", shapes(), out=tmp_path / "killed", **{**options, **other}, resume=True)

@@ -79,8 +79,8 @@ def fit(
         settings: of the kind's module (`LitVAE`, `LitGAN`, ...), where they should differ from its `default_settings`. A
             GAN's "gamma" may be "auto": it is found by three short trainings first, see `torchaug.training.gamma.find_gamma`.
         privacy: the differential privacy to keep to; `balance` is then none, and `batch_size` that of a step on average.
-        resume: go on from the checkpoint in `out`, if there is one; with the seed and settings that it was trained with, but
-            for a learning rate, and with as many steps or more.
+        resume: go on from the checkpoint in `out`, if there is one; with the seed, settings, augmentation, balance and samples
+            of a step that it was trained with, but for a learning rate, and with as many steps or more.
         progress: called with (steps done, steps in all, metrics) now and then; from 0 on again after a search for gamma.
         every: steps between two savings of the checkpoint and two files of samples, `out/samples-0000500.png` or so; 0:
             the checkpoint at the end and no samples.
@@ -133,7 +133,7 @@ def fit(
         steps = KINDS[kind].default_steps(data.train) if privacy is None else 1000
     module = build(kind, data, steps, settings, augment, seed)
     if before is not None:
-        same_settings(file, before["hyper_parameters"], module.hparams)
+        same_settings(file, before, module)
         if before["global_step"] >= steps:
             return file
     out.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
@@ -116,6 +117,14 @@ class LitGenerator(L.LightningModule, Synthesizer):
         """What training samples pass through; making samples does not need it."""
         return self._augment[0]
 
+    @property
+    def augment_text(self) -> str | None:
+        """The same in a line; of functions nobody knows which are the same."""
+        if isinstance(self.augment, nn.Module):
+            text = re.sub(r" at 0x[0-9a-f]+", "", repr(self.augment))  # where a function in it lies is of this process
+            return " ".join(text.split())
+        return None if self.augment is None else "by a function"
+
     def on_fit_start(self) -> None:
         """Takes the augmentation along to the device."""
         if isinstance(self.augment, nn.Module):
@@ -214,6 +223,7 @@ class LitGenerator(L.LightningModule, Synthesizer):
             "trained_on": self.trained_on,
             "trained_items": self.trained_items,
             "shares": self._shares,
+            "augment": self.augment_text,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

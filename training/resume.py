@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from torchaug.training.data import SynthesisDataModule
+from torchaug.training.generator import LitGenerator
 from torchaug.training.load import KINDS, check_checkpoint, read_checkpoint
 from torchaug.training.private import resume_private
 from torchaug.training.unchanged import unchanged
@@ -31,6 +32,13 @@ def checkpoint_of(file: Path, kind: str, data: SynthesisDataModule) -> dict[str,
     return checkpoint
 
 
-def same_settings(file: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuses to go on with other hyperparameters."""
+def same_settings(file: Path, checkpoint: Mapping[str, Any], module: LitGenerator) -> None:
+    """Refuses to go on with other hyperparameters, or with another augmentation.
+
+    Raises:
+        ValueError: with the first that differs.
+    """
+    before, now, label = checkpoint["hyper_parameters"], module.hparams, checkpoint["torchaug"]
     unchanged(f"fit: {file}", before, {name: now[name] for name in sorted((before.keys() & now.keys()) - {*FREE})})
+    if "augment" in label:  # not in checkpoints of before it was noted
+        unchanged(f"fit: {file}", label, {"augment": module.augment_text})
