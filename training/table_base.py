@@ -20,6 +20,7 @@ from torchaug.models.table_codec import Encoding, TableCodec
 from torchaug.models.table_model import TableModel
 from torchaug.training.data import InMemory, SynthesisDataModule
 from torchaug.training.generator import KeyedAugment, LitGenerator
+from torchaug.training.novelty import Distance, Novelty
 from torchaug.training.plan import class_keys
 from torchaug.training.synthesizer import Columns, check_settings
 
@@ -29,8 +30,6 @@ APART = 50
 """and how many steps lie between two comparisons at least."""
 JUDGED = 128
 """Rows made for such a comparison."""
-LOOKED_AT = 1000
-"""Training rows whose distance to the others says what is usual, at most."""
 
 
 class Asked(NamedTuple):
@@ -47,15 +46,15 @@ class _Table(NamedTuple):
     rows: Tensor
     labels: Tensor
     sampler: ConditionSampler | None
-    usual: Tensor
+    novelty: Novelty
 
 
 class LitTable(LitGenerator):
     """A generator of table rows with its codec and its averaged weights.
 
     Ten times in the course of training, rows are made and their distances to the nearest training row compared with
-    those between training rows. Where the ratio of the medians falls below `novelty`, the generator begins to copy:
-    training stops, and the weights of the comparison before are kept.
+    those between training rows (`torchaug.training.novelty`). Where the ratio of the medians falls below `novelty`, and not by
+    chance, the generator begins to copy: training stops, and the weights of the comparison before are kept.
 
     Hyperparameters, besides those of the model: "codec", the codec's `config`; "columns", their names; "classes";
     "steps"; "learning_rate"; "half_life" of the averaged weights, in samples; "given_share", the share of rows that are
@@ -180,8 +179,9 @@ class LitTable(LitGenerator):
             check_like(content, codec.columns, self.classes, f"{type(self).__name__}.score")
             labels = content.labels if labels is None else labels
             content = torch.cat([content.numeric, content.categorical.double()], 1)
-        numeric, codes = content.double().split([len(codec.numeric), len(codec.categorical)], 1)
-        rows = codec.encode(numeric.contiguous(), codes.long()).to(self.device)
+        content = content.to(self.device, torch.float64)
+        numeric, codes = content.split([len(codec.numeric), len(codec.categorical)], 1)
+        rows = codec.encode(numeric.contiguous(), codes.long())
         return self.sampled.score(rows, self.labels_to_score(labels, len(rows)))
 
     def on_fit_start(self) -> None:
@@ -192,13 +192,13 @@ class LitTable(LitGenerator):
             raise TypeError(
                 f"{type(self).__name__}: expected a SynthesisDataModule to train on, got {type(data).__name__}"
             )
-        table = table_in(data.train, type(self).__name__)
-        rows = self.model.codec.encode(table.numeric, table.categorical)
+        table, codec = table_in(data.train, type(self).__name__), self.model.codec
+        rows = codec.encode(table.numeric.to(self.device), table.categorical.to(self.device))
         labels = torch.zeros(len(rows), dtype=torch.int64) if table.labels is None else table.labels
         levels = [len(column.categories) for column in table.columns if column.kind == "categorical"]
         sampler = ConditionSampler(table.categorical, levels).to(self.device) if levels else None
-        rows, labels = rows.to(self.device), labels.to(self.device)
-        self._table = (_Table(rows, labels, sampler, _usual_distance(rows)),)
+        novelty = Novelty(table, codec, self.device)
+        self._table = (_Table(rows, labels.to(self.device), sampler, novelty),)
 
     def on_fit_end(self) -> None:
         """Forgets the training table."""
@@ -227,24 +227,24 @@ class LitTable(LitGenerator):
         every = max(APART, steps // CHECKS)
         if done % every and (done != steps or steps < APART):
             return
-        novelty = self._novelty(done)
-        if novelty is None or novelty >= self.hparams["novelty"] or done <= every:
+        found = self._distance(done)
+        if found is None or not found.copies(self.hparams["novelty"]) or done <= every:
             self.kept.load_state_dict(self.ema.model.state_dict())
         else:
             self.stopped.fill_(True)
             self.trainer.should_stop = True
 
-    def _novelty(self, done: int) -> float | None:
-        """How far made rows are from training rows, over how far these are from each other; None where that is 0."""
+    def _distance(self, done: int) -> Distance | None:
+        """How near made rows are to training rows; None where nobody asks, or nothing can be said."""
         (table,) = self._table
-        if self.hparams["novelty"] <= 0 or float(table.usual) == 0:
+        if self.hparams["novelty"] <= 0:
             return None
         keys = sample_keys(torch.arange(JUDGED, device=self.device), seed=self.hparams["seed"], epoch=done)
         labels = table.labels[(uniforms(keys, 1)[:, 0] * len(table.labels)).long()]
-        rows = self.model.codec.encode(*self.ema.model.generate(labels, keys))
-        novelty = float(torch.cdist(rows, table.rows).amin(1).median() / table.usual)
-        self.log("novelty", novelty, batch_size=JUDGED)
-        return novelty
+        found = table.novelty.of(*self.ema.model.generate(labels, keys))
+        if found is not None:
+            self.log("novelty", found.ratio, batch_size=JUDGED)
+        return found
 
 
 def table_in(data: Any, who: str) -> TableDataset:
@@ -268,11 +268,3 @@ def check_like(data: TableDataset, columns: Sequence[Column], classes: Sequence[
 def _as_columns(made: tuple[Tensor, Tensor]) -> Columns:
     numeric, codes = made
     return {"table": torch.cat([numeric, codes.double()], 1)}
-
-
-def _usual_distance(rows: Tensor) -> Tensor:
-    """The median distance of a training row to the nearest other one: about that of a fresh row to the nearest."""
-    some = rows[:: -(-len(rows) // LOOKED_AT)]
-    if len(rows) < 2:
-        return rows.new_zeros(())
-    return torch.cdist(some, rows).kthvalue(2, dim=1).values.median()
