@@ -47,10 +47,10 @@ class Privacy:
     secret: int | None = None
 
     def __post_init__(self) -> None:
-        if not (self.epsilon > 0 and 0 < self.delta < 1 and self.max_norm > 0):
+        if not (0 < self.epsilon < math.inf and 0 < self.delta < 1 and 0 < self.max_norm < math.inf):
             raise ValueError(
-                f"Privacy: epsilon and max_norm must be above 0 and delta in (0, 1), got {self.epsilon}, {self.max_norm} "
-                f"and {self.delta}"
+                f"Privacy: epsilon and max_norm must be above 0 and finite, and delta in (0, 1), got {self.epsilon}, "
+                f"{self.max_norm} and {self.delta}"
             )
         if self.shares is not None and (min(self.shares) < 0 or not math.isclose(sum(self.shares), 1, abs_tol=1e-3)):
             raise ValueError(f"Privacy: shares must be at least 0 and sum to 1, got {self.shares}")

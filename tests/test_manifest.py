@@ -98,8 +98,14 @@ def test_unlabelled_and_named_classes_and_a_root(folder: Path) -> None:
         ("path,label\na.png,1,2\n", r"expected 2 fields as in the header, got 3 in line 2"),
         ('path,label\n"a.png,1\nsub/b.png,2\n', r"got unexpected end of data in line 2"),
         ('path,label\n"a\nb.png",\n"c\n', r"got unexpected end of data in line 4"),
-        ("path,label\na.png,0.5\nsub/b.png,2\n", r"a name or a whole number from 0, got '0.5' in line 2"),
-        ("path,label\na.png,1\nsub/b.png,-1\n", r"a name or a whole number from 0, got '-1' in line 3"),
+        (
+            "path,label\na.png,0.5\nsub/b.png,2\n",
+            r"a name, a whole number from 0, or one of -1 and 1, got '0.5' in line 2",
+        ),
+        (
+            "path,label\na.png,2\nsub/b.png,-1\n",
+            r"a name, a whole number from 0, or one of -1 and 1, got '-1' in line 3",
+        ),
         ("path,label\na.png,1\nsub/../a.png,1\n", r"once in .*, got again in line 3 \(.*a.png, as line 2\)"),
         ("path,label\na.png,1\na\0.png,2\n", r"got a NUL byte in line 3"),
         ("path,label\n" + "".join(f"{n}.png,1\n" for n in range(9)), r"9 of the files .*line 6: .*4.png and 4 more;"),
@@ -225,6 +231,23 @@ def test_parquet_numbers_and_gaps(folder: Path) -> None:
             read_manifest(write(label=[2.0, gap, 1.0]))
     with pytest.raises(ValueError, match=r"got '0.5' in row 3"):
         read_manifest(write(label=[2.0, 1.0, 0.5]))
+
+
+def test_signs_and_numbers_with_gaps_nearly_everywhere_are_names() -> None:
+    def of(*values: Any) -> tuple[list[int], list[str]]:
+        numbers, classes = class_numbers(values, "x", "label", str)
+        return numbers.tolist(), classes
+
+    assert of(1, -1, 1) == ([1, 0, 1], ["-1", "1"])
+    assert of("1.0", "-1.0") == ([1, 0], ["-1", "1"])
+    assert of(2020, 2019, 2020) == ([1, 0, 1], ["2019", "2020"])
+    assert of("1990", "999") == ([1, 0], ["999", "1990"])
+    numbers, classes = of(*range(0, 1001, 9))  # as many as that are class numbers with gaps
+    assert (numbers[:3], len(classes)) == ([0, 9, 18], 1000)
+    assert of(999, 3)[1][-1] == "999"
+    assert len(of(999, 3)[1]) == 1000
+    with pytest.raises(ValueError, match=r"one of -1 and 1, got '-1' in 1"):
+        of(0, -1, 1)
 
 
 def test_class_numbers_with_classes_take_names_first() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -348,6 +349,13 @@ def test_what_cannot_be_private_is_refused(tmp_path: Path) -> None:
         trained("gan", tmp_path, settings={"loss": "hinge", "lazy": 2})
     with pytest.raises(ValueError, match="batch_size must be at most the 60 rows, got 61"):
         trained("vae", tmp_path, batch_size=61)
+    for shares in ((1.0,), (0.5, 0.5)):
+        with pytest.raises(ValueError, match=rf"shares must be those of the 10 classes, got {len(shares)}"):
+            trained("vae", tmp_path, privacy=replace(LOOSE, shares=shares))
+    with pytest.warns(UserWarning, match="delta 0.02 is no less than one over the 60 rows"):
+        trained("vae", tmp_path / "given", privacy=replace(LOOSE, delta=0.02))
+    with pytest.raises(ValueError, match="above 0 and finite, and delta in"):
+        Privacy(float("inf"))
     path = trained("table-vae", tmp_path / "few", batch_size=None)
     assert torch.load(path, weights_only=True)["torchaug"]["privacy"]["rate"] == 15 / 60, "a quarter of the rows"
     with pytest.raises(TypeError, match=r"1 is a BatchNorm2d, which mixes the rows of a batch"):
@@ -384,6 +392,16 @@ def test_codecs_without_public_bounds_are_refused(kind: str, tmp_path: Path) -> 
             trained(kind, tmp_path, settings={"bounds": bounds})
     with pytest.raises(ValueError, match="expected no encoding, given_share, which would look at rows"):
         trained(kind, tmp_path, settings={"encoding": "modes", "given_share": 0.5})
+
+
+def test_missing_values_cost_no_part_of_the_bounds() -> None:
+    data = table()
+    data.numeric[3, 0] = torch.nan
+    codec = TableCodec.fit(public_table(data, {"x": (0, 5000), "y": (0, 5000)}), encoding="standard")
+    some = torch.tensor([[0.0, 0.0], [1.25, 1.25], [torch.nan, 4.0]], dtype=torch.float64)
+    back, _ = codec.decode(codec.encode(some, torch.zeros(3, 1, dtype=torch.int64)))
+    torch.testing.assert_close(back, some, equal_nan=True, rtol=0, atol=1e-2)
+    assert codec.notes == [], "no column looks like ids"
 
 
 def test_the_codec_of_private_tables_knows_bounds_alone() -> None:

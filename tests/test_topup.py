@@ -201,3 +201,12 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
 def test_misuse_is_told(wrong: Callable[[], object], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         wrong()
+
+
+def test_probabilities_that_rounding_took_out_of_range_and_read_only_arrays_are_corrected() -> None:
+    shift = prior_shift([50, 50], [90, 10])
+    scores = np.array([1.0000000000000002, -1e-9, 0.5])
+    scores.flags.writeable = False
+    np.testing.assert_allclose(prior_correct(scores, shift, probabilities=True), [1, 0, 0.1], atol=1e-6)
+    with pytest.raises(ValueError, match="are these logits"):
+        prior_correct(np.array([1.001]), shift, probabilities=True)

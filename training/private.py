@@ -81,11 +81,22 @@ class PrivateData(SynthesisDataModule):
         self.privacy, self.steps, self.count = privacy, steps, len(self.train)
         if batch_size > self.count:
             raise ValueError(f"PrivateData: batch_size must be at most the {self.count} rows, got {batch_size}")
+        classes = 1 if self.train.labels is None else len(self.train.classes)
+        if privacy.shares is not None and len(privacy.shares) != classes:
+            raise ValueError(
+                f"PrivateData: shares must be those of the {classes} classes, got {len(privacy.shares)}: {privacy.shares}"
+            )
         self.rate = math.ceil(batch_size / self.count * _RESOLUTION) / _RESOLUTION
         self.secret = secrets.randbits(62) if privacy.secret is None else privacy.secret
         public = self.train.labels is None or privacy.shares is not None
         self.counted = None if public else COUNTING / privacy.epsilon
         self.noise = noise_for(privacy.epsilon, privacy.delta, self.rate, steps, counted=self.counted)
+        if privacy.delta >= 1 / self.count:
+            warnings.warn(
+                f"PrivateData: delta {privacy.delta:g} is no less than one over the {self.count} rows: who gives away a row at "
+                "random would keep to it; pass one well below",
+                stacklevel=2,
+            )
         if self.count < FEW_ROWS and privacy.epsilon <= SMALL_EPSILON:
             warnings.warn(
                 f"PrivateData: {self.count} rows at epsilon {privacy.epsilon:g}: the noise is {self.noise:.1f} times what "

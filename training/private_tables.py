@@ -27,7 +27,7 @@ ROWS = 1001
 
 
 def public_table(data: TableDataset, bounds: Bounds) -> TableDataset:
-    """Rows that tell of no row of `data`: numbers evenly spaced between bounds, each category in turn, all of it twice.
+    """Rows that tell of no row of `data`: numbers evenly spaced between bounds, each category in turn, all of it twice (once, they would look like ids).
 
     Public, and so taken from the table: names, categories, decimals, and which columns may be missing values.
 
@@ -55,13 +55,12 @@ def public_table(data: TableDataset, bounds: Bounds) -> TableDataset:
         )
     rows = max([ROWS, *(len(column.categories) for column in others)])
     spread = [_spread(column, *bounds[column.name], rows) for column in numeric]
-    for values, own in zip(spread, data.numeric.T, strict=True):
-        if bool(own.isnan().any()):
-            values[0] = torch.nan
     codes = [torch.arange(rows) % len(column.categories) for column in others]
     columns = [replace(c, low=float(bounds[c.name][0]), high=float(bounds[c.name][1])) for c in numeric]
+    numbers = (torch.stack(spread, 1) if spread else torch.zeros(rows, 0, dtype=torch.float64)).repeat(2, 1)
+    numbers[0, data.numeric.isnan().any(0)] = torch.nan  # the lowest value is there once more
     return TableDataset(
-        (torch.stack(spread, 1) if spread else torch.zeros(rows, 0, dtype=torch.float64)).repeat(2, 1),  # else like ids
+        numbers,
         (torch.stack(codes, 1) if codes else torch.zeros(rows, 0, dtype=torch.int64)).repeat(2, 1),
         [*columns, *others],
         classes=data.classes,

@@ -9,6 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+EDGE = 1e-6
+"""By so much a probability may lie outside [0, 1]: sums of shares do."""
+
 Scores = TypeVar("Scores", Tensor, "np.ndarray[Any, Any]")
 Frequencies = Any
 """Of classes: a data set with `labels` and `classes`, {class: count or share}, or one number for each class."""
@@ -123,7 +126,8 @@ def prior_correct(scores: Scores, shift: Tensor | Sequence[float], *, probabilit
         As `scores`: its type, shape and dtype, logits or probabilities.
 
     Raises:
-        ValueError: scores of another number of classes, or probabilities outside [0, 1] (looked at on the CPU alone).
+        ValueError: scores of another number of classes, or probabilities outside [0, 1] by more than rounding (looked at on
+            the CPU alone).
 
     >>> shift = prior_shift([50, 50], [90, 10])
     >>> prior_correct(torch.tensor([[0.5, 0.5]]), shift, probabilities=True)
@@ -133,8 +137,8 @@ def prior_correct(scores: Scores, shift: Tensor | Sequence[float], *, probabilit
     """
     if isinstance(scores, Tensor):
         return _corrected(scores, torch.as_tensor(shift), probabilities)
-    array = np.asarray(scores)
-    return _corrected(torch.from_numpy(np.ascontiguousarray(array)), torch.as_tensor(shift), probabilities).numpy()
+    array = np.array(scores)  # a copy: what is read-only cannot be shared
+    return _corrected(torch.from_numpy(array), torch.as_tensor(shift), probabilities).numpy()
 
 
 def _corrected(scores: Tensor, shift: Tensor, probabilities: bool) -> Tensor:
@@ -144,10 +148,10 @@ def _corrected(scores: Tensor, shift: Tensor, probabilities: bool) -> Tensor:
             f"prior_correct: scores must be floating point (..., {len(shift)}), or (B,) of the second of two classes, got "
             f"{scores.dtype} {tuple(scores.shape)}"
         )
-    if probabilities and scores.device.type == "cpu" and not bool(((scores >= 0) & (scores <= 1)).all()):
+    if probabilities and scores.device.type == "cpu" and not bool(((scores >= -EDGE) & (scores <= 1 + EDGE)).all()):
         raise ValueError("prior_correct: probabilities must be in [0, 1], got others; are these logits?")
     shift = shift.to(scores.device, torch.float64)
-    values = scores.double()
+    values = scores.double().clamp(0, 1) if probabilities else scores.double()
     if binary:
         odds = values.logit() if probabilities else values
         odds = odds - (shift[1] - shift[0])

@@ -13,6 +13,7 @@ from torch import Tensor
 from torchaug.data.readers.rows import some
 
 MOST = 1_000_000  # above it a number is no place among classes, but a name
+SPARSE = 1000  # and from it on where fewer than a tenth of the numbers below are there
 
 
 def class_numbers(
@@ -21,7 +22,8 @@ def class_numbers(
     """Class numbers, and the names of the classes.
 
     Without `classes`, whole numbers are class numbers as they are, "0" up to the largest, and names are classes in
-    sorted order. With `classes`, values are looked up among those names; if they are not all there, they must be whole
+    sorted order. -1 and 1, and whole numbers of 1000 and more with gaps nearly everywhere, such as years, are names too,
+    sorted as numbers. With `classes`, values are looked up among those names; if they are not all there, they must be whole
     numbers below `len(classes)`.
 
     Args:
@@ -38,6 +40,8 @@ def class_numbers(
     (tensor([1, 0, 1]), ['cat', 'dog'])
     >>> class_numbers(["2", "0"], "here", "label", str)
     (tensor([2, 0]), ['0', '1', '2'])
+    >>> class_numbers(["1", "-1"], "here", "label", str)
+    (tensor([1, 0]), ['-1', '1'])
     """
     missing = [index for index, value in enumerate(values) if value is None or value == ""]
     if missing:
@@ -48,15 +52,26 @@ def class_numbers(
         return _among(names, numbers, list(classes), who, what, at), list(classes)
     if any(number is None for number in numbers) or not values:
         found = sorted(set(names))
-        places = {name: number for number, name in enumerate(found)}
-        return torch.tensor([places[name] for name in names], dtype=torch.int64), found
+        return _places(names, found), found
     whole = torch.tensor(numbers, dtype=torch.float64)
-    bad = ((whole < 0) | (whole % 1 != 0)).nonzero().flatten().tolist()
+    different, highest = whole.unique().tolist(), int(whole.max())
+    signs = different == [-1, 1]
+    bad = ((whole < (-1 if signs else 0)) | (whole % 1 != 0)).nonzero().flatten().tolist()
     if bad:
         raise ValueError(
-            f"{who}: a {what} must be a name or a whole number from 0, got {names[bad[0]]!r} in {at(bad[0])}"
+            f"{who}: a {what} must be a name, a whole number from 0, or one of -1 and 1, got {names[bad[0]]!r} in "
+            f"{at(bad[0])}"
         )
-    return whole.long(), [str(number) for number in range(int(whole.max()) + 1)]
+    if signs or (highest >= SPARSE and len(different) < highest / 10):
+        found = [str(int(number)) for number in different]
+        return _places([str(int(number)) for number in whole.tolist()], found), found
+    return whole.long(), [str(number) for number in range(highest + 1)]
+
+
+def _places(names: Sequence[str], classes: Sequence[str]) -> Tensor:
+    """The place of each name among the classes, (N,) int64."""
+    places = {name: number for number, name in enumerate(classes)}
+    return torch.tensor([places[name] for name in names], dtype=torch.int64)
 
 
 def _among(
@@ -72,7 +87,7 @@ def _among(
         raise ValueError(f"{who}: classes must differ, got {some(map(repr, classes))}")
     unknown = [index for index, name in enumerate(names) if name not in places]
     if not unknown:
-        return torch.tensor([places[name] for name in names], dtype=torch.int64)
+        return _places(names, classes)
     bad = [index for index, number in enumerate(numbers) if number not in range(len(classes))]
     if not bad:
         return torch.tensor(numbers).long()
