@@ -3,6 +3,9 @@ from __future__ import annotations
 import csv
 import functools
 import math
+import os
+import subprocess
+import sys
 import wave
 from pathlib import Path
 from typing import Any
@@ -244,6 +247,64 @@ def test_an_alarm_before_anything_was_saved_keeps_what_there_is(tmp_path: Path) 
     with pytest.warns(UserWarning, match="copying since step 2"):
         fit("fake", rows(), out=tmp_path, steps=20, holdout=0.3, settings={"act": "copy"}, batch_size=8, alarm=EARLY)
     assert torch.load(tmp_path / FILE, weights_only=True)["global_step"] == 6
+
+
+def test_what_was_wrong_at_the_end_is_not_saved_over_what_was_right(tmp_path: Path) -> None:
+    """Too late for three checks in a row."""
+    options: dict[str, Any] = {"steps": 20, "batch_size": 8, "holdout": 0.3, "every": 6, "alarm": EARLY}
+    with pytest.warns(UserWarning, match=r"at the last check copying: samples lie at .* is of a step before; resume"):
+        fit("fake", rows(), out=tmp_path, settings={"act": "copy", "since": 19}, **options)
+    assert torch.load(tmp_path / FILE, weights_only=True)["global_step"] == 18
+
+
+def test_there_is_a_check_before_each_saving_and_of_the_last_weights(tmp_path: Path) -> None:
+    fit("fake", rows(), out=tmp_path, steps=25, batch_size=8, holdout=0.3, every=5, alarm=EARLY)
+    (monitor,) = (
+        state
+        for name, state in torch.load(tmp_path / FILE, weights_only=True)["callbacks"].items()
+        if name.startswith("Monitor")
+    )
+    assert [check["step"] for check in monitor["checks"]] == [2, 4, 5, 6, 8, 10, 12, 14, 15, 16, 18, 20, 22, 24, 25]
+
+
+INTERRUPTED = """
+import os, signal, sys
+from datetime import timedelta
+from pathlib import Path
+from lightning.pytorch.strategies import DDPStrategy
+from torchaug.training.fit import fit
+from test_monitor import rows
+
+def one(done, total, metrics):
+    if done == 10:
+        os.kill(os.getpid(), signal.SIGINT)  # to rank 0 alone, which reports
+
+strategy = DDPStrategy(timeout=timedelta(seconds=60))
+fit("table-vae", rows(), out=sys.argv[1], steps=5000, batch_size=8, every=0, settings={"width": 16, "blocks": 1},
+    progress=one, trainer={"accelerator": "cpu", "devices": 2, "strategy": strategy})
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_that_reaches_one_process_ends_all_after_the_same_step(tmp_path: Path) -> None:
+    script = tmp_path / "interrupted.py"
+    script.write_text(INTERRUPTED)
+    path = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        str(script),
+        str(tmp_path),
+    ]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=200)
+    assert done.returncode != 0
+    assert "KeyboardInterrupt" in done.stderr
+    step = torch.load(tmp_path / FILE, weights_only=True)["global_step"]
+    assert 10 <= step <= 12, "the step under way, and not until the others gave up"
 
 
 def test_ten_rows_are_trained_on_and_not_watched(tmp_path: Path) -> None:

@@ -468,8 +468,10 @@ def test_fit_refuses_what_it_cannot_train(checkpoints: dict[str, Path], tmp_path
         fit("vae", other, out=folder, steps=1, resume=True)
     with pytest.raises(ValueError, match=r"kind must be one of vae, gan, .*, got 'flow'"):
         fit("flow", shapes(), out=tmp_path)
-    with pytest.raises(ValueError, match="expected steps or seconds"):
-        fit("vae", shapes(), out=tmp_path, steps=1, seconds=1)
+    wrong: list[dict[str, Any]] = [{"steps": 1, "seconds": 1}, {"steps": 0}, {"steps": -1}, {"seconds": 0}]
+    for each in [*wrong, {"seconds": float("nan")}, {"seconds": float("inf")}]:
+        with pytest.raises(ValueError, match="expected steps or seconds"):
+            fit("vae", shapes(), out=tmp_path, **each)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -51,8 +51,10 @@ class SaveCheckpoint(EveryNSteps):
         """Of the checkpoint that was saved last."""
 
     def at(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Saves."""
-        if self.monitor is None or not self.monitor.suspicious:
+        """Saves, after a look at what is saved."""
+        if self.monitor is not None:
+            self.monitor.at(trainer, pl_module)
+        if self.monitor is None or self.monitor.suspicion is None:
             save_whole(trainer, self.path)
             self.step = trainer.global_step
 
@@ -128,6 +130,12 @@ class SaveOnInterrupt(L.Callback):
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         """Saves and interrupts."""
-        if self.asked and self.path is not None and step_done(trainer):
+        if self.path is not None and step_done(trainer) and self._asked_anywhere(trainer):
             save_whole(trainer, self.path)
             raise KeyboardInterrupt
+
+    def _asked_anywhere(self, trainer: L.Trainer) -> bool:
+        """Of several processes all must stop after the same step, or one would wait for the others' gradients for ever."""
+        if trainer.world_size > 1:
+            return trainer.strategy.reduce_boolean_decision(self.asked, all=False)
+        return self.asked

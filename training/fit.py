@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Mapping
@@ -104,7 +105,7 @@ def fit(
         raise ValueError(f"fit: kind{with_privacy} must be one of {', '.join(kinds)}, got {kind!r}")
     if privacy is not None and seconds is not None:
         raise ValueError("fit: with privacy expected steps, since the noise depends on them, got seconds")
-    if (steps is not None and seconds is not None) or min(steps or 1, seconds or 1) <= 0:
+    if (steps is not None and seconds is not None) or not all(x is None or 0 < x < math.inf for x in (steps, seconds)):
         raise ValueError(f"fit: expected steps or seconds, one of them and above 0, got {steps} and {seconds}")
     if file.exists() and not resume:
         raise FileExistsError(f"fit: {file} is already there; pass resume=True to go on from it, or remove it")
@@ -146,6 +147,11 @@ def fit(
     if watch.rung is not None:
         warnings.warn(
             f"fit: stopped early: {watch.rung}; {file} is of a step before, where there was one", stacklevel=2
+        )
+    elif watch.keeps:
+        warnings.warn(
+            f"fit: at the last check {watch.suspicion}; {file} is of a step before; resume=True trains on from it",
+            stacklevel=2,
         )
     return file
 

@@ -13,7 +13,7 @@ from torchaug.evaluate.features import Content, features_of
 from torchaug.evaluate.fidelity import c2st, density_and_coverage, diversity, expected_coverage, nearest_neighbour_ratio
 from torchaug.keys import sample_keys
 from torchaug.training.alarm import Alarm, Check
-from torchaug.training.callbacks import EveryNSteps
+from torchaug.training.callbacks import EveryNSteps, check_weights
 from torchaug.training.data import InMemory, SynthesisDataModule
 from torchaug.training.generator import LitGenerator
 
@@ -51,9 +51,10 @@ class Monitor(EveryNSteps):
         self._features: Callable[[Content], Tensor] | None = None
 
     @property
-    def suspicious(self) -> bool:
-        """Whether something was wrong at the last check: no time to save a checkpoint over a better one."""
-        return self.alarm is not None and bool(self.alarm.suspects(self.checks))
+    def suspicion(self) -> str | None:
+        """What was wrong at the last check, if anything: then is no time to save a checkpoint over a better one."""
+        found = {} if self.alarm is None else self.alarm.suspects(self.checks)
+        return "; ".join(f"{name}: {what}" for name, what in found.items()) or None
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Says what is missing before anything is trained."""
@@ -61,19 +62,31 @@ class Monitor(EveryNSteps):
         _data_of(trainer, pl_module)
 
     def at(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """A check."""
+        """A check, where there was none after this step."""
+        if self.checks and self.checks[-1].step == trainer.global_step:
+            return
+        named = self._measure(trainer, pl_module)
+        pl_module.log_dict(named, logger=False, batch_size=1)
+        for logger in trainer.loggers:
+            logger.log_metrics(named, trainer.global_step)
+        trainer.should_stop = trainer.should_stop or self.rung is not None
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """A check of the last weights, which are about to be saved; Lightning logs nothing here."""
+        if self.checks and self.checks[-1].step != trainer.global_step:
+            check_weights(trainer)
+            self._measure(trainer, pl_module)
+
+    def _measure(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, float]:
+        """A check more, and what it says to the alarm; the numbers, by the names under which they are logged."""
         generator, data = _data_of(trainer, pl_module)
         with torch.no_grad():
             found = self.check(generator, data, trainer.global_step) if trainer.is_global_zero else None
         check = trainer.strategy.broadcast(found)
         assert check is not None
         self.checks.append(check)
-        named = {PREFIX + name: value for name, value in check.metrics().items()}
-        pl_module.log_dict(named, logger=False, batch_size=1)
-        for logger in trainer.loggers:
-            logger.log_metrics(named, trainer.global_step)
         self.rung = self.alarm.rings(self.checks) if self.alarm is not None else None
-        trainer.should_stop = trainer.should_stop or self.rung is not None
+        return {PREFIX + name: value for name, value in check.metrics().items()}
 
     def check(self, generator: LitGenerator, data: SynthesisDataModule, step: int) -> Check:
         """Measures a generator in training."""

@@ -55,7 +55,12 @@ class Watch:
     @property
     def keeps(self) -> bool:
         """Whether the checkpoint that is there is better than the weights at the end."""
-        return self.rung is not None and self.file.exists()
+        return (self.rung is not None or self.suspicion is not None) and self.file.exists()
+
+    @property
+    def suspicion(self) -> str | None:
+        """What was wrong at the last check, in a line."""
+        return self.monitor.suspicion if self.monitor is not None else None
 
 
 def build(
