@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -12,7 +13,7 @@ import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score, brier_score_loss
 
-from torchaug.data import TableDataset
+from torchaug.data import TableDataset, breast_cancer, wine
 from torchaug.data.transactions import transactions
 from torchaug.evaluate.holdout import holdout
 from torchaug.evaluate.results import StudyResult
@@ -20,7 +21,7 @@ from torchaug.explore.report import headline, render
 from torchaug.training.table import LitTableDiffusion
 from torchaug.training.table_arms import TABLE_ARMS, features, train_table_arm
 from torchaug.training.table_sheets import column_sheets, nearest_rows, row_sheet
-from torchaug.training.table_study import check_smote, run_table_study
+from torchaug.training.table_study import check_lacking, check_smote, run_table_study
 
 SPLIT = partial(holdout, transactions(400, share=0.1), share=0.5)
 ARM = {arm.name: arm for arm in TABLE_ARMS}
@@ -99,6 +100,44 @@ def test_a_rare_class_of_one_row_is_refused_before_anything_is_trained() -> None
         run_table_study(lambda seed: (lone, test), rare=[1])
     without = [arm for arm in TABLE_ARMS if arm.added != "smote"][:2]
     check_smote(lone, [1], without)
+
+
+@pytest.mark.parametrize(("named", "rare", "share"), [(breast_cancer, 0, "0.59"), (wine, 2, "0.38")])
+def test_an_arm_with_nothing_to_add_is_trained_on_the_real_rows_and_said(
+    named: Callable[[], TableDataset], rare: int, share: str
+) -> None:
+    result = run_table_study(partial(holdout, named(), share=0.5), rare=[rare], seeds=(0,), steps=2, workers=1)
+    assert result.arm("real + some synthetic").values == result.arm("real").values
+    assert result.arm("real + synthetic").values != result.arm("real").values
+    words = (
+        f"real + some synthetic added nothing here, and was trained on the real rows alone: rare rows are {share} times"
+    )
+    assert [note for note in result.notes if "added nothing" in note] == [f"{words} as many as others already."]
+    assert words in render(result)
+    assert result.arm("real + some synthetic").text.endswith("0.3 times as many. Nothing was added here.")
+    pairs = {(d.arm, d.baseline) for d in result.differences}
+    assert ("real + synthetic", "real + SMOTE") in pairs
+    assert ("real + some synthetic", "real + SMOTE") not in pairs  # it would compare SMOTE with nothing
+
+
+def test_what_nothing_is_lacking_for_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torchaug.training.table_study.fit", None)
+    arms = [arm for arm in TABLE_ARMS if arm.name in ("real", "real + SMOTE", "real + some synthetic")]
+    split = partial(holdout, breast_cancer(), share=0.5)
+    result = run_table_study(split, rare=[0], seeds=(0,), arms=arms, workers=1)
+    assert result.columns == ()
+    assert "added nothing" in " ".join(result.notes)
+
+
+def test_balanced_classes_are_refused_before_anything_is_trained() -> None:
+    data = transactions(400, share=0.5)
+    with pytest.raises(
+        ValueError, match=r"fewer rows of the rare classes \(yes\) .* got 100 and 100: .* nothing to add"
+    ):
+        run_table_study(partial(holdout, data, share=0.5), rare=[1])
+    with pytest.raises(ValueError, match=r"fewer rows of the rare classes \(no\) .* got 380 and 20"):
+        check_lacking(transactions(400, share=0.05), [0], TABLE_ARMS)
+    check_lacking(data, [1], TABLE_ARMS[:3])
 
 
 def test_a_generator_that_was_cut_short_is_said_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,21 +74,20 @@ def train_table_arm(
     Args:
         arm: the way.
         train, test: with labels.
-        extra: "smote" and "synthetic": rows of rare classes, as many as balance; an arm takes the first of each class.
+        extra: "smote" and "synthetic": rows of rare classes, as many as balance; an arm takes the first of each class. One
+            that has nothing to add needs none.
         rare: the numbers of the rare classes.
         seed: of the classifier.
     """
     rows, labels = features(train), is_rare(train, rare)
-    wanted = 0
-    if arm.added:
-        wanted = TopUp(arm.top_up).counts([int((~labels).sum()), int(labels.sum())]).get(1, 0)
-    if arm.added == "oversampling":
+    wanted = rows_to_add(arm, int((~labels).sum()), int(labels.sum()))
+    if not wanted:
+        more = rows[:0]
+    elif arm.added == "oversampling":
         members = labels.nonzero()[:, 0]
         more = rows[members[torch.arange(wanted) % len(members)]]
-    elif arm.added:
-        more = features(extra[arm.added].subset(torch.arange(wanted)))
     else:
-        more = rows[:0]
+        more = features(extra[arm.added].subset(torch.arange(wanted)))
     every, truth = torch.cat([rows, more]), torch.cat([labels, labels.new_ones(len(more))])
     weights = _balanced(truth) if arm.weighted else torch.ones(len(truth), dtype=torch.float64)
     shift = prior_shift([weights[~truth].sum(), weights[truth].sum()], [(~labels).sum(), labels.sum()])
@@ -96,6 +95,15 @@ def train_table_arm(
     probability = prior_correct(_probability(model, features(test)), shift, probabilities=True)
     threshold = _tuned(train, rows, labels, seed) if arm.tuned else 0.5
     return rare_scores(probability, is_rare(test, rare), threshold=threshold)
+
+
+def rows_to_add(arm: TableArm, others: int, rare: int) -> int:
+    """How many rare rows a way to train adds to so many; 0 where they are as frequent as it would make them.
+
+    >>> [rows_to_add(TABLE_ARMS[5], 100, rare) for rare in (10, 30, 60)]
+    [20, 0, 0]
+    """
+    return TopUp(arm.top_up).counts([others, rare]).get(1, 0) if arm.added else 0
 
 
 def features(data: TableDataset) -> Tensor:

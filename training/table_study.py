@@ -5,14 +5,13 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from torchaug.data.tables import TableDataset
-from torchaug.data.topup import TopUp
 from torchaug.evaluate.rare import RareScores
 from torchaug.evaluate.results import TABLE_METRICS, ColumnSheet, RowSheet, StudyResult
 from torchaug.tabular import SMOTE
@@ -20,7 +19,7 @@ from torchaug.training.fit import fit, seconds_per_step
 from torchaug.training.load import KINDS, load_generator
 from torchaug.training.resampler import Resampler
 from torchaug.training.seeds import Report, run_seeds, study_result
-from torchaug.training.table_arms import TABLE_ARMS, TableArm, is_rare, train_table_arm
+from torchaug.training.table_arms import TABLE_ARMS, TableArm, is_rare, rows_to_add, train_table_arm
 from torchaug.training.table_sheets import column_sheets, row_sheet
 
 Split = Callable[[int], tuple[TableDataset, TableDataset]]
@@ -41,6 +40,11 @@ TOO_SHORT = (
     "The time allowed the generator {} of its {} steps: too few to judge by, and synthetic rows look worse here than they "
     "are."
 )
+NOTHING_ADDED = (
+    "{} added nothing {}, and was trained on the real rows alone: rare rows are {:.2g} times as many as others already."
+)
+MADE = ("smote", "synthetic")
+"""What is added by arms and made beforehand, once for all of them."""
 _SPENT = 0.5
 """Share of the time that generators may take."""
 
@@ -74,7 +78,8 @@ def run_table_study(
     """Trains every arm on every seed, and compares.
 
     In one seed all arms share the training and test rows and the classifier: gradient-boosted trees, rare rows against all
-    others. What is added to the training rows is made from them alone.
+    others. What is added to the training rows is made from them alone. An arm that has nothing to add, since rare rows are as
+    frequent already as it would make them, is trained on the real rows alone, and a note says so.
 
     Args:
         split: seed to training and test rows.
@@ -89,7 +94,8 @@ def run_table_study(
         workers: seeds that run at the same time, each in a process of its own with one thread; 1 runs them here.
 
     Raises:
-        ValueError: no seeds or arms, no labels, a rare class that does not exist, or one of which a single row is to train on.
+        ValueError: no seeds or arms, no labels, a rare class that does not exist, or one of which a single row is to train on;
+            rare classes that are no rarer than the others together, so that no arm has anything to add.
     """
     start = time.monotonic()
     train, _ = split(seeds[0]) if seeds else (None, None)
@@ -99,6 +105,7 @@ def run_table_study(
             f"run_table_study: expected seeds, arms and some of the {len(classes)} classes as rare, got {len(seeds)} seeds, "
             f"{len(arms)} arms and rare classes {list(rare)}"
         )
+    check_lacking(train, rare, arms)
     check_smote(train, rare, arms)
     caution = ""
     if seconds is not None:
@@ -109,13 +116,17 @@ def run_table_study(
         job = _Job(split, tuple(rare), kind, steps, tuple(arms), Path(folder))
         parts = len(seeds) * (len(arms) + 1)
         results = run_seeds(job, seeds, parts=parts, seconds=seconds, workers=workers, progress=progress)
+    idle = _nothing_added(results, rare, arms)
     return study_result(
         results,
-        arms,
+        [
+            replace(arm, text=f"{arm.text} Nothing was added {idle[arm.name][0]}.") if arm.name in idle else arm
+            for arm in arms
+        ],
         TABLE_METRICS,
-        COMPARED,
+        [pair for pair in COMPARED if not idle.keys() & set(pair)],
         wanted=len(seeds),
-        notes=(CORRECTED, TREES),
+        notes=(*(NOTHING_ADDED.format(name, *found) for name, found in idle.items()), CORRECTED, TREES),
         caution=caution,
         data=data,
         classes=tuple(classes),
@@ -127,6 +138,22 @@ def run_table_study(
         columns=results[0].columns,
         rows=results[0].rows,
     )
+
+
+def check_lacking(train: TableDataset, rare: Sequence[int], arms: Sequence[TableArm]) -> None:
+    """Refuses rare classes that no arm has a row to add to, where arms are there to add some.
+
+    Raises:
+        ValueError: with how many rows there are.
+    """
+    others, own = _others_and_rare(_counts(train), rare)
+    adding = [arm for arm in arms if arm.added]
+    if adding and not any(rows_to_add(arm, others, own) for arm in adding):
+        names = ", ".join((train.classes or [])[number] for number in rare)
+        raise ValueError(
+            f"run_table_study: expected fewer rows of the rare classes ({names}) than of others to train on, got {own} and "
+            f"{others}: there is nothing to add to them; name rarer ones (rare=, --rare), or leave out the arms that add rows"
+        )
 
 
 def check_smote(train: TableDataset, rare: Sequence[int], arms: Sequence[TableArm]) -> None:
@@ -142,6 +169,25 @@ def check_smote(train: TableDataset, rare: Sequence[int], arms: Sequence[TableAr
             f"run_table_study: expected at least 2 rows of each rare class to train on, since SMOTE's lie between two, got "
             f"{counts[lone[0]]} of {(train.classes or [])[lone[0]]!r}; add rows, or leave SMOTE out of the arms"
         )
+
+
+def _nothing_added(
+    results: Sequence[TableSeedResult], rare: Sequence[int], arms: Sequence[TableArm]
+) -> dict[str, tuple[str, float]]:
+    """Arms that had nothing to add in some seed: in which, and how many rare rows there were for each other one."""
+    sizes = [_others_and_rare(result.train_counts, rare) for result in results]
+    found = {}
+    for arm in arms:
+        idle = [own / others for others, own in sizes if arm.added and not rows_to_add(arm, others, own)]
+        if idle:
+            where = "here" if len(idle) == len(sizes) else f"in {len(idle)} of {len(sizes)} seeds"
+            found[arm.name] = (where, min(idle))
+    return found
+
+
+def _others_and_rare(counts: Sequence[int], rare: Sequence[int]) -> tuple[int, int]:
+    own = sum(counts[number] for number in rare)
+    return sum(counts) - own, own
 
 
 def _affordable(kind: str, train: TableDataset, steps: int | None, seconds: float) -> tuple[int, str]:
@@ -180,12 +226,11 @@ class _Job:
 
     def _extra(self, train: TableDataset, seed: int) -> dict[str, TableDataset]:
         """Rows of the rare classes, in the shares that these have, as many as balance."""
-        counts = torch.tensor(_counts(train))
-        own = counts[list(self.rare)]
-        lacking = TopUp("balance").counts([int(counts.sum() - own.sum()), int(own.sum())]).get(1, 0)
-        wanted = {added for arm in self.arms if (added := arm.added) in ("smote", "synthetic")}
-        if not lacking or not wanted:
-            return {}
+        counts = _counts(train)
+        own = torch.tensor(counts)[list(self.rare)]
+        sizes = _others_and_rare(counts, self.rare)
+        lacking = rows_to_add(TableArm("", "", added="all"), *sizes)
+        wanted = {arm.added for arm in self.arms if arm.added in MADE and rows_to_add(arm, *sizes)}
         share = torch.arange(lacking) % int(own.sum())  # each real row of the rare classes as often as any other
         labels = torch.tensor(list(self.rare))[torch.searchsorted(own.cumsum(0), share, right=True)]
         made: dict[str, TableDataset] = {}

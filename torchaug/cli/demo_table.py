@@ -36,16 +36,16 @@ def demo_table(options: Namespace, console: Console) -> None:
     with misuse():
         from torchaug.evaluate.holdout import holdout
         from torchaug.training.table_arms import TABLE_ARMS
-        from torchaug.training.table_study import check_smote, run_table_study
+        from torchaug.training.table_study import check_lacking, check_smote, run_table_study
 
         classes, labels = list(data.classes or []), data.labels
         if labels is None or len(classes) < 2:
             raise Misuse(f"demo: expected a table with labels of two classes or more, got {options.data}; see --label")
         rare = rare_classes(options, classes, labels)
         split = partial(holdout, data, share=SHARE)
-        check_smote(
-            split(0)[0], rare, TABLE_ARMS
-        )  # what cannot be split or studied is known before anything is trained
+        train, _ = split(0)  # what cannot be split or studied is known before anything is trained
+        check_lacking(train, rare, TABLE_ARMS)
+        check_smote(train, rare, TABLE_ARMS)
         options.out.mkdir(parents=True, exist_ok=True)
     say(console, f"{options.data}: {len(data)} rows of {len(classes)} classes, {shape_of(data)}")
     say(console, f"rare classes: {', '.join(classes[c] for c in rare)}")
