@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -13,7 +12,7 @@ import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score, brier_score_loss
 
-from torchaug.data import TableDataset, breast_cancer, wine
+from torchaug.data import TableDataset, wine
 from torchaug.data.transactions import transactions
 from torchaug.evaluate.holdout import holdout
 from torchaug.evaluate.results import StudyResult
@@ -102,15 +101,12 @@ def test_a_rare_class_of_one_row_is_refused_before_anything_is_trained() -> None
     check_smote(lone, [1], without)
 
 
-@pytest.mark.parametrize(("named", "rare", "share"), [(breast_cancer, 0, "0.59"), (wine, 2, "0.38")])
-def test_an_arm_with_nothing_to_add_is_trained_on_the_real_rows_and_said(
-    named: Callable[[], TableDataset], rare: int, share: str
-) -> None:
-    result = run_table_study(partial(holdout, named(), share=0.5), rare=[rare], seeds=(0,), steps=2, workers=1)
+def test_an_arm_with_nothing_to_add_is_trained_on_the_real_rows_and_said() -> None:
+    result = run_table_study(partial(holdout, wine(), share=0.5), rare=[2], seeds=(0,), steps=2, workers=1)
     assert result.arm("real + some synthetic").values == result.arm("real").values
     assert result.arm("real + synthetic").values != result.arm("real").values
     words = (
-        f"real + some synthetic added nothing here, and was trained on the real rows alone: rare rows are {share} times"
+        f"real + some synthetic added nothing here, and was trained on the real rows alone: rare rows are 0.38 times"
     )
     assert [note for note in result.notes if "added nothing" in note] == [f"{words} as many as others already."]
     assert words in render(result)
@@ -123,8 +119,8 @@ def test_an_arm_with_nothing_to_add_is_trained_on_the_real_rows_and_said(
 def test_what_nothing_is_lacking_for_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torchaug.training.table_study.fit", None)
     arms = [arm for arm in TABLE_ARMS if arm.name in ("real", "real + SMOTE", "real + some synthetic")]
-    split = partial(holdout, breast_cancer(), share=0.5)
-    result = run_table_study(split, rare=[0], seeds=(0,), arms=arms, workers=1)
+    split = partial(holdout, transactions(200, share=0.4), share=0.5)
+    result = run_table_study(split, rare=[1], seeds=(0,), arms=arms, workers=1)
     assert result.columns == ()
     assert "added nothing" in " ".join(result.notes)
 
