@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_bank import fill
 from test_cli import Capture, error_of
 
 from torchaug.cli import main
@@ -52,3 +53,51 @@ def test_a_demo_of_balanced_classes_is_refused_before_it_begins(capsys: Capture)
     assert main(["demo", "--modality", "table", "--data", "even.csv"]) == 2
     assert "fewer rows of the rare classes (a) than of others to train on, got 10 and 10" in error_of(capsys)
     assert not Path("demo").exists()
+
+
+def test_a_demo_finds_a_table_as_fit_does(capsys: Capture) -> None:
+    rows("claims.csv", "size,verdict", lambda n: f"{n},{'ab'[n % 4 == 0]}")
+    assert main(["demo", "--modality", "table", "--data", "claims.csv"]) == 2
+    assert "demo: expected --label COLUMN of claims.csv (size, verdict), got none" in error_of(capsys)
+    rows("even.csv", "path,text,size,label", lambda n: f"p{n % 3},t{n % 2},{n},{'ab'[n % 2]}")
+    assert main(["demo", "--modality", "table", "--data", "even.csv"]) == 2
+    assert "fewer rows of the rare classes (a)" in error_of(capsys)  # so it was read
+    assert main(["demo", "--modality", "table", "--data", "even.csv", "--label", "none"]) == 2
+    assert "expected a table with labels of two classes or more, got even.csv; see --label" in error_of(capsys)
+
+
+def test_a_top_up_asks_for_the_label(capsys: Capture) -> None:
+    rows("claims.csv", "size,verdict", lambda n: f"{n},{'ab'[n % 4 == 0]}")
+    assert main(["fit", "table-vae", "--data", "claims.csv", "--label", "verdict", "--steps", "1"]) == 0
+    top_up = ["synthesize", "--checkpoint", "generator/generator.ckpt", "--top-up", "sqrt", "--data", "claims.csv"]
+    capsys.readouterr()
+    assert main(top_up) == 2
+    assert "synthesize: expected --label COLUMN of claims.csv (size, verdict), got none" in error_of(capsys)
+    assert main([*top_up, "--label", "verdict"]) == 0
+
+
+def test_a_table_is_verified_whatever_its_columns_are_called(capsys: Capture) -> None:
+    rows("claims.csv", "id,size,verdict", lambda n: f"{n},{n / 7:.2f},{'ab'[n % 2]}")
+    verify = ["verify", "--data", "claims.csv"]
+    assert main(verify) == 2
+    assert "expected --label COLUMN of claims.csv (id, size, verdict), or --label none, got" in error_of(capsys)
+    for options in (["--label", "verdict"], ["--label", "none"], ["--label", "verdict", "--drop", "id"]):
+        assert main([*verify, *options]) == 0
+        assert "all of claims.csv can be read" in capsys.readouterr().out
+    assert main([*verify, "--label", "verdict", "--drop", "it"]) == 2
+    assert "expected a column 'it' for drop=" in error_of(capsys)
+    assert main(["verify", "--data", "digits", "--label", "verdict"]) == 2
+    assert "--label names a column of a table" in error_of(capsys)
+    rows("texts.csv", "text,label", lambda n: f"t{n % 3},{'ab'[n % 2]}")
+    assert main(["verify", "--data", "texts.csv"]) == 0
+    fill(Path("bank"))
+    assert main(["verify", "--data", "bank", "--label", "verdict"]) == 2
+    assert "verify: --label is for tables, got it for the bank bank; leave it out" in error_of(capsys)
+
+
+def test_a_table_that_was_exported_is_verified(capsys: Capture) -> None:
+    rows("claims.csv", "size,verdict", lambda n: f"{n},{'ab'[n % 4 == 0]}")
+    assert main(["fit", "table-vae", "--data", "claims.csv", "--label", "verdict", "--steps", "1"]) == 0
+    assert main(["synthesize", "--checkpoint", "generator/generator.ckpt", "--per-class", "3"]) == 0
+    assert main(["export", "--bank", "bank", "--to", "csv", "--out", "out"]) == 0
+    assert main(["verify", "--data", "out/table.csv", "--label", "verdict"]) == 0

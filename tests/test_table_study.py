@@ -105,9 +105,7 @@ def test_an_arm_with_nothing_to_add_is_trained_on_the_real_rows_and_said() -> No
     result = run_table_study(partial(holdout, wine(), share=0.5), rare=[2], seeds=(0,), steps=2, workers=1)
     assert result.arm("real + some synthetic").values == result.arm("real").values
     assert result.arm("real + synthetic").values != result.arm("real").values
-    words = (
-        f"real + some synthetic added nothing here, and was trained on the real rows alone: rare rows are 0.38 times"
-    )
+    words = "real + some synthetic added nothing here, and was trained on the real rows alone: rare rows are 0.38 times"
     assert [note for note in result.notes if "added nothing" in note] == [f"{words} as many as others already."]
     assert words in render(result)
     assert result.arm("real + some synthetic").text.endswith("0.3 times as many. Nothing was added here.")

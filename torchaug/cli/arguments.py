@@ -143,6 +143,8 @@ def _synthesize_arguments(command: ArgumentParser) -> None:
 def _verify_arguments(command: ArgumentParser) -> None:
     add = command.add_argument
     add("--data", required=True, metavar="SOURCE", help=f"a bank, {SOURCE}")
+    add("--label", metavar="COLUMN", help="a table's column of classes, or none (default: label)")
+    add_columns(command)
     add("--workers", type=whole(0), default=0, metavar="N", help="that read at the same time (default: 0)")
 
 

@@ -11,6 +11,7 @@ from jsonargparse import Namespace
 from rich.console import Console
 
 from torchaug.cli.progress import bar, say
+from torchaug.cli.reading import COLUMNS, read_to_verify
 from torchaug.cli.terminal import Misuse, check_folder, misuse, on_interrupt
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ def verify(options: Namespace, console: Console) -> None:
     """torchaug verify."""
     from torchaug.data.bank import is_bank
 
+    if is_bank(options.data):
+        for name in ("label", *COLUMNS):
+            if getattr(options, name) is not None:
+                raise Misuse(f"verify: --{name} is for tables, got it for the bank {options.data}; leave it out")
     with bar(console, "reading") as report:
         bad = _verify_bank(options, report) if is_bank(options.data) else _verify_items(options, report)
     for line in bad:
@@ -50,10 +55,9 @@ def _verify_bank(options: Namespace, report: Callable[[int, int], None]) -> list
 
 def _verify_items(options: Namespace, report: Callable[[int, int], None]) -> list[str]:
     """The items of any other data set that cannot be read."""
-    with misuse():
-        from torchaug.data import FileDataset, load
+    from torchaug.data import FileDataset
 
-        data = load(options.data)
+    data = read_to_verify(options)
     if not isinstance(data, FileDataset):
         return []  # what is in memory was read
     return [f"{error.path}: {error}" for error in data.verify(report, workers=options.workers)]

@@ -284,7 +284,7 @@ def _lacking(options: Namespace, table: bool) -> dict[str, int]:
     from torchaug.data import TopUp
 
     wanted = TopUp(options.top_up)  # a word that it does not know is said before the data are looked at
-    real = class_counts(options.data, options.label, table)
+    real = class_counts(options, table)
     lacking = wanted.counts(real)
     if not lacking:
         have = ", ".join(f"{name} {count}" for name, count in real.items())

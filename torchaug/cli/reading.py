@@ -28,22 +28,34 @@ def read_samples(options: Namespace, console: Console) -> TensorImages | TensorW
     """The images, table or sounds that --data names, in memory; a table's classes are in the column --label."""
     with misuse():
         from torchaug.data import FileDataset
-        from torchaug.data.readers.columns import column_names
 
-        path, label = Path(options.data), options.label
-        if label is None and SHORT.get(options.kind, options.kind).startswith("table-") and path.is_file():
-            label = "label"  # also where it has a column "path" or "text"
-            names = column_names(path, "fit")
-            if label not in names:
-                raise Misuse(
-                    f"fit: expected --label COLUMN of {path} ({', '.join(names)}), or --label none, got neither"
-                )
+        label = options.label
+        if SHORT.get(options.kind, options.kind).startswith("table-"):
+            label = label_of(options, "fit", ", or --label none")
         data = open_data(options.data, label, options.size, columns_of(options))
         if isinstance(data, FileDataset):
             with bar(console, "reading") as report:
                 return data.in_memory(report)
         found: TensorImages | TensorWaveforms | TableDataset = data.in_memory()
         return found
+
+
+def label_of(options: Namespace, who: str, otherwise: str = "") -> str | None:
+    """--label of a table that --data names: of a file "label" by default, also where it has a column "path" or "text".
+
+    `otherwise` is what else could be passed.
+    """
+    from torchaug.data.readers.columns import column_names
+
+    path, label = Path(options.data), options.label
+    if label is not None or not path.is_file():
+        return None if label is None else str(label)
+    names = column_names(path, who)
+    if "label" not in names:
+        raise Misuse(
+            f"{who}: expected --label COLUMN of {path} ({', '.join(names)}){otherwise}, got none and no column 'label'"
+        )
+    return "label"
 
 
 def columns_of(options: Namespace) -> dict[str, list[str]]:
@@ -81,7 +93,7 @@ def _is_table(source: str) -> bool:
     return source.lower().endswith(_endings()) or Path(source).is_file()
 
 
-def class_counts(source: str, label: str | None, table: bool) -> dict[str, int]:
+def class_counts(options: Namespace, table: bool) -> dict[str, int]:
     """How many samples of each class there are in what --data names; none of its images or sounds is read.
 
     Of a file for a generator of tables only the column --label is: the others need not be what `read_table` takes.
@@ -90,6 +102,7 @@ def class_counts(source: str, label: str | None, table: bool) -> dict[str, int]:
         from torchaug.data.readers.table import read_labels
         from torchaug.data.topup import frequencies
 
+        source, label = options.data, label_of(options, "synthesize") if table else options.label
         if _is_table(source) and (table or label is not None) and label != "none":
             labels, classes = read_labels(source, label or "label")
             return dict(zip(classes, labels.bincount(minlength=len(classes)).tolist(), strict=True))
@@ -97,6 +110,18 @@ def class_counts(source: str, label: str | None, table: bool) -> dict[str, int]:
         if getattr(data, "labels", None) is None or not getattr(data, "classes", None):
             raise Misuse(f"load: expected samples with labels, got {source}, which has none")
         return {name: int(count) for name, count in frequencies(data, "load").items()}
+
+
+def read_to_verify(options: Namespace) -> Any:
+    """What --data names: a table where --label or other of its options say so, or nothing else has its columns."""
+    with misuse():
+        from torchaug.data.readers.columns import column_names
+
+        label, columns = options.label, columns_of(options)
+        of_rows = options.data.lower().endswith(_endings()) and Path(options.data).is_file()
+        if of_rows and (columns or not {"path", "text"} & set(column_names(options.data, "verify"))):
+            label = label_of(options, "verify", ", or --label none")
+        return open_data(options.data, label, columns=columns)
 
 
 def read_chain(path: str) -> Layer:
@@ -161,7 +186,7 @@ def read_table_of(options: Namespace) -> TableDataset:
     with misuse():
         from torchaug.data import TableDataset
 
-        data = open_data(options.data, options.label, columns=columns_of(options))
+        data = open_data(options.data, label_of(options, "demo"), columns=columns_of(options))
         if not isinstance(data, TableDataset):
             raise Misuse(f"load: expected a table (.csv, .tsv, .parquet or a named one), got {options.data}")
         return data
