@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import date, datetime, time, timezone
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 from test_bank import fill
 from test_cli import Capture, error_of
 
 from torchaug.cli import main
+from torchaug.data import Bank
 from torchaug.training import table_study
+from torchaug.training.load import load_generator
+
+QUOTED, UTC = '"may,be"', timezone.utc
 
 
 @pytest.fixture(autouse=True)
@@ -101,3 +108,79 @@ def test_a_table_that_was_exported_is_verified(capsys: Capture) -> None:
     assert main(["synthesize", "--checkpoint", "generator/generator.ckpt", "--per-class", "3"]) == 0
     assert main(["export", "--bank", "bank", "--to", "csv", "--out", "out"]) == 0
     assert main(["verify", "--data", "out/table.csv", "--label", "verdict"]) == 0
+
+
+def test_a_class_with_a_comma_is_asked_for_in_quotes(capsys: Capture) -> None:
+    rows("claims.csv", "size,label", lambda n: f"{n},{'ok' if n % 4 else QUOTED}")
+    assert main(["fit", "table-vae", "--data", "claims.csv", "--steps", "1"]) == 0
+    make = ["synthesize", "--checkpoint", "generator/generator.ckpt", "--counts"]
+    capsys.readouterr()
+    assert main([*make, "may,be=5"]) == 2
+    assert "got 'may'; what has a comma itself stands in quotes, as in a CSV" in error_of(capsys)
+    assert main([*make, '"may,be=5",ok=2']) == 0
+    assert Bank("bank").counts() == {"may,be": 5, "ok": 2}
+    assert main(["demo", "--modality", "table", "--data", "claims.csv", "--rare", f"{QUOTED},ok"]) == 2
+    assert "some of the classes may,be, ok, got all of them" in error_of(capsys)  # so both were found
+
+
+def test_bounds_are_written_as_the_column_is(capsys: Capture) -> None:
+    days = [date(2024, 5, 1 + number % 28) for number in range(40)]
+    moments = [datetime(2024, 5, 1, 8, number) for number in range(40)]
+    columns = {
+        "size, m": pyarrow.array([0.5 * number for number in range(40)]),
+        "day": pyarrow.array(days),
+        "at": pyarrow.array(moments, pyarrow.timestamp("ms")),
+        "zoned": pyarrow.array([each.replace(tzinfo=UTC) for each in moments], pyarrow.timestamp("ms", "Asia/Tokyo")),
+        "clock": pyarrow.array([time(number % 24, 15) for number in range(40)], pyarrow.time32("ms")),
+        "label": ["a", "b"] * 20,
+    }
+    parquet.write_table(pyarrow.table(columns), "claims.parquet")
+    fit = ["fit", "table", "--data", "claims.parquet", "--steps", "1", "--batch-size", "16", "--epsilon", "8"]
+    ends = {
+        "day": "2024-01-01:2024-12-31",
+        "at": "2024-01-01:2024-05-02T08:30",
+        "zoned": "2024-05-01T10:00+02:00:2024-05-01T09:00",
+        "clock": "06:30:00:18:00:15",
+    }
+    text = ",".join(['"size, m=0:50"', *(f"{name}={end}" for name, end in ends.items())])
+    assert main([*fit, "--bounds", text, "--print_config"]) == 0
+    Path("x.yaml").write_text(capsys.readouterr().out)
+    for options in (["--bounds", text], ["--config", "x.yaml", "--out", "other"]):
+        assert main([*fit, *options]) == 0
+    for folder in ("generator", "other"):
+        found = {each.name: each for each in load_generator(f"{folder}/generator.ckpt").sample(2).columns}
+        assert {name: (column.low, column.high) for name, column in found.items()} == {
+            "size, m": (0.0, 50.0),
+            "day": (19723.0, 20088.0),
+            "at": tuple(
+                1000 * each.replace(tzinfo=UTC).timestamp()
+                for each in (datetime(2024, 1, 1), datetime(2024, 5, 2, 8, 30))
+            ),
+            "zoned": tuple(1000 * datetime(2024, 5, 1, hour, tzinfo=UTC).timestamp() for hour in (8, 9)),
+            "clock": (23_400_000.0, 64_815_000.0),
+        }
+    capsys.readouterr()
+    for name, end, words in (
+        ("day", "5:10", "column 'day' must be dates, such as 2024-01-01:2024-12-31, got 5.0 and 10.0"),
+        ("day", "2024-01-01T08:30:2024-01-02T08:30", "column 'day' must be dates"),
+        ("day", "2024-02-30:2024-03-01", "column 'day' must be dates"),
+        ("day", "2024-12-31:2024-01-01", "must be lower before upper, got 2024-12-31 and 2024-01-01"),
+        ("at", "2024-01-01T08:30Z:2024-01-02T08:30Z", "column 'at' must be times, such as"),
+        ("clock", "08:30:12:10:10", "--bounds: expected times that can be told apart, got 'clock=08:30:12:10:10'"),
+        ("clock", "2024-01-01:12:00", "--bounds: expected COLUMN=LOW:HIGH"),
+        ("size", "2024-01-01:2024-12-31", "column 'size, m' must be numbers, such as 0:120, got 2024-01-01"),
+        ("size", "-inf:inf", "--bounds: expected finite bounds, known beforehand, got 'size, m=-inf:inf'"),
+        ("size", "0:nan", "--bounds: expected finite bounds"),
+    ):
+        given = {"size": "0:50"} | ends | {name: end}
+        text = ",".join(f'"size, m={given[each]}"' if each == "size" else f"{each}={given[each]}" for each in given)
+        assert main([*fit, "--bounds", text, "--out", "third"]) == 2
+        assert words in error_of(capsys)
+    assert not Path("third").exists()
+
+
+@pytest.mark.parametrize("ends", ["5", "[1]", "[1, 2, 3]", "[1, 2024-01-01]", "[.inf, 1]"])
+def test_bounds_of_a_yaml_that_are_none_are_refused(ends: str, capsys: Capture) -> None:
+    Path("x.yaml").write_text(f"bounds:\n  size: {ends}\n")
+    assert main(["fit", "table", "--data", "wine", "--epsilon", "8", "--config", "x.yaml"]) == 2
+    assert "--config: expected" in error_of(capsys)

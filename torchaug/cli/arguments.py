@@ -113,7 +113,12 @@ def _fit_arguments(words: Sequence[str], command: ArgumentParser) -> None:
 def _synthesize_arguments(command: ArgumentParser) -> None:
     add = command.add_argument
     add("--checkpoint", type=Path, required=True, metavar="FILE", help="what torchaug fit wrote")
-    add("--counts", type=counts, metavar="CLASS=N,...", help="of each class, or N where there are no classes")
+    add(
+        "--counts",
+        type=counts,
+        metavar="CLASS=N,...",
+        help="of each class, or N without classes; '\"a,b=3\"' with a comma",
+    )
     add("--per-class", type=whole(1), metavar="N", help="samples of every class, instead of --counts")
     add("--top-up", metavar="HOW", help="balance, sqrt or ratio:0.3: what the classes of --data lack")
     add("--data", metavar="SOURCE", help="the real data, as for fit, with --top-up; their classes are counted")

@@ -12,6 +12,7 @@ from jsonargparse import ArgumentParser
 
 from torchaug.cli import values
 from torchaug.cli.arguments import SOURCE, add_columns
+from torchaug.cli.bounds import bounds
 
 KINDS = {
     "vae": "images: quick, hard to break, somewhat soft",
@@ -48,8 +49,8 @@ def add_kind(command: ArgumentParser, words: Sequence[str]) -> None:
     for name in named:
         _add_options(command)
         if name.startswith("table-"):
-            text = "of each number, known beforehand, which --epsilon needs: age=0:120,pay=0:9000"
-            command.add_argument("--bounds", type=values.bounds, metavar="C=L:H,...", help=text)
+            text = "of each number or date, known beforehand, for --epsilon: age=0:120,day=2024-01-01:2024-12-31"
+            command.add_argument("--bounds", type=bounds, metavar="C=L:H,...", help=text)
             add_columns(command)
         else:
             text = "default, none or a .json or .yaml of a chain, for training (default: default for a gan, else none)"

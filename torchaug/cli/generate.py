@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from torchaug.cli import values
+from torchaug.cli.bounds import in_numbers
 from torchaug.cli.fit_arguments import SHORT
 from torchaug.cli.progress import bar, say
 from torchaug.cli.reading import CHAINS, class_counts, described, read_chain, read_samples
@@ -73,7 +74,7 @@ def fit(options: Namespace, console: Console) -> None:
                 resume=options.resume,
                 progress=watched,
                 holdout=_held_out(options),
-                settings=_settings(options),
+                settings=_settings(options, data),
                 trainer=_without_none(options.trainer),
                 batch_size=options.batch_size,
                 privacy=privacy,
@@ -111,10 +112,10 @@ def _held_out(options: Namespace) -> float:
     return found
 
 
-def _settings(options: Namespace) -> dict[str, Any]:
+def _settings(options: Namespace, data: Any) -> dict[str, Any]:
     """What differs from the settings that suit the data."""
     bounds = vars(options).get("bounds")
-    return _without_none(options.model) | ({"bounds": bounds} if bounds else {})
+    return _without_none(options.model) | ({"bounds": in_numbers(bounds, data)} if bounds else {})
 
 
 def _cost(file: Path) -> str:

@@ -94,20 +94,20 @@ size = sides(1)
 
 @_from_text
 def names(text: str) -> list[str]:
-    """Names with commas between."""
-    names = [name.strip() for name in text.split(",")]
-    if not all(names):
+    """Names of classes with commas between; one that has a comma itself stands in quotes, as in a CSV."""
+    names = [name.strip() for name in _split(text)]
+    if not names or not all(names):
         raise argparse.ArgumentTypeError(f"expected class names with commas between, got {text!r}")
     return names
 
 
 @_from_text
 def counts(text: str) -> dict[str, int] | int:
-    """CLASS=N with commas between, or a number alone."""
+    """CLASS=N with commas between, or a number alone; what has a comma itself stands in quotes, as in a CSV."""
     if text.strip().isdecimal() and int(text) > 0:
         return int(text)
     found = {}
-    for name, number in _pairs(text, "CLASS=N with commas between, such as 3=100,7=100"):
+    for name, number in assigned(text, "CLASS=N with commas between, such as 3=100,7=100"):
         if not number.isdecimal():
             raise argparse.ArgumentTypeError(
                 f"expected CLASS=N with commas between, such as 3=100,7=100, got {f'{name}={number}'!r}"
@@ -117,37 +117,29 @@ def counts(text: str) -> dict[str, int] | int:
 
 
 @_from_text
-def bounds(text: str) -> dict[str, tuple[float, float]]:
-    """COLUMN=LOW:HIGH with commas between."""
-    expected, found = "COLUMN=LOW:HIGH with commas between, such as age=0:120,pay=0:9000", {}
-    for name, ends in _pairs(text, expected):
-        low, _, high = ends.partition(":")
-        try:
-            found[name] = (float(low), float(high))
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"expected {expected}, got {f'{name}={ends}'!r}") from None
-    return found
-
-
-@_from_text
 def pairs(text: str) -> dict[str, Any]:
     """NAME=VALUE with commas between; numbers, true and false as what they are."""
-    return {name: _value(value) for name, value in _pairs(text, "NAME=VALUE with commas between")}
+    return {name: _value(value) for name, value in assigned(text, "NAME=VALUE with commas between")}
 
 
 @_from_text
 def fields(text: str) -> list[str]:
     """Fields with commas between; one that has a comma itself stands in quotes, as in a CSV."""
-    (found,) = csv.reader([text])
-    return found
+    return _split(text, spaces=True)
 
 
-@_from_text
-def columns(text: str) -> list[str]:
-    """Names of columns with commas between; one that has a comma itself stands in quotes, as in a CSV."""
-    (found,) = csv.reader([text])
-    if not all(found):
-        raise argparse.ArgumentTypeError(f"expected names of columns with commas between, got {text!r}")
+def column(value: Any) -> str:
+    """The name of a column; in a YAML also a whole number."""
+    if not isinstance(value, (str, int)) or isinstance(value, bool):
+        raise argparse.ArgumentTypeError(f"expected the name of a column, got {value!r}; put it in quotes")
+    return str(value)
+
+
+def columns(value: Any) -> list[str]:
+    """Names of columns with commas between; one that has a comma itself stands in quotes, as in a CSV. A YAML has a list."""
+    found = [column(each) for each in value] if isinstance(value, list) else _split(column(value), spaces=True)
+    if not found or not all(found):
+        raise argparse.ArgumentTypeError(f"expected names of columns with commas between, got {value!r}")
     return found
 
 
@@ -168,16 +160,31 @@ def of_columns(fields: Sequence[str], columns: Sequence[str]) -> dict[str, str |
     return found
 
 
-def _pairs(text: str, expected: str) -> Iterator[tuple[str, str]]:
+def assigned(text: str, expected: str) -> Iterator[tuple[str, str]]:
+    """NAME=VALUE with commas between, each name once; one that has a comma itself stands in quotes, as in a CSV.
+
+    >>> list(assigned('ok=3, "may,be=5"', "CLASS=N"))
+    [('ok', '3'), ('may,be', '5')]
+    """
     seen = set()
-    for part in text.split(","):
+    for part in _split(text) or [""]:
         name, sign, value = (piece.strip() for piece in part.rpartition("="))
         if not (sign and name and value):
-            raise argparse.ArgumentTypeError(f"expected {expected}, got {part!r}")
+            hint = "; what has a comma itself stands in quotes, as in a CSV" if "," in text else ""
+            raise argparse.ArgumentTypeError(f"expected {expected}, got {part!r}{hint}")
         if name in seen:
             raise argparse.ArgumentTypeError(f"expected {expected}, each name once, got {name!r} twice")
         seen.add(name)
         yield name, value
+
+
+def _split(text: str, *, spaces: bool = False) -> list[str]:
+    """Fields of a line of a CSV; with `spaces` those after a comma count."""
+    try:
+        (found,) = csv.reader([text], skipinitialspace=not spaces)
+    except csv.Error as error:
+        raise argparse.ArgumentTypeError(f"expected what a line of a CSV holds, got {text!r}: {error}") from None
+    return found
 
 
 def _value(text: str) -> Any:
