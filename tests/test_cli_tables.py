@@ -184,3 +184,30 @@ def test_bounds_of_a_yaml_that_are_none_are_refused(ends: str, capsys: Capture) 
     Path("x.yaml").write_text(f"bounds:\n  size: {ends}\n")
     assert main(["fit", "table", "--data", "wine", "--epsilon", "8", "--config", "x.yaml"]) == 2
     assert "--config: expected" in error_of(capsys)
+
+
+def test_a_printed_configuration_keeps_names_that_look_like_numbers(capsys: Capture) -> None:
+    names = ["1e3", "5", "1_0", "true", "2024-01-01", ".5", "a: b", "0x1F", "1:30", "null"]
+    rows("odd.csv", ",".join([*names, "size"]), lambda n: ",".join([str(n % 3)] * len(names) + [str(n)]))
+    fit = ["fit", "table-vae", "--data", "odd.csv", "--steps", "1"]
+    for label, drop in (("1e3", names[1:]), ("5", names[:1] + names[2:])):
+        assert main([*fit, "--label", label, "--drop", ",".join(drop), "--print_config"]) == 0
+        Path("x.yaml").write_text(capsys.readouterr().out)
+        assert main(["fit", "table-vae", "--config", "x.yaml", "--out", label]) == 0
+        table = load_generator(f"{label}/generator.ckpt").sample(2)
+        assert ([column.name for column in table.columns], table.label) == (["size"], label)
+        capsys.readouterr()
+
+
+def test_whole_numbers_of_a_yaml_name_columns(capsys: Capture) -> None:
+    rows("odd.csv", "1,2,5,size", lambda n: f"{n},{n},{n % 2},{n}")
+    for text in ("label: 5\ndrop: [1, 2]\n", "label: 5\ndrop: 1\ncategorical: 2\n"):
+        Path("x.yaml").write_text(text)
+        out = f"out{len(text)}"
+        assert main(["fit", "table-vae", "--data", "odd.csv", "--steps", "1", "--config", "x.yaml", "--out", out]) == 0
+        assert load_generator(f"{out}/generator.ckpt").sample(2).label == "5"
+    capsys.readouterr()
+    for text, got in (("label: 1e3", "1000.0"), ("drop: [true]", "True"), ("numeric: [2, 1.5]", "1.5")):
+        Path("x.yaml").write_text(text)
+        assert main(["fit", "table-vae", "--data", "odd.csv", "--config", "x.yaml"]) == 2
+        assert f"expected the name of a column, got {got}; put it in quotes" in error_of(capsys)

@@ -6,9 +6,9 @@ import inspect
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, set_dumper
 
 from torchaug.cli import values
 from torchaug.cli.arguments import SOURCE, add_columns
@@ -43,6 +43,7 @@ TRAINER = (
 
 def add_kind(command: ArgumentParser, words: Sequence[str]) -> None:
     """The kind of torchaug fit, and the options of the kind that is among the words: others take seconds to import."""
+    set_dumper("yaml", _yaml)
     command.usage = "torchaug fit KIND [options]"
     command.add_argument("kind", metavar="KIND", choices=(*KINDS, *SHORT), help="what to train")
     named = [name for word in words if (name := SHORT.get(word, word)) in KINDS][:1]
@@ -62,12 +63,36 @@ def add_kind(command: ArgumentParser, words: Sequence[str]) -> None:
         command.epilog = "\n".join(["kinds, each with options of its own (torchaug fit KIND --help):", *lines])
 
 
+def _yaml(options: Any) -> str:
+    """What --print_config prints: text that looks like a number stands in quotes.
+
+    PyYAML leaves 1e3 without, since to it that is text; the parser reads a number.
+    """
+    import yaml
+
+    def text(dumper: Any, value: str) -> Any:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="'" if _is_number(value) else None)
+
+    dumper: Any = type("Dumper", (yaml.SafeDumper,), {})
+    dumper.add_representer(str, text)
+    printed: str = yaml.dump(options, Dumper=dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
+    return printed
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _add_options(kind: ArgumentParser) -> None:
     add = kind.add_argument
     add("--config", action="config", metavar="FILE", help="a YAML of options; --print_config prints one")
     add("--data", required=True, metavar="SOURCE", help=SOURCE)
     add("--size", type=values.sides(8, 256), metavar="H[xW]", help="pixels that every image gets, 8 to 256")
-    add("--label", metavar="COLUMN", help="a table's column of classes, or none (default: label)")
+    add("--label", type=values.column, metavar="COLUMN", help="a table's column of classes, or none (default: label)")
     add("--steps", type=values.whole(1), metavar="N", help="of the optimiser (default: as suits the kind)")
     add("--minutes", type=values.minutes, metavar="T", help="time to train, instead of --steps")
     add("--batch-size", type=values.whole(1), metavar="N", help="samples of a step (default: as suits the kind)")
