@@ -38,6 +38,7 @@ class TabularDiffusion(TableModel):
         self, codec: TableCodec, num_classes: int, *, width: int = 256, blocks: int = 3, steps: int = 50
     ) -> None:
         super().__init__(codec, num_classes)
+        self.check_sizes(width=width, blocks=blocks, steps=steps)
         self.steps = steps
         self.time = TimeEmbedding(width)
         self.condition = ConditionEmbedding(num_classes, self.values, width)

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from torchaug.image.arguments import number
 from torchaug.models.gan_losses import discriminator_terms, generator_terms, score_and_norm
 from torchaug.models.table_codec import TableCodec
 from torchaug.models.table_model import Draw, TableModel
@@ -70,7 +71,9 @@ class TabularGAN(TableModel):
         temperature: float = 0.2,
     ) -> None:
         super().__init__(codec, num_classes)
-        self.latent, self.temperature = latent, temperature
+        self.check_sizes(latent=latent, width=width, blocks=blocks)
+        self.latent = latent
+        self.temperature = number(temperature, type(self).__name__, "temperature", 0, above=True)
         self.condition = ConditionEmbedding(num_classes, self.values, width)
         self.generator = ResMLP(latent, codec.width, width=width, blocks=blocks)
         self.discriminator = RowDiscriminator(codec.width, num_classes, self.values, width=width, blocks=blocks)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from torchaug.image.arguments import whole
 from torchaug.keys import fold_in
 from torchaug.models.latents import check_request, latents
 from torchaug.models.table_codec import TableCodec
@@ -47,6 +48,11 @@ class TableModel(nn.Module, ABC):
         self.values = sum(levels)
         self.register_buffer("centre", is_choice / 2, persistent=False)
         self.register_buffer("firsts", torch.tensor([0, *accumulate(levels)]) + 1, persistent=False)
+
+    def check_sizes(self, **sizes: int) -> None:
+        """Refuses sizes that no network can have."""
+        for name, size in sizes.items():
+            whole(size, type(self).__name__, name, 1)
 
     def value_numbers(self, column: Tensor, category: Tensor) -> Tensor:
         """The numbers of values, (B,) int64: of the place of a categorical column among these, and of a code."""

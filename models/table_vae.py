@@ -35,6 +35,7 @@ class TabularVAE(TableModel):
     ) -> None:
         super().__init__(codec, num_classes)
         self.latent = min(32, max(4, codec.width)) if latent is None else latent
+        self.check_sizes(latent=self.latent, width=width, blocks=blocks)
         self.numbers = [block.start for block in codec.blocks if block.kind == "number"]
         self.encoder_condition = ConditionEmbedding(num_classes, self.values, width)
         self.decoder_condition = ConditionEmbedding(num_classes, self.values, width)

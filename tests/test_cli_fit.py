@@ -122,6 +122,14 @@ def test_what_is_wrong_is_said_in_one_line(options: str, words: str | None, caps
     assert not FILE.exists()
 
 
+@pytest.mark.parametrize("setting", ["width 0", "blocks -1", "given_share 2", "latent 0", "beta -1"])
+def test_a_setting_that_cannot_be_is_misuse(setting: str, capsys: Capture) -> None:
+    name, value = setting.split()
+    assert main(["fit", "table-vae", "--data", "wine", "--steps", "1", f"--model.{name}", value]) == 2
+    assert f"LitTableVAE: {name} must be a " in error_of(capsys)
+    assert not FILE.exists()
+
+
 def test_a_kind_that_does_not_fit_the_data_is_refused(capsys: Capture) -> None:
     people("people.csv")
     assert main(["fit", "vae", "--data", "people.csv"]) == 2

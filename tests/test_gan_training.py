@@ -139,8 +139,8 @@ def test_an_augmentation_without_derivatives_is_refused_before_training() -> Non
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"lazy": 0}, "lazy and accumulate must be at least 1"),
-        ({"accumulate": 0}, "lazy and accumulate must be at least 1"),
+        ({"lazy": 0}, "lazy must be a whole number of at least 1"),
+        ({"accumulate": 0}, "accumulate must be a whole number of at least 1"),
         ({"loss": "kl"}, "loss: expected one of relativistic"),
         ({"preset": "huge"}, "preset: expected one of tiny"),
         ({"gamma": -1.0}, "gamma must be a number of at least 0"),

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 
 from torchaug.data import TensorImages, digits, vowels, wine
+from torchaug.models.table_codec import TableCodec
+from torchaug.models.table_diffusion import TabularDiffusion
+from torchaug.models.table_gan import TabularGAN
+from torchaug.models.table_model import TableModel
+from torchaug.models.table_vae import TabularVAE
 from torchaug.training.load import KINDS
 from torchaug.training.private_tables import PRIVATE
 from torchaug.training.settings import settings_of
@@ -32,6 +37,58 @@ def test_a_setting_that_there_is_not_is_named_beside_those_there_are(kind: str, 
     data: Any = DATA.get(kind, wine)()
     with pytest.raises(TypeError, match=rf"^{KINDS[kind].__name__}: expected .*learning_rate.*, got {name}$"):
         KINDS[kind].for_data(data, 1, settings={name: 3})
+
+
+WRONG: dict[str, tuple[Any, ...]] = {
+    "latent": (0, -1, 2.5),
+    "width": (0, -8, 1.5),
+    "blocks": (0, -1),
+    "sampling_steps": (0, -3),
+    "components": (0,),
+    "draws": (0, 1.5),
+    "codes": (1,),
+    "code_size": (0,),
+    "lazy": (0,),
+    "accumulate": (0,),
+    "learning_rate": (0, -1e-3, float("nan"), float("inf")),
+    "half_life": (0, -1.0),
+    "temperature": (0, -1.0),
+    "adaptive_kimg": (0,),
+    "beta": (-1.0, float("nan"), None),
+    "free_nats": (-0.1,),
+    "mmd_weight": (-1,),
+    "gamma": (-1.0,),
+    "pooling": (-1.0,),
+    "novelty": (-0.1, "0.7"),
+    "given_share": (-0.1, 2, 1.01),
+    "augment_p": (-0.1, 1.1),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_setting_that_cannot_be_is_refused_in_plain_words(kind: str) -> None:
+    data: Any = DATA.get(kind, wine)()
+    there = KINDS[kind].settings()
+    numbers = {name for name, hint in there.items() if {int, float} & {hint, *get_args(hint)}}
+    assert numbers - {"levels"} <= WRONG.keys()  # levels: below
+    for name in there.keys() & WRONG.keys():
+        for value in WRONG[name]:
+            words = rf"^{KINDS[kind].__name__}: {name} must be a (whole )?number .*, got {value!r}$"
+            with pytest.raises(ValueError, match=words):
+                KINDS[kind].for_data(data, 1, settings={name: value})
+    for name in {"latent", "gamma", "pooling"} & {name for name in there if type(None) in get_args(there[name])}:
+        KINDS[kind].for_data(data, 1, settings={name: None})
+
+
+@pytest.mark.parametrize("model", [TabularVAE, TabularGAN, TabularDiffusion])
+def test_models_of_tables_refuse_sizes_that_no_network_has(model: type[TableModel]) -> None:
+    codec = TableCodec.fit(wine())
+    sizes = {"width", "blocks", *({"steps"} if model is TabularDiffusion else {"latent"})}
+    for name in sizes:
+        with pytest.raises(ValueError, match=f"{model.__name__}: {name} must be a whole number of at least 1, got 0"):
+            model(codec, 3, **{name: 0})
+    with pytest.raises(ValueError, match="TabularGAN: temperature must be a number above 0, got 0"):
+        TabularGAN(codec, 3, temperature=0)
 
 
 @pytest.mark.parametrize("kind", PRIVATE)

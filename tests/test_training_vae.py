@@ -151,10 +151,10 @@ def test_one_class_is_enough(tmp_path: Path) -> None:
     ("settings", "text"),
     [
         ({"objective": "flow"}, "objective must be one of elbo, iwae, wae_mmd, vq, got 'flow'"),
-        ({"draws": 0}, "draws must be at least 1"),
-        ({"beta": -1.0}, "beta, free_nats and mmd_weight at least 0"),
-        ({"components": 0}, "components must be at least 1, got 0"),
-        ({"objective": "vq", "codes": 1}, "codes must be at least 2"),
+        ({"draws": 0}, "draws must be a whole number of at least 1, got 0"),
+        ({"beta": -1.0}, "beta must be a number of at least 0"),
+        ({"components": 0}, "components must be a whole number of at least 1, got 0"),
+        ({"objective": "vq", "codes": 1}, "codes must be a whole number of at least 2"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], text: str) -> None:

@@ -11,7 +11,6 @@ from torch import Tensor
 from typing_extensions import Self
 
 from torchaug.image.adaptive import AdaptiveP, HoldoutP
-from torchaug.image.arguments import number, whole
 from torchaug.keys import fold_in, uniforms
 from torchaug.models.ema import EMA
 from torchaug.models.gan import ImageGAN, default_gamma, generate, interpolate
@@ -26,6 +25,7 @@ from torchaug.training.image_generator import LitImageGenerator, images_in
 from torchaug.training.images import suited
 from torchaug.training.plan import class_keys
 from torchaug.training.schedules import cosine
+from torchaug.training.settings import check_ranges
 from torchaug.training.synthesizer import Columns
 
 OBSERVED = 4
@@ -93,16 +93,12 @@ class LitGAN(TwoPlayers, LitImageGenerator):
         super().__init__(augment)
         classes = list(classes)
         self.save_hyperparameters(ignore=["augment"])
-        if min(lazy, accumulate) < 1:
-            raise ValueError(f"LitGAN: lazy and accumulate must be at least 1, got {lazy} and {accumulate}")
         check_loss(loss)
         if isinstance(gamma, str):
             raise TypeError(
                 f"LitGAN: gamma must be a number or None, got {gamma!r}; find_gamma(data).gamma is one, and fit takes auto"
             )
-        number(0.0 if gamma is None else gamma, "LitGAN", "gamma", 0)
-        number(augment_p, "LitGAN", "augment_p", 0, 1)
-        whole(steps, "LitGAN", "steps", 1)
+        check_ranges(type(self).__name__, self.hparams)
         self.automatic_optimization = False
         sizes: dict[str, Any] = {"latent": latent, "preset": preset, "levels": levels, "condition": condition}
         self.gan = ImageGAN(*shape, num_classes=len(classes), **sizes)

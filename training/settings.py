@@ -1,11 +1,36 @@
-"""What a generator can be told besides what it is trained on: read from the signature of its class."""
+"""What a generator can be told besides what it is trained on: read from the signature of its class, and within which bounds."""
 
 from __future__ import annotations
 
 import inspect
+import math
+from collections.abc import Mapping
 from typing import Any, get_type_hints
 
+from torchaug.image.arguments import number, whole
+
 _GIVEN = ("self", "classes", "steps", "augment", "seed")  # by the data, or by arguments of `fit`
+_LEAST = {
+    "steps": 1,
+    "latent": 1,
+    "width": 1,
+    "blocks": 1,
+    "sampling_steps": 1,
+    "components": 1,
+    "draws": 1,
+    "codes": 2,  # of one code nothing can be told
+    "code_size": 1,
+    "lazy": 1,
+    "accumulate": 1,
+}
+"""Of whole numbers."""
+_ABOVE = ("learning_rate", "half_life", "temperature", "adaptive_kimg")
+"""Numbers above 0."""
+_AT_LEAST = {"beta": math.inf, "free_nats": math.inf, "mmd_weight": math.inf, "gamma": math.inf, "pooling": math.inf}
+_AT_LEAST |= {"novelty": math.inf, "given_share": 1.0, "augment_p": 1.0}
+"""Numbers of at least 0, and what they may be at most."""
+_BY_DEFAULT = ("latent", "gamma", "pooling")
+"""None is what suits the data, where a class has None for them."""
 
 
 def settings_of(kind: type) -> dict[str, Any]:
@@ -28,3 +53,22 @@ def settings_of(kind: type) -> dict[str, Any]:
         if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters.values()):
             break
     return found
+
+
+def check_ranges(who: str, settings: Mapping[str, Any]) -> None:
+    """Refuses settings that cannot be, of those that several kinds have by the same names.
+
+    >>> check_ranges("LitTableVAE", {"width": 64, "given_share": 0.5})
+    >>> check_ranges("LitTableVAE", {"width": 64, "given_share": 2})
+    Traceback (most recent call last):
+    ValueError: LitTableVAE: given_share must be a number in [0, 1], got 2
+    """
+    for name, value in settings.items():
+        if value is None and name in _BY_DEFAULT:
+            continue
+        if name in _LEAST:
+            whole(value, who, name, _LEAST[name])
+        elif name in _ABOVE:
+            number(value, who, name, 0, above=True)
+        elif name in _AT_LEAST:
+            number(value, who, name, 0, _AT_LEAST[name])

@@ -16,6 +16,7 @@ from torchaug.models.table_diffusion import TabularDiffusion
 from torchaug.models.table_vae import TabularVAE
 from torchaug.training.data import InMemory
 from torchaug.training.schedules import warmed_up
+from torchaug.training.settings import check_ranges
 from torchaug.training.table_base import Asked, LitTable, table_in
 
 MANY_ROWS = 8000
@@ -89,6 +90,7 @@ class LitTableDiffusion(_OneLoss):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        check_ranges(type(self).__name__, self.hparams)
         size = {"width": width, "blocks": blocks, "steps": sampling_steps}
         self.take(TabularDiffusion(TableCodec.from_config(codec), max(1, len(classes)), **size))
 
@@ -159,6 +161,7 @@ class LitTableVAE(_OneLoss):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        check_ranges(type(self).__name__, self.hparams)
         size: dict[str, Any] = {"latent": latent, "width": width, "blocks": blocks}
         self.take(TabularVAE(TableCodec.from_config(codec), max(1, len(classes)), **size))
 

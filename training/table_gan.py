@@ -13,6 +13,7 @@ from torchaug.models.latents import latents
 from torchaug.models.table_codec import TableCodec
 from torchaug.models.table_gan import TabularGAN, discriminator_loss, generator_loss
 from torchaug.training.adversarial import TwoPlayers
+from torchaug.training.settings import check_ranges
 from torchaug.training.table_base import Asked, LitTable
 
 
@@ -57,6 +58,7 @@ class LitTableGAN(TwoPlayers, LitTable):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        check_ranges(type(self).__name__, self.hparams)
         self.automatic_optimization = False
         size: dict[str, Any] = {"latent": latent, "width": width, "blocks": blocks, "temperature": temperature}
         self.take(TabularGAN(TableCodec.from_config(codec), max(1, len(classes)), **size))

@@ -22,6 +22,7 @@ from torchaug.training.image_generator import LitImageGenerator, images_in
 from torchaug.training.images import suited
 from torchaug.training.plan import class_keys
 from torchaug.training.schedules import warmed_up
+from torchaug.training.settings import check_ranges
 
 Objective = Literal["elbo", "iwae", "wae_mmd", "vq"]
 FITTED = 8192
@@ -84,11 +85,7 @@ class LitVAE(LitImageGenerator):
         self.save_hyperparameters(ignore=["augment"])
         if objective not in get_args(Objective):
             raise ValueError(f"LitVAE: objective must be one of {', '.join(get_args(Objective))}, got {objective!r}")
-        if draws < 1 or min(beta, free_nats, mmd_weight) < 0:
-            raise ValueError(
-                "LitVAE: draws must be at least 1 and beta, free_nats and mmd_weight at least 0, got "
-                f"{draws}, {beta}, {free_nats} and {mmd_weight}"
-            )
+        check_ranges(type(self).__name__, self.hparams)
         common: dict[str, Any] = {"preset": preset, "likelihood": likelihood, "levels": levels}
         number = max(1, len(classes))
         self.vae: ImageVAE | ImageVQVAE
