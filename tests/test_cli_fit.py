@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
+import json
 import os
 import subprocess
 import sys
+import tarfile
 import wave
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ import pytest
 import soundfile
 import torch
 import yaml
+from pyarrow import parquet
 from torch.utils.data import DataLoader
 
 from torchaug import Compose
@@ -334,6 +338,16 @@ def test_a_training_with_privacy_says_its_cost_and_so_does_the_bank(capsys: Capt
     assert f"differential privacy of rows: epsilon {card['epsilon']:.4g} at delta 1e-06" in text
     assert main(["synthesize", "--checkpoint", str(FILE), "--per-class", "1"]) == 0
     assert Bank("bank").manifest["made_by"][0]["config"]["privacy"] == card
+    for to in ("folder", "webdataset", "parquet"):
+        assert main(["export", "--bank", "bank", "--to", to, "--out", to]) == 0
+    metadata = parquet.read_schema("parquet/part-00000.parquet").metadata[b"torchaug"]
+    for about in (Path("folder/bank.json").read_text(), Path("webdataset/bank.json").read_text(), metadata):
+        assert json.loads(about)["manifest"]["made_by"][0]["config"]["privacy"] == card
+    with tarfile.open("webdataset/bank-00000.tar") as tar:
+        of_samples = [
+            json.load(tar.extractfile(name) or io.BytesIO()) for name in tar.getnames() if name.endswith("json")
+        ]
+    assert [each["epsilon"] for each in of_samples] == [card["epsilon"]] * 10
     capsys.readouterr()
     for other in ([], ["--epsilon", "7", "--delta", "1e-6", "--max-norm", "0.5"]):
         assert main([*command, *other, "--resume"]) == 2
