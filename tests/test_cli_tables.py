@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from datetime import date, datetime, time, timezone
 from pathlib import Path
@@ -53,6 +54,18 @@ def test_a_demo_says_which_way_to_train_had_nothing_to_add(capsys: Capture) -> N
     assert words in Path("demo/report.html").read_text()
     arms = json.loads(Path("demo/results.json").read_text())["arms"]
     assert arms["real + some synthetic"] == arms["real"]
+
+
+@pytest.mark.usefixtures("_few_steps")
+def test_the_command_that_a_demo_prints_reads_the_same_table(capsys: Capture) -> None:
+    rows("odd.csv", '"ok, or not","a, ""b""",id,size', lambda n: f"{'xy'[n % 4 == 0]},{n % 3},A{n},{n % 17}")
+    options = ["--label", "ok, or not", "--drop", 'id,"a, ""b"""']
+    assert main(["demo", "--modality", "table", "--data", "odd.csv", "--seeds", "1", *options]) == 0
+    words = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    assert words[:3] == ["torchaug", "fit", "table"]
+    assert main([*words[1:], "--steps", "1"]) == 0
+    table = load_generator("generator/generator.ckpt").sample(2)
+    assert ([column.name for column in table.columns], table.label) == (["size"], "ok, or not")
 
 
 def test_a_demo_of_balanced_classes_is_refused_before_it_begins(capsys: Capture) -> None:

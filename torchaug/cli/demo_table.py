@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import shlex
 import time
 from dataclasses import replace
@@ -58,9 +60,12 @@ def demo_table(options: Namespace, console: Console) -> None:
 
 def _as_given(options: Namespace) -> str:
     """How the table is read, as options."""
-    given = {"label": [options.label] if options.label else []} | columns_of(options)
-    texts = {name: ",".join(f'"{each}"' if "," in each else each for each in names) for name, names in given.items()}
-    return "".join(f" --{name} {shlex.quote(text)}" for name, text in texts.items() if text)
+    texts = {} if options.label is None else {"label": options.label}  # one column, and no line of a CSV
+    for name, names in columns_of(options).items():
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow(names)
+        texts[name] = line.getvalue()
+    return "".join(f" --{name} {shlex.quote(text)}" for name, text in texts.items())
 
 
 def shape_of(data: TableDataset) -> str:
