@@ -51,7 +51,7 @@ class TableCodec(nn.Module):
     What comes back: categories, whole numbers, missing values and atoms exactly; of other numbers those that are
     knots (in columns of up to 1001 different values all but what is clipped) exactly, others as near as float32 lets
     them, at worst 2e-5 of the distance between two knots or 1e-6 of a mode's deviation, and then rounded to the
-    column's decimals. So whole numbers and decimals are exact where that is less than half a step.
+    column's decimals and grid. So whole numbers and decimals are exact where that is less than half a step.
     Numbers outside the range that was fitted become its ends.
 
     Args:

@@ -99,6 +99,17 @@ def test_a_bank_gives_back_its_table(tmp_path: Path) -> None:
     assert job.astype(object).where(job.notna(), None).tolist() == ROWS["job"]  # NaN in pandas 3
 
 
+def test_a_bank_keeps_grids_and_may_be_without(tmp_path: Path) -> None:
+    data = read_table({"pay": range(1050, 5050, 100), "x": [0.5, 1.5] * 20}, label=None)
+    assert write_bank(tmp_path / "bank", data).in_memory().columns == data.columns
+    attributes = json.loads(json.dumps(table_attributes(data)))
+    assert attributes["table"]["columns"][0].pop("grid") == [100, 50]
+    assert "grid" not in attributes["table"]["columns"][1]
+    old = make_table(attributes, data.numeric, data.categorical)  # as an older version wrote it
+    assert [column.grid for column in old.columns] == [None, None]
+    assert old.to_arrow().equals(data.to_arrow())
+
+
 @given(table=tables(), data=st.data())
 def test_any_columns_survive_json(table: Any, data: st.DataObject) -> None:
     can_label = table.num_columns > 1 and "text" in table.column_names and not table["text"].null_count

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from torchaug.data import Column, TableDataset, breast_cancer, read_table, wine
+from torchaug.data import Column, TableDataset, breast_cancer, read_table, read_table_like, wine
 from torchaug.data.readers import typed
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -227,6 +227,50 @@ def test_the_rule_of_kinds(values: list[Any], kind: str) -> None:
 )
 def test_decimals_are_counted(values: list[float], decimals: int | None) -> None:
     assert read_table(column(values)).columns[0].decimals == decimals
+
+
+DAYS = np.datetime64("2024-05-31") - np.arange(19_500, 19_540).astype("timedelta64[D]")  # before 1970 too
+SECONDS = DAYS + np.random.default_rng(0).integers(0, 86400, 40).astype("timedelta64[s]")
+
+
+@pytest.mark.parametrize(
+    ("values", "grid"),
+    [
+        (pyarrow.array(DAYS.astype("datetime64[us]")), (86400e6, 0)),
+        (pyarrow.array(DAYS.astype("datetime64[ns]")), (86400e6, 0)),
+        (pyarrow.array(DAYS[:3].astype("datetime64[ms]") + np.timedelta64(90, "m")), (86400e3, 5400e3)),
+        (pyarrow.array(DAYS[:3].astype("datetime64[D]")).cast(pyarrow.date64()), (86400e3, 0)),
+        (pyarrow.array(DAYS), None),
+        (pyarrow.array(SECONDS.astype("datetime64[us]")), (1e6, 0)),
+        (pyarrow.array(SECONDS.astype("datetime64[s]")), None),
+        (pyarrow.array(np.arange(5).astype("timedelta64[h]").astype("timedelta64[us]")), (3600e6, 0)),
+        (pyarrow.array([datetime.time(8, 15), datetime.time(8, 45), None]), (60e6, 0)),
+        ([-50, 150, 250, 350, 450, 550, 650, 750, 850, 950], (100, 50)),
+        ([50, 150, 250, 350, 450, 550, 650, 750, 850], None),
+        ([*range(100, 2000, 100), 1.5], None),
+        ([2.0**60 + 1e6 * number for number in range(20)], None),
+        ([100] * 20, None),
+    ],
+)
+def test_the_grid_of_times_and_whole_numbers_is_found(values: Any, grid: Any) -> None:
+    data = read_table({"x": values}, label=None, numeric=["x"])
+    assert data.columns[0].grid == grid
+    back = data.to_arrow()["x"].to_pylist()
+    assert back == (values if isinstance(values, list) else values.to_pylist())
+
+
+def test_rows_of_a_generator_lie_on_the_grid_of_their_column() -> None:
+    data = read_table({"at": pyarrow.array(DAYS.astype("datetime64[us]")), "pay": range(1050, 5050, 100)}, label=None)
+    noise = torch.from_numpy(np.random.default_rng(0).random((40, 2)) - 0.5) * torch.tensor([8e10, 90.0]).double()
+    made = data.with_rows(data.numeric + noise, data.categorical)
+    assert made.to_arrow().equals(data.to_arrow())
+
+
+def test_original_values_beside_the_grid_of_another_table_stay() -> None:
+    train = read_table({"pay": range(1050, 5050, 100)}, label=None)
+    test = read_table_like({"pay": [1250, 1300]}, train)
+    assert (test.columns[0].grid, test.to_arrow()["pay"].to_pylist()) == (None, [1250, 1300])
+    assert read_table_like({"pay": [1250, 9950]}, train).columns == train.columns
 
 
 def test_missing_values_are_counted() -> None:

@@ -29,6 +29,15 @@ def is_text(kind: Any) -> bool:
     return str(kind) in ("string", "large_string", "string_view")
 
 
+def natural_steps(kind: Any) -> list[int]:
+    """A millisecond, second, minute, hour and day as `to_numbers` counts times of an Arrow type: those above 1."""
+    pa = library()
+    if not pa.types.is_temporal(kind) or pa.types.is_date32(kind):
+        return []
+    second = {"s": 1, "ms": 1000}.get(getattr(kind, "unit", "ms"), 10**6)
+    return [step for step in (second // 1000, second, 60 * second, 3600 * second, 86400 * second) if step > 1]
+
+
 def to_numbers(column: Any) -> np.ndarray[Any, Any]:
     """A column as (N,) float64, NaN where missing; times as counts of their unit, nanoseconds as microseconds.
 
@@ -93,9 +102,8 @@ def to_arrow(table: TableDataset) -> Any:
         if column.kind == "categorical":
             arrays[column.name] = from_codes(of_column, column.categories, types.get(column.name, pa.string()))
             continue
-        rounded = of_column if column.decimals is None else of_column.round(column.decimals)
         own = pa.int64() if column.integer else pa.float64()
-        arrays[column.name] = from_numbers(rounded, types.get(column.name, own))
+        arrays[column.name] = from_numbers(column.rounded(of_column), types.get(column.name, own))
     for header, numbers, names in (
         (table.label, table.labels, table.classes),
         (table.group, table.groups, table.group_names),

@@ -48,7 +48,9 @@ def read_table_like(path_or_frame: Any, like: TableDataset) -> TableDataset:
         read_classes(columns[name], name, names)[0] if name in about and name in columns else None
         for name, names in ((like.label, like.classes), (like.group, like.group_names))
     )
-    return like.with_rows(torch.from_numpy(numbers), torch.from_numpy(codes), classes, groups)
+    read = like.with_rows(torch.from_numpy(numbers), torch.from_numpy(codes), classes, groups)
+    read.columns = (*map(Column.holding, like.columns[:width], values[:width]), *like.columns[width:])
+    return read
 
 
 def _values(column: Any, wanted: Column, kind: Any) -> np.ndarray[Any, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchaug.data.arrow import is_text, library, to_codes, to_numbers
+from torchaug.data.arrow import is_text, library, natural_steps, to_codes, to_numbers
 from torchaug.data.readers.labels import class_numbers
 from torchaug.data.readers.typed import MOSTLY, first_other, is_number, read_columns
 from torchaug.data.tables import Column, TableDataset
@@ -172,7 +172,7 @@ def _numbers(name: str, column: Any, where: str) -> Encoded:
         raise ValueError(f"{where}: expected finite numbers, got {values[infinite[0]]} in row {infinite[0] + 1}")
     if np.isnan(values).all():
         raise ValueError(f"{where}: expected values, got none in any row; pass it in drop= (--drop)")
-    return values, Column.of_numbers(name, values)
+    return values, Column.of_numbers(name, values, natural_steps(column.type))
 
 
 def _codes(name: str, column: Any, where: str, guessed: bool) -> Encoded:
