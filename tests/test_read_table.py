@@ -362,6 +362,34 @@ def test_times_of_csv_files_reach_to_the_year_9999(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("texts", "seconds"),
+    [
+        (["2024-01-01T00:00:00Z", "", "2024-01-01T12:00:00Z"], [1704067200, 1704110400]),
+        (["2024-01-01 02:00:00+02:00", "NA", "2024-01-01 13:00:00+0100"], [1704067200, 1704110400]),
+        (["2024-01-01T00:00:00.25Z", "", "2024-01-01T12:00Z"], [1704067200.25, 1704110400]),
+        (["2024-01-01 00:00:00.000000000", "", "2024-01-01 12:00:00.250000000"], [1704067200, 1704110400.25]),
+    ],
+)
+def test_times_with_a_zone_or_nanoseconds_are_times(tmp_path: Path, texts: list[str], seconds: list[float]) -> None:
+    rows = [[texts[number % 3], number] for number in range(1200)]  # as texts they would be too many, or "names"
+    with open(tmp_path / "a.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("at", "x"), *rows])
+    data = read_table(tmp_path / "a.csv", label=None)
+    at = data.to_arrow()["at"]
+    assert (data.columns[0].kind, at.type.tz) == ("numeric", None if texts[0].endswith("000") else "UTC")
+    found = at.cast(pyarrow.timestamp("us", at.type.tz)).cast(pyarrow.int64()).to_pylist()[:3]
+    assert [found[0] / 1e6, found[1], found[2] / 1e6] == [seconds[0], None, seconds[1]]
+
+
+@pytest.mark.parametrize(
+    "day", ["31.05.2024", "05/31/2024", "31/05/2024", "2024/05/31", "31-05-2024", "20240531T000000Z"]
+)
+def test_other_forms_of_dates_stay_text(tmp_path: Path, day: str) -> None:
+    (tmp_path / "a.csv").write_text(f"at,x\n{day},1.5\n{day},2.5\n")
+    assert read_table(tmp_path / "a.csv", label=None).columns[1].categories == (day,)
+
+
 def test_data_frames_with_faults_are_named() -> None:
     pandas = pytest.importorskip("pandas")
     mixed = pandas.DataFrame({"x": pandas.Series([1, math.nan, None, "a"], dtype=object)})

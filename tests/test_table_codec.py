@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import json
 import math
@@ -9,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from hypothesis import given
@@ -417,6 +419,20 @@ def test_numbers_at_the_ends_of_float64(values: list[float], times: int) -> None
         assert torch.allclose(numeric, data.numeric, rtol=1e-6, atol=0)
     with pytest.raises(ValueError, match="column 'x': encoding 'modes' needs a deviation that float64 holds"):
         TableCodec.fit(data, encoding="modes")
+
+
+@pytest.mark.parametrize("ending", ["", ".000000", ".000000000"])  # the last is how older versions spelled it
+def test_a_time_names_its_category(ending: str) -> None:
+    days = [f"2024-12-0{day} 00:00:00{ending}" for day in (5, 6)]
+    codes = torch.tensor([[0], [1], [1]])
+    columns = [Column("d", "categorical", tuple(days)), Column("t", "categorical", ("False", "True"))]
+    codec = TableCodec.fit(TableDataset(torch.zeros(3, 0).double(), codes.repeat(1, 2), columns))
+    day = datetime.datetime(2024, 12, 6)
+    for value in (day, pandas.Timestamp(day), np.datetime64(day, "ns"), str(day), "2024-12-06T00:00:00", days[1]):
+        assert codec.code("d", value) == 1
+    assert [codec.code("t", value) for value in (True, "true", "True", np.True_)] == [1] * 4
+    with pytest.raises(ValueError, match="column 'd' must be one of"):
+        codec.code("d", datetime.datetime(2024, 12, 6, 1))
 
 
 def test_what_is_refused() -> None:

@@ -75,12 +75,25 @@ def to_codes(column: Any) -> tuple[np.ndarray[Any, Any], tuple[str | None, ...]]
         column = column.cast(pa.string())
     encoded = pa.concat_arrays(column.chunks).dictionary_encode()
     order = pa.compute.sort_indices(encoded.dictionary).to_numpy()
-    names = encoded.dictionary.take(pa.array(order)).cast(pa.string()).to_pylist()
+    names = to_texts(encoded.dictionary.take(pa.array(order))).to_pylist()
     places = np.empty(len(order) + 1, dtype=np.int64)
     places[order] = np.arange(len(order))
     places[-1] = len(order)  # of -1, which stands for what is missing
     codes = places[encoded.indices.fill_null(-1).to_numpy()]
     return codes, (*names, None) if column.null_count else tuple(names)
+
+
+def to_texts(column: Any) -> Any:
+    """A column as text, which `read_table` and Python's own `str` have too: times without zeros that say nothing."""
+    pa = library()
+    if pa.types.is_duration(column.type) and column.type.unit == "ns":
+        column = column.cast(pa.duration("us"))  # what comes back is a count of the unit that numbers have
+    texts = column.cast(pa.string())
+    if not (pa.types.is_timestamp(column.type) or pa.types.is_time(column.type)):
+        return texts
+    for zeros in (r"\.0+(Z|[+-][0-9]{4})?()$", r"(\.[0-9]{6})0+(Z|[+-][0-9]{4})?$"):
+        texts = pa.compute.replace_substring_regex(texts, zeros, r"\1\2")
+    return texts
 
 
 def from_codes(codes: np.ndarray[Any, Any], categories: tuple[str | None, ...], kind: Any) -> Any:

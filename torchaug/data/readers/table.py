@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchaug.data.arrow import is_text, library, natural_steps, to_codes, to_numbers
+from torchaug.data.arrow import is_text, library, natural_steps, to_codes, to_numbers, to_texts
 from torchaug.data.readers.labels import class_numbers
 from torchaug.data.readers.typed import MOSTLY, first_other, is_number, read_columns
+from torchaug.data.spellings import places_of
 from torchaug.data.tables import Column, TableDataset
 
 Encoded = tuple[np.ndarray[Any, Any], Column]
@@ -37,7 +38,7 @@ def read_table(
 
     Text and truth values are categorical. Numbers, dates and times are numeric, but a column of 0 and 1, or of at most ten
     different whole numbers that occur ten times or more on average, is categorical. In a CSV file a column is one
-    of numbers, dates (2024-05-31) or times where all its fields are; digits after a leading 0 and 16 or more digits are
+    of numbers, dates (2024-05-31) or times (2024-05-31 12:00:00, in UTC with a Z or an offset) where all its fields are; digits after a leading 0 and 16 or more digits are
     text, as in postcodes and card numbers. A missing number is NaN; a missing category is one of its own, the last.
 
     Args:
@@ -242,7 +243,10 @@ def read_classes(column: Any, name: str, classes: Sequence[str] | None) -> tuple
                 f"read_table: a {name} must be a name or a whole number, got {error}; pass label=None (--label none) to read it as a "
                 "column like any other"
             ) from error
-    found = column.cast(pa.string()).to_pylist()
+    found = to_texts(column).to_pylist()
+    if classes is not None:  # a label stays as it is where no class is alike: it may be a number of one, or an error
+        known = dict(zip(found, places_of(found, classes), strict=True))
+        found = [name if (place := known[name]) is None else classes[place] for name in found]
     if classes is None and (different := len(set(found))) > MANY:
         raise ValueError(
             f"read_table: expected at most {MANY} values of {name!r}, got {different} in {len(found)} rows; pass "

@@ -15,6 +15,9 @@ _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _WRITTEN = r"^[+-]?(0[0-9xX]|[0-9]{16})"  # postcodes, telephone and card numbers: digits, but no numbers
 
 
+_NANOSECONDS = r"(:[0-9]{2}\.[0-9]{6})0{1,3}(Z|[+-][0-9:]+)?$"  # as Arrow writes them, where they are microseconds
+
+
 def read_columns(given: Any, as_they_are: Collection[str], missing: Sequence[str], who: str) -> dict[str, Any]:
     """The columns of a table as Arrow's chunked arrays, by name.
 
@@ -115,18 +118,29 @@ def _csv(path: Path, as_they_are: Collection[str], missing: Sequence[str], who: 
 def _typed(texts: Any, missing: Sequence[str]) -> Any:
     """Texts as whole numbers, numbers, dates or times where all are such, else as they are; null where missing."""
     pa = library()
-    trimmed = pa.compute.utf8_trim_whitespace(texts)
-    gone = pa.compute.is_in(trimmed, value_set=pa.array(missing, pa.string()))
-    there = pa.compute.if_else(gone, pa.scalar(None, pa.string()), trimmed)
+    there = without_missing(texts, missing)
     if there.null_count == len(there):
         return there
     if pa.compute.any(pa.compute.match_substring_regex(there, _WRITTEN)).as_py():
         return _no_empty(texts)
-    for kind in (pa.int64(), pa.float64(), pa.date32(), pa.timestamp("s"), pa.timestamp("us")):
+    for kind in (pa.int64(), pa.float64(), pa.date32()):
         if (typed := _cast(there, kind)) is not None:
             return typed
+    times = pa.compute.replace_substring_regex(there, _NANOSECONDS, r"\1\2")
+    for zone in (None, "UTC"):  # all with "Z" or an offset, or none
+        for unit in ("s", "us"):
+            if (typed := _cast(times, pa.timestamp(unit, zone))) is not None:
+                return typed
     mostly_numbers = pa.compute.sum(is_number(there)).as_py() >= MOSTLY * (len(there) - there.null_count)
     return there if mostly_numbers else _no_empty(texts)
+
+
+def without_missing(texts: Any, missing: Sequence[str]) -> Any:
+    """Texts without spaces around them, null where they stand for nothing."""
+    pa = library()
+    trimmed = pa.compute.utf8_trim_whitespace(texts)
+    gone = pa.compute.is_in(trimmed, value_set=pa.array(missing, pa.string()))
+    return pa.compute.if_else(gone, pa.scalar(None, pa.string()), trimmed)
 
 
 def _cast(texts: Any, kind: Any) -> Any | None:
