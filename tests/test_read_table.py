@@ -347,6 +347,32 @@ def test_columns_that_cannot_be_used_are_named(values: Any, message: str) -> Non
         read_table({"x": values}, label=None)
 
 
+@pytest.mark.parametrize("kind", [pyarrow.float16(), pyarrow.float32(), pyarrow.float64()])
+def test_nan_and_negative_zero_are_no_categories(kind: Any) -> None:
+    """NaN that is not null, as polars writes it."""
+    values = pyarrow.array(np.array([0, -0.0, 1, math.nan] * 5, np.float32)).cast(kind)
+    data = read_table({"x": values, "label": ["a"] * 20})
+    assert data.columns[0] == Column("x", "categorical", ("0", "1", None))
+    assert (data.missing, data.categorical[:4, 0].tolist()) == ({"x": 5}, [0, 0, 1, 2])
+    assert data.notes[0] == "column 'x': 5 of 20 values are missing"
+    assert data.to_arrow().schema.field("x").type == kind
+    assert read_table_like({"x": values}, data).categorical.tolist() == data.categorical.tolist()
+
+
+@pytest.mark.parametrize("options", [{}, {"categorical": ["x"]}, {"numeric": ["x"]}])
+def test_infinity_is_refused_whatever_the_kind(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="column 'x': expected finite numbers, got -inf in row 3"):
+        read_table({"x": [0.0, 1.0, -math.inf] * 5}, label=None, **options)
+    data = read_table({"x": [0.0, 1.0, 1.0] * 5}, label=None)
+    with pytest.raises(ValueError, match="read_table_like: column 'x': expected finite numbers, got inf in row 2"):
+        read_table_like({"x": [0.0, math.inf]}, data)
+
+
+def test_a_label_that_is_nan_is_missing() -> None:
+    with pytest.raises(ValueError, match="expected a label for every item, got none in row 2"):
+        read_table({"x": [1.5, 2.5], "label": pyarrow.array([1.0, math.nan])})
+
+
 def test_times_of_day_are_no_categories() -> None:
     with pytest.raises(ValueError, match="column 'x': expected times of day and durations to be numbers"):
         read_table({"x": [datetime.time(8), datetime.time(9)]}, label=None, categorical=["x"])

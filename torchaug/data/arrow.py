@@ -66,6 +66,25 @@ def from_numbers(values: np.ndarray[Any, Any], kind: Any) -> Any:
     return counts.cast(_in_microseconds(kind) if getattr(kind, "unit", "") == "ns" else kind).cast(kind)
 
 
+def finite(column: Any, where: str) -> Any:
+    """A column where, if it is one of floats, NaN is null and -0.0 is 0.0: as categories they would be values of their own.
+
+    Raises:
+        ValueError: an infinite number; `where` is how its message begins.
+    """
+    pa = library()
+    if not pa.types.is_floating(column.type):
+        return column
+    kind = pa.float32() if pa.types.is_float16(column.type) else column.type  # Arrow neither adds nor sorts half floats
+    wide = column.cast(pa.float64())
+    infinite = np.isinf(wide.to_numpy()).nonzero()[0]
+    if len(infinite):
+        value = wide[int(infinite[0])].as_py()
+        raise ValueError(f"{where}: expected finite numbers, got {value} in row {infinite[0] + 1}")
+    plain = pa.compute.add(wide, pa.scalar(0.0, wide.type))
+    return pa.compute.if_else(pa.compute.is_nan(wide), pa.scalar(None, wide.type), plain).cast(kind)
+
+
 def to_codes(column: Any) -> tuple[np.ndarray[Any, Any], tuple[str | None, ...]]:
     """A column as (N,) int64 codes, and the categories in the values' own order, None the last where values are missing."""
     pa = library()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from torchaug.data.arrow import is_text, library, to_codes, to_numbers
+from torchaug.data.arrow import finite, is_text, library, to_codes, to_numbers
 from torchaug.data.readers.table import MISSING, as_numbers, read_classes
 from torchaug.data.readers.typed import read_columns, without_missing
 from torchaug.data.spellings import places_of
@@ -59,15 +59,10 @@ def _values(column: Any, wanted: Column, kind: Any) -> np.ndarray[Any, Any]:
     pa = library()
     if kind is not None and pa.types.is_temporal(kind):
         column = _timed(column, kind, wanted.name)
+    where = f"{_WHO}: column {wanted.name!r}"
     if wanted.kind == "numeric":
-        values = to_numbers(as_numbers(wanted.name, column))
-        infinite = np.isinf(values).nonzero()[0]
-        if len(infinite):
-            raise ValueError(
-                f"{_WHO}: column {wanted.name!r}: expected finite numbers, got {values[infinite[0]]} in row "
-                f"{infinite[0] + 1}"
-            )
-        return values
+        return to_numbers(finite(as_numbers(wanted.name, column), where))
+    column = finite(column, where)
     if pa.types.is_floating(column.type):  # pandas turns whole numbers into such where one is missing
         whole = column.drop_null().to_numpy()
         column = column.cast(pa.int64()) if np.array_equal(whole, whole.round()) else column
@@ -78,10 +73,7 @@ def _values(column: Any, wanted: Column, kind: Any) -> np.ndarray[Any, Any]:
     unknown = [code for code, place in enumerate(places) if place is None]
     if unknown:
         row = int(np.isin(codes, unknown).nonzero()[0][0])
-        raise ValueError(
-            f"{_WHO}: column {wanted.name!r}: expected a value that is known, got {categories[codes[row]]!r} in row "
-            f"{row + 1}"
-        )
+        raise ValueError(f"{where}: expected a value that is known, got {categories[codes[row]]!r} in row {row + 1}")
     found: np.ndarray[Any, Any] = np.array(places, dtype=np.int64)[codes]
     return found
 

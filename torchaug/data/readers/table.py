@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchaug.data.arrow import is_text, library, natural_steps, to_codes, to_numbers, to_texts
+from torchaug.data.arrow import finite, is_text, library, natural_steps, to_codes, to_numbers, to_texts
 from torchaug.data.readers.labels import class_numbers
 from torchaug.data.readers.typed import MOSTLY, first_other, is_number, read_columns
 from torchaug.data.spellings import places_of
@@ -123,8 +123,9 @@ def _encode(
     numbers: list[Encoded] = []
     codes: list[Encoded] = []
     notes = []
-    for name, column in features.items():
+    for name, given in features.items():
         where = f"read_table: column {name!r}"
+        column = finite(given, where)
         if column.null_count == len(column):
             raise ValueError(f"{where}: expected values, got none in any row; pass it in drop= (--drop)")
         if name in numeric or (name not in categorical and _is_numeric(column, where)):
@@ -168,11 +169,6 @@ def _numbers(name: str, column: Any, where: str) -> Encoded:
         raise ValueError(
             f"{where}: expected numbers that float64 holds, got {error}; pass it in drop= (--drop) or categorical="
         ) from error
-    infinite = np.isinf(values).nonzero()[0]
-    if len(infinite):
-        raise ValueError(f"{where}: expected finite numbers, got {values[infinite[0]]} in row {infinite[0] + 1}")
-    if np.isnan(values).all():
-        raise ValueError(f"{where}: expected values, got none in any row; pass it in drop= (--drop)")
     return values, Column.of_numbers(name, values, natural_steps(column.type))
 
 
@@ -235,6 +231,7 @@ def read_classes(column: Any, name: str, classes: Sequence[str] | None) -> tuple
     pa = library()
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    column = finite(column, f"read_table: column {name!r}")
     if pa.types.is_floating(column.type):  # pandas turns whole numbers into such where one is missing
         try:
             column = column.cast(pa.int64())
