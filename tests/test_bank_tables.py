@@ -220,7 +220,7 @@ def test_a_table_that_was_written_is_read_as_it_was(tmp_path_factory: Any, endin
     refused = error_of_writing(made, path)
     if refused:
         texts = [text for name in ("text", "kind") for text in column(table, name)]
-        odd = [text for text in texts if text is not None and (text.strip() != text or not text or text[0] in DIGITS)]
+        odd = [text for text in texts if text is not None and is_odd(text)]
         assert (ending, bool(odd), path.exists()) == (".csv", True, False), refused
         return
     again = read_table_like(path, made)
@@ -228,6 +228,11 @@ def test_a_table_that_was_written_is_read_as_it_was(tmp_path_factory: Any, endin
     assert _equal(again.numeric, made.numeric)
     if ending == ".parquet":
         assert read_table(path, label=None).to_arrow().equals(made.to_arrow())
+
+
+def is_odd(text: str) -> bool:
+    """Whether CSV may not keep a text: spaces around it, nothing, NUL, or what begins as a number or a missing one."""
+    return text.strip() != text or not text or text[0] in DIGITS or "\0" in text
 
 
 def error_of_writing(data: TableDataset, path: Path) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -21,6 +22,7 @@ from torch.utils.data import DataLoader
 
 from torchaug.data import Column, TableDataset, breast_cancer, read_table, read_table_like, wine
 from torchaug.data.readers import typed
+from torchaug.data.readers.table import read_labels
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 VALUES: dict[str, tuple[st.SearchStrategy[Any], pyarrow.DataType]] = {
@@ -417,15 +419,42 @@ def test_other_forms_of_dates_stay_text(tmp_path: Path, day: str) -> None:
 
 
 def test_data_frames_with_faults_are_named() -> None:
-    pandas = pytest.importorskip("pandas")
     mixed = pandas.DataFrame({"x": pandas.Series([1, math.nan, None, "a"], dtype=object)})
     with pytest.raises(ValueError, match="column 'x': expected values of one type, got int and, in row 4, str"):
         read_table(mixed, label=None)
+    for values, kind in [
+        (np.arange(4) + 1j, "complex128"),
+        (pandas.arrays.SparseArray([1.0, 0, 0, 2]), r"Sparse\[float64, nan\]"),
+        (pandas.cut(np.arange(4.0), 2), r"dictionary<values=extension<pandas.interval.*>"),
+        ([object()] * 4, "object"),
+    ]:
+        frame = pandas.DataFrame({"x": values, "y": [1.5, 2, 3, 4]})
+        with pytest.raises(
+            ValueError,
+            match=rf"column 'x': expected numbers, text, .*, got {kind}.*; pass it in drop= .*, or convert it",
+        ):
+            read_table(frame, label=None)
+    with pytest.raises(ValueError, match=r"a x must be a name or a whole number, got .*interval.*; convert it"):
+        read_table(pandas.DataFrame({"x": pandas.cut(np.arange(4.0), 2), "y": [1.5, 2, 3, 4]}), label="x")
     twice = pandas.DataFrame([[1, 2]], columns=["x", "x"])
     with pytest.raises(ValueError, match="columns with different names, got 'x' twice"):
         read_table(twice, label=None)
     indexed = pandas.DataFrame({"x": [1.5, 2.5], 7: ["a", "b"]}, index=[8, 9])
     assert [column.name for column in read_table(indexed, label=None).columns] == ["x", "7"]
+
+
+def test_columns_that_are_left_out_may_be_anything() -> None:
+    junk = {"junk": [1, "a", 2.5], "many": np.arange(3) + 1j, "cut": pandas.cut(np.arange(3.0), 2)}
+    frame = pandas.DataFrame({**junk, "x": [1.5, 2.5, 3.5], "label": ["yes", "no", "no"]})
+    data = read_table(frame, drop=list(junk))
+    assert ([column.name for column in data.columns], data.classes) == (["x"], ["no", "yes"])
+    assert data.to_arrow().column_names == ["x", "label"]
+    assert read_table_like(frame, data).numeric.equal(data.numeric)
+    assert read_labels(frame)[0].tolist() == [1, 0, 0]
+    with pytest.raises(
+        ValueError, match=r"column 'junk': expected values of one type, got int and, in row 2, str; .*drop="
+    ):
+        read_table(frame)
 
 
 def test_labels_of_other_types() -> None:

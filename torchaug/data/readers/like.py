@@ -35,8 +35,9 @@ def read_table_like(path_or_frame: Any, like: TableDataset) -> TableDataset:
     >>> test[0]["table"], test[0]["label"]
     (tensor([20.,  1.]), 0)
     """
-    about = [name for name, known in ((like.label, like.labels), (like.group, like.groups)) if known is not None]
-    columns = read_columns(path_or_frame, about, MISSING, _WHO)
+    about = [name for name, numbers in ((like.label, like.labels), (like.group, like.groups)) if numbers is not None]
+    known = {*about, *(column.name for column in like.columns)}
+    columns = read_columns(path_or_frame, about, MISSING, _WHO, known.__contains__)
     lacking = [column.name for column in like.columns if column.name not in columns]
     if lacking:
         raise ValueError(f"{_WHO}: expected the columns of {like.name}, got none called {', '.join(lacking)}")
