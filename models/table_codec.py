@@ -13,6 +13,7 @@ from torchaug.data import Column, TableDataset
 from torchaug.data.arrow import library
 from torchaug.data.bank.tables import make_table, table_attributes, table_columns
 from torchaug.data.images import check_labels
+from torchaug.data.spellings import places_of
 from torchaug.models.table_columns import ChoiceColumn, NumberColumn
 
 Encoding = Literal["auto", "quantile", "modes", "standard"]
@@ -51,7 +52,7 @@ class TableCodec(nn.Module):
     What comes back: categories, whole numbers, missing values and atoms exactly; of other numbers those that are
     knots (in columns of up to 1001 different values all but what is clipped) exactly, others as near as float32 lets
     them, at worst 2e-5 of the distance between two knots or 1e-6 of a mode's deviation, and then rounded to the
-    column's decimals. So whole numbers and decimals are exact where that is less than half a step.
+    column's decimals and grid. So whole numbers and decimals are exact where that is less than half a step.
     Numbers outside the range that was fitted become its ends.
 
     Args:
@@ -165,14 +166,14 @@ class TableCodec(nn.Module):
         if column is None:
             raise ValueError(f"TableCodec: expected a column of {', '.join(self.choices) or 'none'}, got {name!r}")
         unseen = self._column(name).unseen
-        spelled = [text for text in _spellings(value) if text in column.categories]
-        if not spelled or column.categories.index(spelled[0]) in unseen:
+        found = [place for place in places_of(_spellings(value), column.categories) if place is not None]
+        if not found or found[0] in unseen:
             seen = [each for code, each in enumerate(column.categories) if code not in unseen]
             known = ", ".join(map(repr, seen[:10])) + ", ..." * (len(seen) > 10)
             raise ValueError(
                 f"TableCodec: column {name!r} must be one of {known}, got {value!r}, which was not trained on"
             )
-        return column.categories.index(spelled[0])
+        return found[0]
 
     def spell(self, name: str, codes: Tensor) -> Tensor:
         """What stands at `choices[name]` of rows with these codes (B,) of a categorical column: (B, size) float32.

@@ -69,7 +69,8 @@ class NumberColumn(FittedColumn):
     - "atoms": no number, only the choice.
 
     Args:
-        config: name, encoding, decimals, and the numbers of knots, modes and atoms; whether values may be missing.
+        config: name, encoding, decimals, and the numbers of knots, modes and atoms; whether values may be missing; the grid
+            of those that have one.
     """
 
     span: Tensor
@@ -98,7 +99,8 @@ class NumberColumn(FittedColumn):
         modes = _modes(rest, encoding, mixture) if encoding in ("modes", "standard") else rest.new_zeros(4, 0)
         sizes = {"knots": knots.shape[1], "modes": modes.shape[1], "atoms": len(atoms)}
         about = {"name": column.name, "encoding": encoding, "decimals": column.decimals}
-        fitted = cls(about | sizes | {"missing": len(there) < len(values)})
+        grid = {} if column.grid is None else {"grid": list(column.grid)}
+        fitted = cls(about | sizes | {"missing": len(there) < len(values)} | grid)
         fitted.atoms, fitted.knots, fitted.modes = atoms, knots, modes
         if len(there):
             fitted.span = torch.stack([there.min(), there.max()])
@@ -132,9 +134,7 @@ class NumberColumn(FittedColumn):
         values = self.span[0].expand(len(encoded))
         if self.numbers:
             values = self._value(encoded[:, 0].double(), choice.clamp(max=self._bodies - 1))
-        if self.config["decimals"] is not None:
-            values = values.round(decimals=self.config["decimals"])
-        values = values.clamp(self.span[0], self.span[1])
+        values = self._rounded(values).clamp(self.span[0], self.span[1])
         if len(self.atoms):
             place = choice - self._bodies
             of_atom = self.atoms[place.clamp(0, len(self.atoms) - 1)]
@@ -142,6 +142,17 @@ class NumberColumn(FittedColumn):
         if self.missing:
             values = torch.where(choice == self._bodies + len(self.atoms), torch.nan, values)
         return values
+
+    def _rounded(self, values: Tensor) -> Tensor:
+        """Values to the column's decimals, and on its grid, in the range where it has places there."""
+        if self.config["decimals"] is not None:
+            values = values.round(decimals=self.config["decimals"])
+        if "grid" not in self.config:  # as in what was fitted by an older version
+            return values
+        step, offset = self.config["grid"]
+        first, last = ((self.span - offset) / step).unbind()  # bounds that somebody chose may lie beside the grid
+        on_grid: Tensor = ((values - offset) / step).round().clamp(first.ceil(), last.floor()) * step + offset
+        return on_grid
 
     def _number(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """The numbers of values, and the modes that they belong to."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -19,8 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from torchaug.data import Column, TableDataset, breast_cancer, read_table, wine
+from torchaug.data import Column, TableDataset, breast_cancer, read_table, read_table_like, wine
 from torchaug.data.readers import typed
+from torchaug.data.readers.table import read_labels
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 VALUES: dict[str, tuple[st.SearchStrategy[Any], pyarrow.DataType]] = {
@@ -229,6 +231,50 @@ def test_decimals_are_counted(values: list[float], decimals: int | None) -> None
     assert read_table(column(values)).columns[0].decimals == decimals
 
 
+DAYS = np.datetime64("2024-05-31") - np.arange(19_500, 19_540).astype("timedelta64[D]")  # before 1970 too
+SECONDS = DAYS + np.random.default_rng(0).integers(0, 86400, 40).astype("timedelta64[s]")
+
+
+@pytest.mark.parametrize(
+    ("values", "grid"),
+    [
+        (pyarrow.array(DAYS.astype("datetime64[us]")), (86400e6, 0)),
+        (pyarrow.array(DAYS.astype("datetime64[ns]")), (86400e6, 0)),
+        (pyarrow.array(DAYS[:3].astype("datetime64[ms]") + np.timedelta64(90, "m")), (86400e3, 5400e3)),
+        (pyarrow.array(DAYS[:3].astype("datetime64[D]")).cast(pyarrow.date64()), (86400e3, 0)),
+        (pyarrow.array(DAYS), None),
+        (pyarrow.array(SECONDS.astype("datetime64[us]")), (1e6, 0)),
+        (pyarrow.array(SECONDS.astype("datetime64[s]")), None),
+        (pyarrow.array(np.arange(5).astype("timedelta64[h]").astype("timedelta64[us]")), (3600e6, 0)),
+        (pyarrow.array([datetime.time(8, 15), datetime.time(8, 45), None]), (60e6, 0)),
+        ([-50, 150, 250, 350, 450, 550, 650, 750, 850, 950], (100, 50)),
+        ([50, 150, 250, 350, 450, 550, 650, 750, 850], None),
+        ([*range(100, 2000, 100), 1.5], None),
+        ([2.0**60 + 1e6 * number for number in range(20)], None),
+        ([100] * 20, None),
+    ],
+)
+def test_the_grid_of_times_and_whole_numbers_is_found(values: Any, grid: Any) -> None:
+    data = read_table({"x": values}, label=None, numeric=["x"])
+    assert data.columns[0].grid == grid
+    back = data.to_arrow()["x"].to_pylist()
+    assert back == (values if isinstance(values, list) else values.to_pylist())
+
+
+def test_rows_of_a_generator_lie_on_the_grid_of_their_column() -> None:
+    data = read_table({"at": pyarrow.array(DAYS.astype("datetime64[us]")), "pay": range(1050, 5050, 100)}, label=None)
+    noise = torch.from_numpy(np.random.default_rng(0).random((40, 2)) - 0.5) * torch.tensor([8e10, 90.0]).double()
+    made = data.with_rows(data.numeric + noise, data.categorical)
+    assert made.to_arrow().equals(data.to_arrow())
+
+
+def test_original_values_beside_the_grid_of_another_table_stay() -> None:
+    train = read_table({"pay": range(1050, 5050, 100)}, label=None)
+    test = read_table_like({"pay": [1250, 1300]}, train)
+    assert (test.columns[0].grid, test.to_arrow()["pay"].to_pylist()) == (None, [1250, 1300])
+    assert read_table_like({"pay": [1250, 9950]}, train).columns == train.columns
+
+
 def test_missing_values_are_counted() -> None:
     data = read_table({"x": ["a", "a", None, "b"], "y": [1.5, math.nan, None, None], "z": [1, 2, 3, 4]}, label=None)
     assert data.missing == {"y": 3, "z": 0, "x": 1}
@@ -303,6 +349,32 @@ def test_columns_that_cannot_be_used_are_named(values: Any, message: str) -> Non
         read_table({"x": values}, label=None)
 
 
+@pytest.mark.parametrize("kind", [pyarrow.float16(), pyarrow.float32(), pyarrow.float64()])
+def test_nan_and_negative_zero_are_no_categories(kind: Any) -> None:
+    """NaN that is not null, as polars writes it."""
+    values = pyarrow.array(np.array([0, -0.0, 1, math.nan] * 5, np.float32)).cast(kind)
+    data = read_table({"x": values, "label": ["a"] * 20})
+    assert data.columns[0] == Column("x", "categorical", ("0", "1", None))
+    assert (data.missing, data.categorical[:4, 0].tolist()) == ({"x": 5}, [0, 0, 1, 2])
+    assert data.notes[0] == "column 'x': 5 of 20 values are missing"
+    assert data.to_arrow().schema.field("x").type == kind
+    assert read_table_like({"x": values}, data).categorical.tolist() == data.categorical.tolist()
+
+
+@pytest.mark.parametrize("options", [{}, {"categorical": ["x"]}, {"numeric": ["x"]}])
+def test_infinity_is_refused_whatever_the_kind(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="column 'x': expected finite numbers, got -inf in row 3"):
+        read_table({"x": [0.0, 1.0, -math.inf] * 5}, label=None, **options)
+    data = read_table({"x": [0.0, 1.0, 1.0] * 5}, label=None)
+    with pytest.raises(ValueError, match="read_table_like: column 'x': expected finite numbers, got inf in row 2"):
+        read_table_like({"x": [0.0, math.inf]}, data)
+
+
+def test_a_label_that_is_nan_is_missing() -> None:
+    with pytest.raises(ValueError, match="expected a label for every item, got none in row 2"):
+        read_table({"x": [1.5, 2.5], "label": pyarrow.array([1.0, math.nan])})
+
+
 def test_times_of_day_are_no_categories() -> None:
     with pytest.raises(ValueError, match="column 'x': expected times of day and durations to be numbers"):
         read_table({"x": [datetime.time(8), datetime.time(9)]}, label=None, categorical=["x"])
@@ -318,16 +390,71 @@ def test_times_of_csv_files_reach_to_the_year_9999(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("texts", "seconds"),
+    [
+        (["2024-01-01T00:00:00Z", "", "2024-01-01T12:00:00Z"], [1704067200, 1704110400]),
+        (["2024-01-01 02:00:00+02:00", "NA", "2024-01-01 13:00:00+0100"], [1704067200, 1704110400]),
+        (["2024-01-01T00:00:00.25Z", "", "2024-01-01T12:00Z"], [1704067200.25, 1704110400]),
+        (["2024-01-01 00:00:00.000000000", "", "2024-01-01 12:00:00.250000000"], [1704067200, 1704110400.25]),
+    ],
+)
+def test_times_with_a_zone_or_nanoseconds_are_times(tmp_path: Path, texts: list[str], seconds: list[float]) -> None:
+    rows = [[texts[number % 3], number] for number in range(1200)]  # as texts they would be too many, or "names"
+    with open(tmp_path / "a.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("at", "x"), *rows])
+    data = read_table(tmp_path / "a.csv", label=None)
+    at = data.to_arrow()["at"]
+    assert (data.columns[0].kind, at.type.tz) == ("numeric", None if texts[0].endswith("000") else "UTC")
+    found = at.cast(pyarrow.timestamp("us", at.type.tz)).cast(pyarrow.int64()).to_pylist()[:3]
+    assert [found[0] / 1e6, found[1], found[2] / 1e6] == [seconds[0], None, seconds[1]]
+
+
+@pytest.mark.parametrize(
+    "day", ["31.05.2024", "05/31/2024", "31/05/2024", "2024/05/31", "31-05-2024", "20240531T000000Z"]
+)
+def test_other_forms_of_dates_stay_text(tmp_path: Path, day: str) -> None:
+    (tmp_path / "a.csv").write_text(f"at,x\n{day},1.5\n{day},2.5\n")
+    assert read_table(tmp_path / "a.csv", label=None).columns[1].categories == (day,)
+
+
 def test_data_frames_with_faults_are_named() -> None:
-    pandas = pytest.importorskip("pandas")
     mixed = pandas.DataFrame({"x": pandas.Series([1, math.nan, None, "a"], dtype=object)})
     with pytest.raises(ValueError, match="column 'x': expected values of one type, got int and, in row 4, str"):
         read_table(mixed, label=None)
+    for values, kind in [
+        (np.arange(4) + 1j, "complex128"),
+        (pandas.arrays.SparseArray([1.0, 0, 0, 2]), r"Sparse\[float64, nan\]"),
+        (pandas.cut(np.arange(4.0), 2), r"dictionary<values=extension<pandas.interval.*>"),
+        ([object()] * 4, "object"),
+    ]:
+        frame = pandas.DataFrame({"x": values, "y": [1.5, 2, 3, 4]})
+        with pytest.raises(
+            ValueError,
+            match=rf"column 'x': expected numbers, text, .*, got {kind}.*; pass it in drop= .*, or convert it",
+        ):
+            read_table(frame, label=None)
+    with pytest.raises(ValueError, match=r"a x must be a name or a whole number, got .*interval.*; convert it"):
+        read_table(pandas.DataFrame({"x": pandas.cut(np.arange(4.0), 2), "y": [1.5, 2, 3, 4]}), label="x")
     twice = pandas.DataFrame([[1, 2]], columns=["x", "x"])
     with pytest.raises(ValueError, match="columns with different names, got 'x' twice"):
         read_table(twice, label=None)
     indexed = pandas.DataFrame({"x": [1.5, 2.5], 7: ["a", "b"]}, index=[8, 9])
     assert [column.name for column in read_table(indexed, label=None).columns] == ["x", "7"]
+
+
+def test_columns_that_are_left_out_may_be_anything() -> None:
+    junk = {"junk": [1, "a", 2.5], "many": np.arange(3) + 1j, "cut": pandas.cut(np.arange(3.0), 2)}
+    frame = pandas.DataFrame({**junk, "x": [1.5, 2.5, 3.5], "label": ["yes", "no", "no"]})
+    data = read_table(frame, drop=list(junk))
+    assert ([column.name for column in data.columns], data.classes) == (["x"], ["no", "yes"])
+    assert data.to_arrow().column_names == ["x", "label"]
+    assert read_table_like(frame, data).numeric.equal(data.numeric)
+    assert read_labels(frame)[0].tolist() == [1, 0, 0]
+    with pytest.raises(
+        ValueError, match=r"column 'junk': expected values of one type, got int and, in row 2, str; .*drop="
+    ):
+        read_table(frame)
 
 
 def test_labels_of_other_types() -> None:

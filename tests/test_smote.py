@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +248,17 @@ def test_numbers_keep_the_decimals_of_their_columns() -> None:
         known = made[:, column][~made[:, column].isnan()].numpy()
         assert (known == known.round(digits)).all()
     assert (made[:, 2] != made[:, 2].round(decimals=2)).any()
+
+
+def test_numbers_lie_on_the_grid_of_their_columns() -> None:
+    pay = torch.arange(150.0, 4150.0, 100.0, dtype=torch.float64)[:, None]
+    column = Column.of_numbers("pay", pay[:, 0].numpy())
+    data = TableDataset(pay, torch.zeros(40, 0, dtype=torch.int64), [column])
+    made = make(T.SMOTE(data), 0, 300)
+    assert (made % 100).unique().tolist() == [50]
+    assert len(made.unique()) > 20
+    plain = TableDataset(pay, data.categorical, [replace(column, grid=None)])
+    assert Resampler(T.SMOTE(data), data).digest() != Resampler(T.SMOTE(plain), plain).digest()
 
 
 def test_small_classes() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from hypothesis import given
@@ -17,7 +20,7 @@ from scipy.stats import norm, rankdata
 from torchaug.data import Column, TableDataset, breast_cancer, wine
 from torchaug.models.mixture import fit_mixture, peaks
 from torchaug.models.table_codec import Block, TableCodec
-from torchaug.models.table_columns import ChoiceColumn
+from torchaug.models.table_columns import ChoiceColumn, NumberColumn
 
 NAN = math.nan
 NUMBERS = st.floats(-1e12, 1e12).filter(lambda x: abs(x) > 1e-90)  # the squares of smaller ones vanish
@@ -270,6 +273,42 @@ def test_nothing_that_a_model_says_is_out_of_range_or_off_the_grid() -> None:
     assert TableCodec.fit(data).config["numeric"][2]["encoding"] == "modes"
 
 
+@pytest.mark.parametrize("encoding", ["auto", "modes", "standard"])
+def test_decoded_numbers_lie_on_the_grid_of_their_column(encoding: str) -> None:
+    values = np.random.default_rng(0).integers(-30, 30, 500) * 86400e6 + 3600e6  # days at one o'clock, in microseconds
+    data = table(x=values, y=np.arange(500.0))
+    codec = TableCodec.fit(data, encoding=encoding)
+    assert torch.equal(back(codec, data)[0][:, 0], data.numeric[:, 0])
+    noise = 3 * torch.randn(2000, codec.width, generator=torch.Generator().manual_seed(0))
+    made = codec.decode(noise)[0][:, 0]
+    assert torch.equal(made % 86400e6, torch.full_like(made, 3600e6))
+    assert (float(made.min()), float(made.max())) == (values.min(), values.max())
+    again = TableCodec.from_config(json.loads(json.dumps(codec.config)))
+    again.load_state_dict(codec.state_dict())
+    assert torch.equal(again.decode(noise)[0][:, 0], made)
+
+
+def test_a_codec_of_an_older_version_knows_no_grids() -> None:
+    data = table(x=np.arange(1050.0, 9050.0, 100.0))
+    codec = TableCodec.fit(data)
+    config = json.loads(json.dumps(codec.config))
+    assert config["numeric"][0].pop("grid") == [100, 50]
+    assert config["table"]["table"]["columns"][0].pop("grid") == [100, 50]
+    old = TableCodec.from_config(config)
+    old.load_state_dict(codec.state_dict())
+    noise = torch.linspace(-2, 2, 50)[:, None]
+    assert (old.decode(noise)[0] - codec.decode(noise)[0]).abs().max() <= 50
+    assert len((old.decode(noise)[0] % 100).unique()) > 1
+
+
+def test_bounds_beside_the_grid_are_not_reached() -> None:
+    column = replace(Column.of_numbers("x", np.arange(100.0, 2000.0, 100.0)), low=130.0, high=1970.0)
+    fitted = NumberColumn.fit(column, torch.linspace(130, 1970, 1001).double(), "standard")
+    made = fitted.decode(torch.linspace(-5, 5, 100)[:, None])
+    assert (made % 100).tolist() == [0] * 100
+    assert (float(made.min()), float(made.max())) == (200, 1900)
+
+
 def test_an_encoding_may_be_named_for_each_column() -> None:
     values = np.random.default_rng(0).normal(size=(300, 3))
     data = table(a=values[:, 0], b=values[:, 1], c=values[:, 2])
@@ -380,6 +419,20 @@ def test_numbers_at_the_ends_of_float64(values: list[float], times: int) -> None
         assert torch.allclose(numeric, data.numeric, rtol=1e-6, atol=0)
     with pytest.raises(ValueError, match="column 'x': encoding 'modes' needs a deviation that float64 holds"):
         TableCodec.fit(data, encoding="modes")
+
+
+@pytest.mark.parametrize("ending", ["", ".000000", ".000000000"])  # the last is how older versions spelled it
+def test_a_time_names_its_category(ending: str) -> None:
+    days = [f"2024-12-0{day} 00:00:00{ending}" for day in (5, 6)]
+    codes = torch.tensor([[0], [1], [1]])
+    columns = [Column("d", "categorical", tuple(days)), Column("t", "categorical", ("False", "True"))]
+    codec = TableCodec.fit(TableDataset(torch.zeros(3, 0).double(), codes.repeat(1, 2), columns))
+    day = datetime.datetime(2024, 12, 6)
+    for value in (day, pandas.Timestamp(day), np.datetime64(day, "ns"), str(day), "2024-12-06T00:00:00", days[1]):
+        assert codec.code("d", value) == 1
+    assert [codec.code("t", value) for value in (True, "true", "True", np.True_)] == [1] * 4
+    with pytest.raises(ValueError, match="column 'd' must be one of"):
+        codec.code("d", datetime.datetime(2024, 12, 6, 1))
 
 
 def test_what_is_refused() -> None:

@@ -48,6 +48,8 @@ class Resampler(Synthesizer, nn.Module):
 
     def digest(self) -> str:
         settings = f"{super().digest()} {self.smote!r} {self.smote.decimals}"
+        if any(self.smote.grids):  # without them it is the hash that banks of older versions have
+            settings += f" {self.smote.grids}"
         return hashlib.sha256(settings.encode()).hexdigest()
 
     def make(self, labels: Tensor, keys: Tensor, **settings: Any) -> Columns:

@@ -29,6 +29,15 @@ def is_text(kind: Any) -> bool:
     return str(kind) in ("string", "large_string", "string_view")
 
 
+def natural_steps(kind: Any) -> list[int]:
+    """A millisecond, second, minute, hour and day as `to_numbers` counts times of an Arrow type: those above 1."""
+    pa = library()
+    if not pa.types.is_temporal(kind) or pa.types.is_date32(kind):
+        return []
+    second = {"s": 1, "ms": 1000}.get(getattr(kind, "unit", "ms"), 10**6)
+    return [step for step in (second // 1000, second, 60 * second, 3600 * second, 86400 * second) if step > 1]
+
+
 def to_numbers(column: Any) -> np.ndarray[Any, Any]:
     """A column as (N,) float64, NaN where missing; times as counts of their unit, nanoseconds as microseconds.
 
@@ -57,6 +66,25 @@ def from_numbers(values: np.ndarray[Any, Any], kind: Any) -> Any:
     return counts.cast(_in_microseconds(kind) if getattr(kind, "unit", "") == "ns" else kind).cast(kind)
 
 
+def finite(column: Any, where: str) -> Any:
+    """A column where, if it is one of floats, NaN is null and -0.0 is 0.0: as categories they would be values of their own.
+
+    Raises:
+        ValueError: an infinite number; `where` is how its message begins.
+    """
+    pa = library()
+    if not pa.types.is_floating(column.type):
+        return column
+    kind = pa.float32() if pa.types.is_float16(column.type) else column.type  # Arrow neither adds nor sorts half floats
+    wide = column.cast(pa.float64())
+    infinite = np.isinf(wide.to_numpy()).nonzero()[0]
+    if len(infinite):
+        value = wide[int(infinite[0])].as_py()
+        raise ValueError(f"{where}: expected finite numbers, got {value} in row {infinite[0] + 1}")
+    plain = pa.compute.add(wide, pa.scalar(0.0, wide.type))
+    return pa.compute.if_else(pa.compute.is_nan(wide), pa.scalar(None, wide.type), plain).cast(kind)
+
+
 def to_codes(column: Any) -> tuple[np.ndarray[Any, Any], tuple[str | None, ...]]:
     """A column as (N,) int64 codes, and the categories in the values' own order, None the last where values are missing."""
     pa = library()
@@ -66,12 +94,25 @@ def to_codes(column: Any) -> tuple[np.ndarray[Any, Any], tuple[str | None, ...]]
         column = column.cast(pa.string())
     encoded = pa.concat_arrays(column.chunks).dictionary_encode()
     order = pa.compute.sort_indices(encoded.dictionary).to_numpy()
-    names = encoded.dictionary.take(pa.array(order)).cast(pa.string()).to_pylist()
+    names = to_texts(encoded.dictionary.take(pa.array(order))).to_pylist()
     places = np.empty(len(order) + 1, dtype=np.int64)
     places[order] = np.arange(len(order))
     places[-1] = len(order)  # of -1, which stands for what is missing
     codes = places[encoded.indices.fill_null(-1).to_numpy()]
     return codes, (*names, None) if column.null_count else tuple(names)
+
+
+def to_texts(column: Any) -> Any:
+    """A column as text, which `read_table` and Python's own `str` have too: times without zeros that say nothing."""
+    pa = library()
+    if pa.types.is_duration(column.type) and column.type.unit == "ns":
+        column = column.cast(pa.duration("us"))  # what comes back is a count of the unit that numbers have
+    texts = column.cast(pa.string())
+    if not (pa.types.is_timestamp(column.type) or pa.types.is_time(column.type)):
+        return texts
+    for zeros in (r"\.0+(Z|[+-][0-9]{4})?()$", r"(\.[0-9]{6})0+(Z|[+-][0-9]{4})?$"):
+        texts = pa.compute.replace_substring_regex(texts, zeros, r"\1\2")
+    return texts
 
 
 def from_codes(codes: np.ndarray[Any, Any], categories: tuple[str | None, ...], kind: Any) -> Any:
@@ -93,9 +134,8 @@ def to_arrow(table: TableDataset) -> Any:
         if column.kind == "categorical":
             arrays[column.name] = from_codes(of_column, column.categories, types.get(column.name, pa.string()))
             continue
-        rounded = of_column if column.decimals is None else of_column.round(column.decimals)
         own = pa.int64() if column.integer else pa.float64()
-        arrays[column.name] = from_numbers(rounded, types.get(column.name, own))
+        arrays[column.name] = from_numbers(column.rounded(of_column), types.get(column.name, own))
     for header, numbers, names in (
         (table.label, table.labels, table.classes),
         (table.group, table.groups, table.group_names),

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from torchaug.data.arrow import library
+from torchaug.data.arrow import library, to_texts
 from torchaug.data.files import replace_file
 from torchaug.data.tables import TableDataset
 
@@ -19,9 +19,8 @@ def write_table(data: TableDataset, path: str | Path) -> Path:
     """Writes a table's original values to a .csv or .parquet file, which is there whole or not at all.
 
     Numbers have all their digits, categories are text, what is missing is null (in CSV an empty field), and labels and
-    groups are columns of their own. `read_table` reads the values back, and `read_table_like(path, data)` also the codes:
-    from Parquet all of them, from CSV all but what it has no form for: times of day, durations and years before 1000 become
-    text.
+    groups are columns of their own. `read_table_like(path, data)` reads values and codes back. So does `read_table`, but
+    from CSV times of day and years before 1000 as text, durations as counts, and times with a zone in UTC.
 
     Args:
         data: the table.
@@ -31,7 +30,8 @@ def write_table(data: TableDataset, path: str | Path) -> Path:
         The path.
 
     Raises:
-        ValueError: another ending, or categories that CSV does not keep apart: "" from a missing one, "1.0" from "1".
+        ValueError: another ending, categories that CSV does not keep apart ("" from a missing one, "1.0" from "1"), or
+            times that it cannot hold.
         ImportError: pyarrow is not installed.
 
     >>> from torchaug.data import read_table_like, wine
@@ -62,7 +62,7 @@ def _csv(table: Any) -> bytes:
     """Rows as RFC 4180 has them. Arrow's own writer leaves a row of one missing value empty, and readers skip it."""
     pa = library()
     wide = [column.cast(pa.float64()) if pa.types.is_floating(column.type) else column for column in table.columns]
-    texts = [column.cast(pa.string()).to_pylist() for column in wide]  # a float32's own digits name another float64
+    texts = [to_texts(column).to_pylist() for column in wide]  # a float32's own digits name another float64
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(table.column_names)
@@ -71,24 +71,36 @@ def _csv(table: Any) -> bytes:
 
 
 def _check_texts(data: TableDataset) -> None:
-    """Refuses texts that would come back as others, by writing and reading those that occur."""
-    from torchaug.data.readers.like import read_table_like  # readers read banks, and a bank is written as a table
-
+    """Refuses texts and times that would come back as others, by writing and reading those that occur."""
     for header, numbers, names in (
         (data.label, data.labels, data.classes),
         (data.group, data.groups, data.group_names),
     ):
         if numbers is not None and names is not None and "" in {names[number] for number in numbers.unique().tolist()}:
             raise ValueError(f"write_table: column {header!r}: CSV cannot tell '' from a missing value; write .parquet")
-    for column, codes in zip(data.columns[data.numeric.shape[1] :], data.categorical.T, strict=True):
+    width = data.numeric.shape[1]
+    for column, codes in zip(data.columns[width:], data.categorical.T, strict=True):
         used = codes.unique()[:, None]
-        texts = TableDataset(torch.zeros(len(used), 0).double(), used, [column], schema=data.schema)
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "texts.csv"
-            file.write_bytes(_csv(texts.to_arrow()))
-            try:
-                found = read_table_like(file, texts).categorical
-            except ValueError as error:
-                raise ValueError(f"write_table: CSV would change values ({error}); write .parquet") from error
-        if not torch.equal(found, used):
-            raise ValueError(f"write_table: column {column.name!r}: CSV would change values; write .parquet")
+        _check_column(TableDataset(torch.zeros(len(used), 0).double(), used, [column], schema=data.schema))
+    types = {} if data.schema is None else {field.name: field.type for field in data.schema}
+    for column, numbers in zip(data.columns[:width], data.numeric.T, strict=True):
+        there = numbers[~numbers.isnan()].unique()
+        if len(there) and column.name in types and library().types.is_temporal(types[column.name]):
+            there = torch.from_numpy(column.rounded(there.numpy())).unique()[:, None]
+            codes = torch.zeros(len(there), 0, dtype=torch.int64)
+            _check_column(TableDataset(there, codes, [column], schema=data.schema))
+
+
+def _check_column(used: TableDataset) -> None:
+    """Refuses a table of one column whose values would come back as others."""
+    from torchaug.data.readers.like import read_table_like  # readers read banks, and a bank is written as a table
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "texts.csv"
+        file.write_bytes(_csv(used.to_arrow()))
+        try:
+            found = read_table_like(file, used)
+        except ValueError as error:
+            raise ValueError(f"write_table: CSV would change values ({error}); write .parquet") from error
+    if not (torch.equal(found.categorical, used.categorical) and torch.equal(found.numeric, used.numeric)):
+        raise ValueError(f"write_table: column {used.columns[0].name!r}: CSV would change values; write .parquet")

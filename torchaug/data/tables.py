@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,8 +14,11 @@ from torch.utils.data import Dataset
 from torchaug.data.errors import SampleError
 from torchaug.data.images import check_labels
 from torchaug.data.items import Item
+from torchaug.tabular.columns import on_grid
 
 MOST_DECIMALS = 6
+DIFFERENT = 10  # numbers of which one divisor of all distances is no chance: of nine distances all are even once in 512
+EXACT = 2**52  # sums and differences of smaller whole numbers are exact in float64
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,12 @@ class Column:
             one is None where values are missing.
         decimals: digits after the point that all numbers fit into (0: whole numbers); None: more than 6.
         low, high: the range of the numbers.
+        grid: (step, offset) where all are multiples of a step above 1, plus an offset: hundreds, or midnights in seconds.
 
     >>> Column.of_numbers("size", np.array([1.5, np.nan, 2.25]))
-    Column(name='size', kind='numeric', categories=(), decimals=2, low=1.5, high=2.25)
+    Column(name='size', kind='numeric', categories=(), decimals=2, low=1.5, high=2.25, grid=None)
+    >>> Column.of_numbers("pay", np.arange(1250.0, 3000.0, 100.0)).grid
+    (100.0, 50.0)
     """
 
     name: str
@@ -40,6 +46,7 @@ class Column:
     decimals: int | None = None
     low: float = 0.0
     high: float = 0.0
+    grid: tuple[float, float] | None = None
 
     @property
     def integer(self) -> bool:
@@ -47,10 +54,37 @@ class Column:
         return self.decimals == 0
 
     @classmethod
-    def of_numbers(cls, name: str, values: np.ndarray[Any, Any]) -> Column:
-        """A numeric column by its values: (N,) floating point, NaN where missing, not all of them."""
+    def of_numbers(cls, name: str, values: np.ndarray[Any, Any], steps: Sequence[int] = ()) -> Column:
+        """A numeric column by its values: (N,) floating point, NaN where missing, not all of them.
+
+        Its grid is that of all distances where ten values or more differ; of fewer ones it has the largest of `steps` that
+        fits, such as the seconds of an hour and of a day.
+        """
         found = values[~np.isnan(values)]
-        return cls(name, "numeric", decimals=_decimals(found), low=float(found.min()), high=float(found.max()))
+        decimals = _decimals(found)
+        grid = _grid(found, steps) if decimals == 0 else None
+        return cls(name, "numeric", (), decimals, float(found.min()), float(found.max()), grid)
+
+    def rounded(self, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Numbers (N,) float64, as a generator makes them, to the column's decimals and on its grid."""
+        rounded = values if self.decimals is None else values.round(self.decimals)
+        return rounded if self.grid is None else on_grid(rounded, self.grid)
+
+    def holding(self, values: np.ndarray[Any, Any]) -> Column:
+        """The column for other original numbers (N,), which may lie beside its grid."""
+        found = values[~np.isnan(values)]
+        fits = self.grid is None or np.array_equal(on_grid(found, self.grid), found)
+        return self if fits else replace(self, grid=None)
+
+
+def _grid(values: np.ndarray[Any, Any], steps: Sequence[int]) -> tuple[float, float] | None:
+    if np.abs(values).max() >= EXACT:
+        return None
+    low = values.min()
+    step = int(np.gcd.reduce((values - low).astype(np.int64)))
+    if step and len(np.unique(values)) < DIFFERENT:
+        step = max((each for each in steps if step % each == 0), default=1)
+    return (float(step), float(low % step)) if step > 1 else None
 
 
 def _decimals(values: np.ndarray[Any, Any]) -> int | None:
@@ -211,7 +245,7 @@ class TableDataset(Dataset[Item]):
         return self.with_rows(numeric.clone(), codes.to(torch.int64), labels)
 
     def to_arrow(self) -> Any:
-        """The original values as a `pyarrow.Table`: numbers to their decimals, names of categories, nulls.
+        """The original values as a `pyarrow.Table`: numbers to their decimals and grid, names of categories, nulls.
 
         Raises:
             ImportError: pyarrow is not installed.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
+
+Numbers = TypeVar("Numbers", Tensor, "np.ndarray[Any, Any]")
 
 
 class Table(Protocol):
@@ -46,6 +49,22 @@ def means(table: Table) -> list[float]:
 def decimals(table: Table) -> list[int | None]:
     """Digits after the point that each numeric column fits into; None: any."""
     return [getattr(column, "decimals", None) for column in table.columns[: table.numeric.shape[1]]]
+
+
+def grids(table: Table) -> list[tuple[float, float] | None]:
+    """The step and the offset of the grid that each numeric column lies on; None: none coarser than its decimals."""
+    return [getattr(column, "grid", None) for column in table.columns[: table.numeric.shape[1]]]
+
+
+def on_grid(values: Numbers, grid: tuple[float, float]) -> Numbers:
+    """Numbers as the nearest multiples of a step, plus an offset.
+
+    >>> on_grid(torch.tensor([160.0, 180.0]), (100.0, 20.0))
+    tensor([120., 220.])
+    """
+    step, offset = grid
+    multiples: Numbers = ((values - offset) / step).round()
+    return multiples * step + offset
 
 
 def stand_ins(table: Table) -> list[int]:

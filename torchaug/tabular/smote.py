@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from torchaug.image.arguments import whole
 from torchaug.keys import dense_uniforms, integers, uniforms
-from torchaug.tabular.columns import Table, decimals
+from torchaug.tabular.columns import Table, decimals, grids, on_grid
 from torchaug.tabular.kinds import blend
 from torchaug.tabular.neighbours import Points, as_points, category_gap, nearest
 
@@ -29,7 +29,7 @@ class SMOTE(nn.Module):
     A row of the wanted class and one of its nearest neighbours in that class are drawn, and a place on the segment between
     them, all by the sample's key. Categories are those that most of the row's neighbours have (SMOTE-NC); where several are
     as frequent, one of them is drawn. A number that one of the two rows lacks is the other's or missing, by their shares.
-    Numbers are rounded to their column's decimals. Every synthetic row lies close to real ones: it is a baseline for
+    Numbers are rounded to their column's decimals and grid. Every synthetic row lies close to real ones: it is a baseline for
     generators, and no way to keep data private. `torchaug.training.resampler.Resampler` makes banks with it.
 
     Neighbours are found when a class is first asked for, where the table is or on `device`, in time that grows with the
@@ -76,7 +76,7 @@ class SMOTE(nn.Module):
         none = torch.zeros(len(self.numeric), dtype=torch.int64)
         self.register_buffer("row_labels", (none if labels is None else labels).to(device))
         self.shares = None if labels is None else (labels.bincount(minlength=len(self.classes)) / len(labels)).tolist()
-        self.decimals = decimals(table)
+        self.decimals, self.grids = decimals(table), grids(table)
         self._found: dict[int, Neighbourhood] = {}
 
     def make(self, labels: Tensor, keys: Tensor) -> dict[str, Tensor]:
@@ -157,6 +157,9 @@ class SMOTE(nn.Module):
         columns = [
             column if digits is None else column.round(decimals=digits)
             for column, digits in zip(numbers.T, self.decimals, strict=True)
+        ]
+        columns = [
+            column if grid is None else on_grid(column, grid) for column, grid in zip(columns, self.grids, strict=True)
         ]
         return torch.stack(columns, 1) if columns else numbers
 

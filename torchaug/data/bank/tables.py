@@ -22,8 +22,9 @@ def table_attributes(data: TableDataset) -> dict[str, Any]:
     """What a table's columns are, as JSON: the attributes of a bank whose column "table" holds rows of them.
 
     Returns:
-        "columns", their names, and "table": each column's kind, categories, decimals and range, the classes, the headers
-        of labels and groups, and the original types; "groups", the groups' names, where there are any.
+        "columns", their names, and "table": each column's kind, categories, decimals, range and, where it has one, grid,
+        the classes, the headers of labels and groups, and the original types; "groups", the groups' names, where there
+        are any.
 
     >>> columns = [Column("size", "numeric", decimals=1, high=9.0), Column("colour", "categorical", ("blue", "red"))]
     >>> data = TableDataset(torch.zeros(1, 1).double(), torch.zeros(1, 1).long(), columns)
@@ -31,7 +32,7 @@ def table_attributes(data: TableDataset) -> dict[str, Any]:
     >>> attributes["columns"], attributes["table"]["columns"][1]["categories"]
     (['size', 'colour'], ['blue', 'red'])
     """
-    columns = [asdict(column) | {"categories": list(column.categories)} for column in data.columns]
+    columns = [_described(column) for column in data.columns]
     names = {"name": data.name, "label": data.label, "group": data.group, "classes": data.classes}
     schema = None if data.schema is None else base64.b64encode(data.schema.serialize().to_pybytes()).decode()
     about: dict[str, Any] = {
@@ -43,8 +44,19 @@ def table_attributes(data: TableDataset) -> dict[str, Any]:
 
 def table_columns(attributes: Mapping[str, Any]) -> tuple[Column, ...]:
     """The columns that `table_attributes` describes: the numeric ones, and then the categorical ones."""
-    columns = attributes["table"]["columns"]
-    return tuple(Column(**{**column, "categories": tuple(column["categories"])}) for column in columns)
+    return tuple(map(_column, attributes["table"]["columns"]))
+
+
+def _column(about: Mapping[str, Any]) -> Column:
+    grid = about.get("grid")  # which older versions did not write
+    own = {**about, "categories": tuple(about["categories"]), "grid": None if grid is None else tuple(grid)}
+    return Column(**own)
+
+
+def _described(column: Column) -> dict[str, Any]:
+    about = asdict(column) | {"categories": list(column.categories)}
+    grid = about.pop("grid")
+    return about if grid is None else about | {"grid": list(grid)}
 
 
 def make_table(

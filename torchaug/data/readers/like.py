@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from torchaug.data.arrow import library, to_codes, to_numbers
+from torchaug.data.arrow import finite, is_text, library, to_codes, to_numbers
 from torchaug.data.readers.table import MISSING, as_numbers, read_classes
-from torchaug.data.readers.typed import read_columns
+from torchaug.data.readers.typed import read_columns, without_missing
+from torchaug.data.spellings import places_of
 from torchaug.data.tables import Column, TableDataset
 
 _WHO = "read_table_like"
@@ -34,8 +35,9 @@ def read_table_like(path_or_frame: Any, like: TableDataset) -> TableDataset:
     >>> test[0]["table"], test[0]["label"]
     (tensor([20.,  1.]), 0)
     """
-    about = [name for name, known in ((like.label, like.labels), (like.group, like.groups)) if known is not None]
-    columns = read_columns(path_or_frame, about, MISSING, _WHO)
+    about = [name for name, numbers in ((like.label, like.labels), (like.group, like.groups)) if numbers is not None]
+    known = {*about, *(column.name for column in like.columns)}
+    columns = read_columns(path_or_frame, about, MISSING, _WHO, known.__contains__)
     lacking = [column.name for column in like.columns if column.name not in columns]
     if lacking:
         raise ValueError(f"{_WHO}: expected the columns of {like.name}, got none called {', '.join(lacking)}")
@@ -48,36 +50,45 @@ def read_table_like(path_or_frame: Any, like: TableDataset) -> TableDataset:
         read_classes(columns[name], name, names)[0] if name in about and name in columns else None
         for name, names in ((like.label, like.classes), (like.group, like.group_names))
     )
-    return like.with_rows(torch.from_numpy(numbers), torch.from_numpy(codes), classes, groups)
+    read = like.with_rows(torch.from_numpy(numbers), torch.from_numpy(codes), classes, groups)
+    read.columns = (*map(Column.holding, like.columns[:width], values[:width]), *like.columns[width:])
+    return read
 
 
 def _values(column: Any, wanted: Column, kind: Any) -> np.ndarray[Any, Any]:
     """The numbers (N,) float64 or codes (N,) int64 of a column, of which `kind` is the type that the other table had."""
     pa = library()
+    if kind is not None and pa.types.is_temporal(kind):
+        column = _timed(column, kind, wanted.name)
+    where = f"{_WHO}: column {wanted.name!r}"
     if wanted.kind == "numeric":
-        if kind is not None and pa.types.is_temporal(kind) and pa.types.is_temporal(column.type):
-            column = column.cast(kind)  # of CSV times are in seconds where that will do, and numbers count them
-        values = to_numbers(as_numbers(wanted.name, column))
-        infinite = np.isinf(values).nonzero()[0]
-        if len(infinite):
-            raise ValueError(
-                f"{_WHO}: column {wanted.name!r}: expected finite numbers, got {values[infinite[0]]} in row "
-                f"{infinite[0] + 1}"
-            )
-        return values
+        return to_numbers(finite(as_numbers(wanted.name, column), where))
+    column = finite(column, where)
     if pa.types.is_floating(column.type):  # pandas turns whole numbers into such where one is missing
         whole = column.drop_null().to_numpy()
         column = column.cast(pa.int64()) if np.array_equal(whole, whole.round()) else column
     if pa.types.is_null(column.type):
         column = column.cast(pa.string())
     codes, categories = to_codes(column)
-    places = {name: place for place, name in enumerate(wanted.categories)}
-    unknown = [place for place, name in enumerate(categories) if name not in places]
+    places = places_of(categories, wanted.categories)
+    unknown = [code for code, place in enumerate(places) if place is None]
     if unknown:
         row = int(np.isin(codes, unknown).nonzero()[0][0])
-        raise ValueError(
-            f"{_WHO}: column {wanted.name!r}: expected a value that is known, got {categories[codes[row]]!r} in row "
-            f"{row + 1}"
-        )
-    found: np.ndarray[Any, Any] = np.array([places[name] for name in categories], dtype=np.int64)[codes]
+        raise ValueError(f"{where}: expected a value that is known, got {categories[codes[row]]!r} in row {row + 1}")
+    found: np.ndarray[Any, Any] = np.array(places, dtype=np.int64)[codes]
     return found
+
+
+def _timed(column: Any, kind: Any, name: str) -> Any:
+    """A column of times, or of what CSV has for them, in the type that the other table had: numbers count its unit."""
+    pa = library()
+    try:
+        if is_text(column.type):
+            texts = without_missing(column, MISSING)
+            if not pa.types.is_time(kind):
+                return texts.cast(kind)
+            dated = pa.compute.binary_join_element_wise("1970-01-01", texts, " ")  # Arrow has no cast of times of day
+            return dated.cast(pa.timestamp("ns")).cast(pa.time64("ns")).cast(kind)
+        return column.cast(kind) if pa.types.is_temporal(column.type) else column
+    except pa.ArrowException as error:
+        raise ValueError(f"{_WHO}: column {name!r}: expected times as {kind} holds them, got {error}") from error

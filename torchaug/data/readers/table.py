@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchaug.data.arrow import is_text, library, to_codes, to_numbers
+from torchaug.data.arrow import finite, is_text, library, natural_steps, to_codes, to_numbers, to_texts
 from torchaug.data.readers.labels import class_numbers
-from torchaug.data.readers.typed import MOSTLY, first_other, is_number, read_columns
+from torchaug.data.readers.typed import CONVERT, MOSTLY, TAKEN, first_other, is_number, read_columns
+from torchaug.data.spellings import places_of
 from torchaug.data.tables import Column, TableDataset
 
 Encoded = tuple[np.ndarray[Any, Any], Column]
@@ -37,7 +38,7 @@ def read_table(
 
     Text and truth values are categorical. Numbers, dates and times are numeric, but a column of 0 and 1, or of at most ten
     different whole numbers that occur ten times or more on average, is categorical. In a CSV file a column is one
-    of numbers, dates (2024-05-31) or times where all its fields are; digits after a leading 0 and 16 or more digits are
+    of numbers, dates (2024-05-31) or times (2024-05-31 12:00:00, in UTC with a Z or an offset) where all its fields are; digits after a leading 0 and 16 or more digits are
     text, as in postcodes and card numbers. A missing number is NaN; a missing category is one of its own, the last.
 
     Args:
@@ -71,7 +72,7 @@ def read_table(
         "drop": drop,
     }
     apart = [*wanted["label"], *wanted["group"], *drop]
-    columns = read_columns(path_or_frame, apart, missing, "read_table")
+    columns = read_columns(path_or_frame, apart, missing, "read_table", lambda name: name not in drop)
     _check_wanted(wanted, columns)
     features = {name: column for name, column in columns.items() if name not in apart}
     features |= {name: as_numbers(name, features[name]) for name in numeric}
@@ -122,8 +123,9 @@ def _encode(
     numbers: list[Encoded] = []
     codes: list[Encoded] = []
     notes = []
-    for name, column in features.items():
+    for name, given in features.items():
         where = f"read_table: column {name!r}"
+        column = finite(given, where)
         if column.null_count == len(column):
             raise ValueError(f"{where}: expected values, got none in any row; pass it in drop= (--drop)")
         if name in numeric or (name not in categorical and _is_numeric(column, where)):
@@ -149,9 +151,7 @@ def _is_numeric(column: Any, where: str) -> bool:
     if types.is_temporal(column.type):
         return True
     if not (types.is_integer(column.type) or types.is_floating(column.type) or types.is_decimal(column.type)):
-        raise ValueError(
-            f"{where}: expected numbers, text, truth values or times, got {column.type}; pass it in drop= (--drop)"
-        )
+        raise ValueError(f"{where}: expected {TAKEN}, got {column.type}; {CONVERT}")
     values = column.cast(library().float64(), safe=False).to_numpy()
     values = values[np.isfinite(values)]
     if not np.array_equal(values, values.round()):
@@ -167,12 +167,7 @@ def _numbers(name: str, column: Any, where: str) -> Encoded:
         raise ValueError(
             f"{where}: expected numbers that float64 holds, got {error}; pass it in drop= (--drop) or categorical="
         ) from error
-    infinite = np.isinf(values).nonzero()[0]
-    if len(infinite):
-        raise ValueError(f"{where}: expected finite numbers, got {values[infinite[0]]} in row {infinite[0] + 1}")
-    if np.isnan(values).all():
-        raise ValueError(f"{where}: expected values, got none in any row; pass it in drop= (--drop)")
-    return values, Column.of_numbers(name, values)
+    return values, Column.of_numbers(name, values, natural_steps(column.type))
 
 
 def _codes(name: str, column: Any, where: str, guessed: bool) -> Encoded:
@@ -187,7 +182,10 @@ def _codes(name: str, column: Any, where: str, guessed: bool) -> Encoded:
                 f"{where}: expected values of one kind, got numbers in {share:.1%} of the rows that have any, and "
                 f"{value!r} in row {row}; mend it, add it to missing=, or pass the column in categorical= (--categorical)"
             )
-    values, categories = to_codes(column)
+    try:
+        values, categories = to_codes(column)
+    except library().ArrowException as error:
+        raise ValueError(f"{where}: expected {TAKEN}, got {column.type}; {CONVERT}") from error
     if guessed and len(categories) > MANY:
         raise ValueError(
             f"{where}: expected at most {MANY} categories, got {len(categories)} in {len(column)} rows: names or free "
@@ -223,7 +221,7 @@ def read_labels(path_or_frame: Any, label: str = "label") -> tuple[Tensor, list[
     >>> read_labels(pyarrow.table({"what": [[1], [2, 3]], "label": ["yes", "no"]}))
     (tensor([1, 0]), ['no', 'yes'])
     """
-    columns = read_columns(path_or_frame, [label], MISSING, "read_table")
+    columns = read_columns(path_or_frame, [label], MISSING, "read_table", lambda name: name == label)
     if label not in columns:
         raise ValueError(f"read_table: expected a column {label!r} for label=, got {', '.join(map(repr, columns))}")
     return read_classes(columns[label], label, None)
@@ -231,21 +229,35 @@ def read_labels(path_or_frame: Any, label: str = "label") -> tuple[Tensor, list[
 
 def read_classes(column: Any, name: str, classes: Sequence[str] | None) -> tuple[Tensor, list[str]]:
     """The class numbers of a column, and the names of the classes, see `class_numbers`."""
-    pa = library()
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if pa.types.is_floating(column.type):  # pandas turns whole numbers into such where one is missing
-        try:
-            column = column.cast(pa.int64())
-        except pa.ArrowInvalid as error:
-            raise ValueError(
-                f"read_table: a {name} must be a name or a whole number, got {error}; pass label=None (--label none) to read it as a "
-                "column like any other"
-            ) from error
-    found = column.cast(pa.string()).to_pylist()
+    found = _as_written(column, name)
+    if classes is not None:  # a label stays as it is where no class is alike: it may be a number of one, or an error
+        known = dict(zip(found, places_of(found, classes), strict=True))
+        found = [name if (place := known[name]) is None else classes[place] for name in found]
     if classes is None and (different := len(set(found))) > MANY:
         raise ValueError(
             f"read_table: expected at most {MANY} values of {name!r}, got {different} in {len(found)} rows; pass "
             "label=None (--label none) to read it as a column like any other"
         )
     return class_numbers(found, "read_table", name, lambda row: f"row {row + 1}", classes)
+
+
+def _as_written(column: Any, name: str) -> list[str | None]:
+    """Labels as text."""
+    pa = library()
+    try:
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        column = finite(column, f"read_table: column {name!r}")
+        if pa.types.is_floating(column.type):  # pandas turns whole numbers into such where one is missing
+            column = column.cast(pa.int64())
+        texts: list[str | None] = to_texts(column).to_pylist()
+        return texts
+    except pa.ArrowNotImplementedError as error:
+        raise ValueError(
+            f"read_table: a {name} must be a name or a whole number, got {column.type}; convert it, such as to text"
+        ) from error
+    except pa.ArrowInvalid as error:
+        raise ValueError(
+            f"read_table: a {name} must be a name or a whole number, got {error}; pass label=None (--label none) to read "
+            "it as a column like any other"
+        ) from error
