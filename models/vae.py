@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from torchaug.keys import fold_in, sample_keys, uniforms
-from torchaug.models.aggregated import AggregatedPosterior
+from torchaug.models.aggregated import AggregatedPosterior, stands_for
 from torchaug.models.gan_condition import Condition, ConditionKind
 from torchaug.models.latents import latents, on_circle, way
 from torchaug.models.likelihoods import Likelihood, PixelLikelihood
@@ -103,7 +103,12 @@ class ImageVAE(nn.Module):
 
     @torch.no_grad()
     def fit_posterior(
-        self, images: Tensor, labels: Tensor, pooling: float | None = None, batch_size: int = 512
+        self,
+        images: Tensor,
+        labels: Tensor,
+        pooling: float | None = None,
+        batch_size: int = 512,
+        counts: Tensor | None = None,
     ) -> None:
         """Fits the aggregated posterior, and the variance of a Gaussian likelihood, to the training images.
 
@@ -112,6 +117,7 @@ class ImageVAE(nn.Module):
             labels: (N,).
             pooling: in images, how much a class's covariance borrows from the others, see `AggregatedPosterior.fit`.
             batch_size: images encoded at once.
+            counts: images of each class, where `images` are only some of them, see `AggregatedPosterior.fit`.
         """
         means, variances, squares = [], [], []
         for start in range(0, len(images), batch_size):
@@ -122,8 +128,9 @@ class ImageVAE(nn.Module):
             keys = sample_keys(torch.arange(start, start + len(mean), device=mean.device))
             z = mean + latents(keys, self.latent, mean.dtype) * (log_variance / 2).exp()
             squares.append((self.decode(z, labels[rows]) - images[rows]).square().mean((1, 2, 3)))
-        self.aggregated.fit(torch.cat(means), torch.cat(variances), self._group(labels), pooling)
-        self.pixels.fit_variance(torch.cat(squares))
+        group = self._group(labels)
+        self.aggregated.fit(torch.cat(means), torch.cat(variances), group, pooling, counts)
+        self.pixels.fit_variance(torch.cat(squares) * stands_for(group, counts))
 
     @torch.no_grad()
     def generate(self, labels: Tensor, keys: Tensor, prior: Prior = "aggregated", truncation: float = 1.0) -> Tensor:

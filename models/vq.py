@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from torchaug.keys import uniforms
+from torchaug.models.aggregated import stands_for
 from torchaug.models.latents import check_request
 from torchaug.models.likelihoods import Likelihood, PixelLikelihood
 from torchaug.models.networks import PRESETS, Decoder, Encoder, check_sizes, preset_named, sizes
@@ -107,7 +108,12 @@ class ImageVQVAE(nn.Module):
 
     @torch.no_grad()
     def fit_posterior(
-        self, images: Tensor, labels: Tensor, pooling: float | None = None, batch_size: int = 512
+        self,
+        images: Tensor,
+        labels: Tensor,
+        pooling: float | None = None,
+        batch_size: int = 512,
+        counts: Tensor | None = None,
     ) -> None:
         """Fits the variance of a Gaussian likelihood to the training images; the prior over codes is trained already.
 
@@ -116,13 +122,14 @@ class ImageVQVAE(nn.Module):
             labels: (N,).
             pooling: there is nothing to pool.
             batch_size: images encoded at once.
+            counts: images of each class, where `images` are only some of them.
         """
         squares = []
         for start in range(0, len(images), batch_size):
             rows = slice(start, start + batch_size)
             decoded = self.decode(self.encode(images[rows], labels[rows]), labels[rows])
             squares.append((decoded - images[rows]).square().mean((1, 2, 3)))
-        self.pixels.fit_variance(torch.cat(squares))
+        self.pixels.fit_variance(torch.cat(squares) * stands_for(labels, counts))
 
     @torch.no_grad()
     def generate(self, labels: Tensor, keys: Tensor, temperature: float = 1.0) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from torchaug.training.data import SynthesisDataModule
 from torchaug.training.fit import fit
 from torchaug.training.load import load_generator
 from torchaug.training.quiet import quiet
-from torchaug.training.vae import LitVAE
+from torchaug.training.vae import LitVAE, some_of_each
 
 OBJECTIVES = ["elbo", "iwae", "wae_mmd", "vq"]
 SMALL: dict[str, Any] = {"latent": 4, "levels": 256, "likelihood": "binomial", "codes": 6, "code_size": 3, "draws": 3}
@@ -36,12 +37,10 @@ def shapes(count: int = 24) -> TensorImages:
     return TensorImages(images, labels, ["across", "down"])
 
 
-def module(objective: Any, steps: int, **settings: Any) -> LitVAE:
+def module(objective: Any, steps: int, classes: Sequence[str] = ("across", "down"), **settings: Any) -> LitVAE:
     augment = Compose([RandomAffine(10, interpolation="bilinear")])
     with seeded_weights(0):
-        return LitVAE(
-            (1, 8, 8), ["across", "down"], steps, augment=augment, objective=objective, **{**SMALL, **settings}
-        )
+        return LitVAE((1, 8, 8), classes, steps, augment=augment, objective=objective, **{**SMALL, **settings})
 
 
 def train(lit: LitVAE, folder: Path, steps: int, after: Path | None = None, precision: Any = "32-true") -> L.Trainer:
@@ -126,7 +125,8 @@ def test_codes_have_a_temperature_and_nothing_between_them(tmp_path: Path) -> No
 
 def test_pooling_and_components_reach_the_posterior(tmp_path: Path) -> None:
     found = []
-    for settings in ({"pooling": 0.0}, {"pooling": 1e6}, {"pooling": 1e6, "components": 3}):
+    every: list[dict[str, Any]] = [{"pooling": 0.0}, {"pooling": 1e6}, {"pooling": 1e6, "components": 3}]
+    for settings in every:
         lit = module("elbo", 2, **settings)
         train(lit, tmp_path, 2).save_checkpoint(tmp_path / "a.ckpt")
         assert isinstance(lit.averaged, ImageVAE)
@@ -160,3 +160,35 @@ def test_one_class_is_enough(tmp_path: Path) -> None:
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         LitVAE((1, 8, 8), ["a", "b"], 1, **settings)
+
+
+def grey(labels: Tensor, classes: int = 3) -> TensorImages:
+    """Images of noise, brighter from class to class."""
+    noise = torch.randint(0, 60, (len(labels), 1, 8, 8), generator=torch.Generator().manual_seed(0))
+    images = (noise + 60 * labels.view(-1, 1, 1, 1)).to(torch.uint8)
+    return TensorImages(images, labels, [str(number) for number in range(classes)])
+
+
+def test_the_posterior_of_many_images_is_fitted_to_all_of_the_rare_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = torch.zeros(200, dtype=torch.int64)
+    labels[[1, 2]], labels[[101, 103]] = 1, 2  # of every 10th image none is of these
+    lit, data = module("elbo", 4, ["0", "1", "2"], components=2, pooling=20.0, likelihood="gaussian"), grey(labels)
+    found = []
+    for most in (20, 8192):
+        monkeypatch.setattr("torchaug.training.vae.FITTED", most)
+        lit.prepare_from(data)
+        assert isinstance(lit.averaged, ImageVAE)
+        posterior, variance = lit.averaged.aggregated, lit.averaged.pixels.variance
+        assert posterior.fitted.all()
+        found.append((posterior.means.clone(), posterior.factors @ posterior.factors.mT, variance.clone()))
+    (means, spread, variance), (all_means, all_spread, all_variance) = found
+    torch.testing.assert_close(means[1:], all_means[1:])
+    torch.testing.assert_close(spread, all_spread, rtol=0.2, atol=0.1)  # as if all were seen
+    torch.testing.assert_close(variance, all_variance, rtol=0.02, atol=0)
+
+
+def test_some_of_each_class_are_there_however_many_classes_there_are() -> None:
+    labels = torch.arange(1000) % 100
+    assert some_of_each(labels, 50, 3).tolist() == [*range(100), *range(300, 400), *range(600, 700)]
+    assert some_of_each(labels, 5000).tolist() == list(range(1000))
+    assert some_of_each(torch.tensor([7, 7, 7]), 2).tolist() == [0, 1]

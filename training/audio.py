@@ -16,7 +16,7 @@ from torchaug.models.vae import ImageVAE
 from torchaug.training.data import InMemory
 from torchaug.training.generator import KeyedAugment
 from torchaug.training.synthesizer import Columns, check_settings
-from torchaug.training.vae import LitVAE
+from torchaug.training.vae import LitVAE, labels_of, some_of_each
 
 LEVELS = 4096
 """Values of a mel: rounded, its image does not depend on the last bits of a network, nor does the waveform."""
@@ -112,7 +112,7 @@ class LitAudioVAE(LitVAE):
     def prepare_from(self, train: InMemory) -> None:
         """Fits the aggregated posterior, and keeps the detail of training clips."""
         super().prepare_from(train)
-        rows = torch.arange(len(self.details)) * len(train) // len(self.details)  # evenly; of few some twice
+        rows = _evenly(labels_of(train), len(self.details))
         self.details.copy_(self.audio.left_out(*self._training_images(train, rows)))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -157,6 +157,22 @@ def sounds_in(data: InMemory, who: str) -> TensorWaveforms:
             f"{who}: expected sounds of one channel, got {data.waveforms.shape[1]}; read them with mono=True"
         )
     return data
+
+
+def _evenly(labels: Tensor, count: int) -> Tensor:
+    """So many places of samples of classes (N,), evenly, one of each class among them; of few samples some twice.
+
+    >>> _evenly(torch.tensor([0, 1, 0, 0, 0, 0, 0, 0]), 4).tolist()
+    [0, 0, 1, 4]
+    """
+    rows = torch.arange(count) * len(labels) // count
+    first = some_of_each(labels, 0)
+    if len(labels[rows].unique()) == len(first):
+        return rows
+    if len(first) >= count:
+        return first[torch.arange(count) * len(first) // count]
+    rest = count - len(first)
+    return torch.cat([first, torch.arange(rest) * len(labels) // rest]).sort().values
 
 
 def _rounded(waveforms: Tensor) -> Tensor:
