@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as L
+import numpy as np
 import pytest
 import torch
 
-from torchaug.data import TensorImages, digits, vowels, wine
-from torchaug.training.load import KINDS
+from torchaug.data import TableDataset, TensorImages, TensorWaveforms, digits, vowels, wine
+from torchaug.training.data import SynthesisDataModule
+from torchaug.training.fit import fit
+from torchaug.training.load import KINDS, load_generator
 from torchaug.training.private_tables import PRIVATE
+from torchaug.training.quiet import quiet
 from torchaug.training.settings import settings_of
+from torchaug.training.vae import LitVAE
 
 DATA: dict[str, Callable[[], Any]] = {"vae": digits, "gan": digits, "audio-vae": lambda: vowels(2)}
 
@@ -52,3 +59,59 @@ def test_images_have_only_values_of_the_levels_that_are_asked_for(kind: str) -> 
     many = TensorImages(noise, torch.zeros(8, dtype=torch.int64), ["a"])
     with pytest.raises(ValueError, match="such as 256, got 17"):
         KINDS[kind].for_data(many, 1, settings={"levels": 17})
+
+
+NUMPYS: dict[str, dict[str, Any]] = {
+    "vae": {"latent": np.int64(4), "learning_rate": np.float64(1e-3)},
+    "gan": {"latent": np.int64(4), "gamma": np.float32(0.5), "loss": np.str_("hinge")},
+    "audio-vae": {"latent": np.int64(4), "beta": np.float32(0.5), "bic": np.bool_(True)},
+    "table-diffusion": {"learning_rate": np.float64(1e-3)},
+    "table-vae": {"learning_rate": np.float32(1e-3)},
+    "table-gan": {"learning_rate": np.float32(1e-3)},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_settings_steps_and_seed_may_be_numbers_of_numpy(kind: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        "steps": np.int64(2),
+        "seed": np.int64(3),
+        "batch_size": np.int64(4),
+        "every": np.int64(0),
+    }
+    data = DATA.get(kind, wine)()
+    file = fit(kind, data, out=tmp_path / "a", settings=NUMPYS[kind], **options)
+    generator = load_generator(file)
+    plain = {name: value.item() for name, value in NUMPYS[kind].items()}
+    same = fit(kind, data, out=tmp_path / "b", settings=plain, steps=2, seed=3, batch_size=4, every=0)
+    first, second = (torch.load(path, weights_only=True) for path in (file, same))
+    assert first["hyper_parameters"] == second["hyper_parameters"]
+    assert all(torch.equal(value, second["state_dict"][name]) for name, value in first["state_dict"].items())
+    generator.sample(np.int64(2), seed=np.int64(3))  # type: ignore[arg-type]
+
+
+def test_a_module_made_by_hand_with_numbers_of_numpy_can_be_loaded(tmp_path: Path) -> None:
+    lit = LitVAE((1, 8, 8), np.array(digits().classes), np.int64(2), latent=np.int64(4), learning_rate=np.float64(1e-3))  # type: ignore[arg-type]
+    with quiet():
+        trainer = L.Trainer(
+            max_steps=2, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+            enable_model_summary=False, default_root_dir=tmp_path,
+        )  # fmt: skip
+        trainer.fit(lit, SynthesisDataModule(digits(), np.int64(8), seed=np.int64(1)))  # type: ignore[arg-type]
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    loaded = load_generator(tmp_path / "a.ckpt")
+    assert (loaded.classes, loaded.hparams["latent"]) == (digits().classes, 4)
+    assert {type(name) for name in loaded.classes} == {str}
+
+
+def test_names_of_classes_are_text_whatever_they_were() -> None:
+    names, images, sounds, table = np.array(["a", "b", "c"]), digits().subset([0]), vowels(1).subset([0]), wine()
+    zero = torch.zeros(1, dtype=torch.int64)
+    every = [
+        TensorImages(images.images, zero, names).classes,  # type: ignore[arg-type]
+        TensorWaveforms(sounds.waveforms, zero, names, sample_rate=8000).classes,  # type: ignore[arg-type]
+        TableDataset(table.numeric, table.categorical, table.columns, table.labels, names).classes,  # type: ignore[arg-type]
+    ]
+    for classes in every:
+        assert classes == ["a", "b", "c"]
+        assert {type(name) for name in classes} == {str}

@@ -14,6 +14,7 @@ from torch.utils.data.distributed import DistributedSampler
 
 from torchaug.data.leaks import fingerprint, item_hashes
 from torchaug.keys import hash_int, uniforms
+from torchaug.training.settings import plain
 from torchaug.training.unchanged import unchanged
 
 Balance = Literal["none", "sqrt", "full"]
@@ -180,6 +181,7 @@ class SynthesisDataModule(L.LightningDataModule):
             raise ValueError(
                 f"SynthesisDataModule: batch_size must be at least 1 and holdout in [0, 1), got {batch_size} and {holdout}"
             )
+        batch_size, seed = plain(batch_size), plain(seed)
         self.batch_size, self.seed, self.balance = batch_size, seed, balance
         if not hasattr(dataset, "in_memory"):
             raise TypeError(

@@ -22,6 +22,7 @@ from torchaug.training.private import PrivateData
 from torchaug.training.private_tables import PRIVATE
 from torchaug.training.resume import checkpoint_of, same_settings
 from torchaug.training.run import FEWEST, Watch, build, train
+from torchaug.training.settings import plain
 
 FILE = "generator.ckpt"
 _PROBED = 6
@@ -98,6 +99,7 @@ def fit(
             checkpoint stays.
     """
     out, file = Path(out), Path(out) / FILE
+    steps, seed, every = plain(steps), plain(seed), plain(every)
     kinds = KINDS if privacy is None else PRIVATE
     if kind not in kinds:
         with_privacy = "" if privacy is None else " with privacy"

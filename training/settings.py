@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any, get_type_hints
 
+import numpy as np
+
 _GIVEN = ("self", "classes", "steps", "augment", "seed")  # by the data, or by arguments of `fit`
 
 
@@ -28,3 +30,19 @@ def settings_of(kind: type) -> dict[str, Any]:
         if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters.values()):
             break
     return found
+
+
+def plain(value: Any) -> Any:
+    """Numbers, text and arrays of numpy as Python's own, those in dicts, lists and tuples too: a checkpoint with others is
+    not read with `weights_only`. Anything else is as it was.
+
+    >>> plain({"latent": np.int64(8), "classes": (np.str_("a"), None)}), plain(np.array([0.5]))
+    ({'latent': 8, 'classes': ('a', None)}, [0.5])
+    """
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {plain(name): plain(each) for name, each in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(plain, value))
+    return value

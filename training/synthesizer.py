@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from torchaug.keys import sample_keys, uniforms
 from torchaug.training.plan import Counts, check_seen, class_keys, class_number, seen_classes
+from torchaug.training.settings import plain
 
 if TYPE_CHECKING:
     from torchaug.data.bank import Bank
@@ -87,6 +88,7 @@ class Synthesizer(ABC):
         Raises:
             ValueError: a class that the generator does not know or was trained on no sample of, or labels that are not (n,).
         """
+        n, seed = plain(n), plain(seed)
         numbers = self._numbers(n, labels, seed)
         places = torch.empty_like(numbers)
         for number in numbers.unique().tolist():  # each sample's place among those of its class, as in a bank
