@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,19 @@ import torch
 from torch import Tensor, nn
 
 from torchaug.compose import Compose
+from torchaug.data import vowels
 from torchaug.data.images import TensorImages
 from torchaug.image import RandomAffine
 from torchaug.models.networks import seeded_weights
 from torchaug.models.vae import ImageVAE
+from torchaug.training.audio import LitAudioVAE
 from torchaug.training.data import SynthesisDataModule
 from torchaug.training.fit import fit
+from torchaug.training.gamma import distance
+from torchaug.training.gan import LitGAN
 from torchaug.training.load import load_generator
 from torchaug.training.quiet import quiet
+from torchaug.training.synthesizer import Synthesizer
 from torchaug.training.vae import LitVAE, some_of_each
 
 OBJECTIVES = ["elbo", "iwae", "wae_mmd", "vq"]
@@ -192,3 +198,59 @@ def test_some_of_each_class_are_there_however_many_classes_there_are() -> None:
     assert some_of_each(labels, 50, 3).tolist() == [*range(100), *range(300, 400), *range(600, 700)]
     assert some_of_each(labels, 5000).tolist() == list(range(1000))
     assert some_of_each(torch.tensor([7, 7, 7]), 2).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("kind", ["elbo", "vq", "gan", "audio"])
+def test_many_samples_are_made_judged_and_fitted_to_a_few_at_a_time(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lit, data = small_generator(kind)
+    network = lit.ema.model if kind == "gan" else lit.averaged.decoder
+    seen: list[int] = []
+    monkeypatch.setattr(network, "forward", noting(network.forward, seen))
+    magnitudes = getattr(lit, "codec", lit).magnitudes if kind == "audio" else None
+    if magnitudes is not None:
+        monkeypatch.setattr(lit.codec, "magnitudes", noting(magnitudes, seen))
+    found = []
+    for numbers in (2**20, 6 * math.prod(lit.shape)):
+        monkeypatch.setattr("torchaug.models.networks.NUMBERS", numbers)
+        seen.clear()
+        if isinstance(lit, LitVAE):
+            lit.prepare_from(data)
+        made = lit.sample(20, seed=2)
+        made = lit.codec.encode(made) if kind == "audio" else made
+        images = data.waveforms if kind == "audio" else data.images
+        found.append((made, lit.score(images, data.labels), max(seen), distance(data, lit) if kind == "gan" else 0.0))
+    (made, scores, _, far), (parts, scores_of_parts, most, far_of_parts) = found
+    assert most <= 8  # draws of an image to judge
+    assert (parts - made).abs().mean() < 1e-3  # not all of them: phases of sounds make more of the last bits
+    torch.testing.assert_close(scores_of_parts, scores, rtol=1e-4, atol=1e-3)
+    assert far == pytest.approx(far_of_parts, abs=0.02)
+
+
+def small_generator(kind: str) -> tuple[Any, Any]:
+    """An untrained one, and what it could be trained on."""
+    if kind == "audio":
+        sounds = vowels(8, seconds=0.1)
+        return LitAudioVAE.for_data(sounds, 4, settings={"latent": 4}), sounds
+    if kind == "gan":
+        return LitGAN((1, 8, 8), ["across", "down"], 4, latent=4), shapes()
+    return module(kind, 4), shapes()
+
+
+def noting(function: Any, seen: list[int]) -> Any:
+    """A function of rows that notes how many there are."""
+
+    def noted(rows: Tensor, *rest: Any) -> Any:
+        seen.append(len(rows))
+        return function(rows, *rest)
+
+    return noted
+
+
+def test_a_generator_whose_samples_depend_on_each_other_makes_all_at_once() -> None:
+    class Numbered(Synthesizer):
+        rowwise = False
+
+        def make(self, labels: Tensor, keys: Tensor, **settings: Any) -> dict[str, Tensor]:
+            return {"image": torch.arange(len(keys)).view(-1, 1, 1, 1)}
+
+    assert Numbered().sample(1000).flatten().tolist() == list(range(1000))

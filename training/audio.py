@@ -11,8 +11,9 @@ from typing_extensions import Self
 
 from torchaug.data.waveforms import TensorWaveforms, windows
 from torchaug.models.audio_vae import AudioVAE
+from torchaug.models.networks import at_once
 from torchaug.models.spectrogram import SpectrogramCodec
-from torchaug.models.vae import ImageVAE
+from torchaug.models.vae import FITTED_AT_ONCE, ImageVAE
 from torchaug.training.data import InMemory
 from torchaug.training.generator import KeyedAugment
 from torchaug.training.synthesizer import Columns, check_settings
@@ -113,7 +114,8 @@ class LitAudioVAE(LitVAE):
         """Fits the aggregated posterior, and keeps the detail of training clips."""
         super().prepare_from(train)
         rows = _evenly(labels_of(train), len(self.details))
-        self.details.copy_(self.audio.left_out(*self._training_images(train, rows)))
+        parts = rows.split(at_once(self.shape, FITTED_AT_ONCE))
+        self.details.copy_(torch.cat([self.audio.left_out(*self._training_images(train, part)) for part in parts]))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What samples are made of is as new as the weights."""

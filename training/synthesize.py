@@ -13,9 +13,9 @@ from torch import Tensor
 from torchaug.data.bank import Bank, BankWriter
 from torchaug.data.bank.format import read_notes
 from torchaug.training.plan import Counts, Shard, SynthesisPlan
-from torchaug.training.synthesizer import Columns, Synthesizer
+from torchaug.training.synthesizer import AT_ONCE, Columns, Synthesizer
 
-BATCH = 256
+BATCH = AT_ONCE
 """Samples made at once."""
 Progress = Callable[[int, int], None]
 

@@ -13,7 +13,8 @@ from torchaug.models.augment_checks import check_size
 from torchaug.models.ema import EMA
 from torchaug.models.latents import latents
 from torchaug.models.likelihoods import Likelihood
-from torchaug.models.vae import ImageVAE
+from torchaug.models.networks import at_once
+from torchaug.models.vae import FITTED_AT_ONCE, ImageVAE
 from torchaug.models.vae_objectives import elbo, iwae, wae_mmd
 from torchaug.models.vq import ImageVQVAE
 from torchaug.training.data import InMemory, SynthesisDataModule
@@ -227,8 +228,9 @@ class LitVAE(LitImageGenerator):
         """Fits the aggregated posterior of the averaged weights to training images."""
         labels = labels_of(train)
         counts = labels.bincount(minlength=max(1, len(self.classes)))
-        images, of = self._training_images(train, some_of_each(labels, FITTED, OF_CLASS))
-        self.averaged.fit_posterior(images, of, self.hparams["pooling"], counts=counts)
+        rows = some_of_each(labels, FITTED, OF_CLASS).split(at_once(self.shape, FITTED_AT_ONCE))
+        parts = (self._training_images(train, part) for part in rows)
+        self.averaged.fit_posterior_to(parts, self.hparams["pooling"], counts)
 
     def _training_images(self, train: InMemory, rows: Tensor) -> tuple[Tensor, Tensor]:
         """The images and labels of some training samples."""
