@@ -70,7 +70,7 @@ class LitAudioVAE(LitVAE):
     @classmethod
     def made_for(cls, data: InMemory, steps: int, augment: KeyedAugment | None, settings: dict[str, Any]) -> Self:
         sounds = sounds_in(data, cls.__name__)
-        codec = SpectrogramCodec(settings["sample_rate"], settings["samples"], **settings.get("codec", {}))
+        codec = SpectrogramCodec(settings["sample_rate"], settings["samples"], **(settings.get("codec") or {}))
         module = cls((1, codec.mels, codec.frames), sounds.classes or [], steps, augment, **settings)
         module.codec.fit(sounds.waveforms, sounds.lengths)
         return module

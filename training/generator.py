@@ -81,7 +81,8 @@ class LitGenerator(L.LightningModule, Synthesizer):
         """
         given = plain(dict(settings or {}))
         check_settings(cls.__name__, given, list(cls.settings()))
-        return cls.made_for(data, plain(steps), augment, {**cls.default_settings(data), **given, "seed": plain(seed)})
+        chosen = cls.chosen_settings(data, given)
+        return cls.made_for(data, plain(steps), augment, {**chosen, "seed": plain(seed)})
 
     @classmethod
     def settings(cls) -> dict[str, Any]:
@@ -97,6 +98,11 @@ class LitGenerator(L.LightningModule, Synthesizer):
     @abstractmethod
     def default_settings(cls, data: InMemory) -> dict[str, Any]:
         """Settings that suit these samples, on this machine."""
+
+    @classmethod
+    def chosen_settings(cls, data: InMemory, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings that are given, and `default_settings` for the others; here those can be made to suit the given ones."""
+        return {**cls.default_settings(data), **given}
 
     @classmethod
     def default_steps(cls, data: InMemory) -> int:
