@@ -68,7 +68,14 @@ class AggregatedPosterior(nn.Module):
         return self.means[labels, squares.masked_fill(self.weights[labels] == 0, math.inf).argmin(1)]
 
     @torch.no_grad()
-    def fit(self, mean: Tensor, variance: Tensor, labels: Tensor, pooling: float | None = None) -> None:
+    def fit(
+        self,
+        mean: Tensor,
+        variance: Tensor,
+        labels: Tensor,
+        pooling: float | None = None,
+        counts: Tensor | None = None,
+    ) -> None:
         """Fits it to the posteriors of images.
 
         A class of n images has its own centers; its covariance about them is (n own + k pooled) / (n + k), where pooled
@@ -79,9 +86,12 @@ class AggregatedPosterior(nn.Module):
             mean, variance: (N, latent), of the posterior of each image.
             labels: (N,).
             pooling: k, in images; None for four times the size of the latent.
+            counts: (num_classes,), n of each class, where only some of its images are given; None: all are.
         """
-        (classes, components, latent), size = self.means.shape, len(labels)
-        counts = torch.bincount(labels, minlength=classes).to(mean.dtype)
+        classes, components, latent = self.means.shape
+        given = torch.bincount(labels, minlength=classes).to(mean.dtype)
+        counts = given if counts is None else counts.to(given)
+        each = (counts / given.clamp(min=1))[:, None, None]  # images of its class that one of those given stands for
         means, weights = torch.zeros_like(self.means), torch.zeros_like(self.weights)
         about_mean, about = torch.zeros_like(self.factors), torch.zeros_like(self.factors)  # scatter matrices
         weights[:, 0] = 1
@@ -91,16 +101,30 @@ class AggregatedPosterior(nn.Module):
             found = best_mixture(mean[rows], variance[rows], components, self.bic)
             own = slice(len(found.centers))
             means[label, own], weights[label, own], about[label] = found.centers, found.weights, found.scatter
+        about, about_mean = about * each, about_mean * each
         one, several = torch.eye(latent).to(mean), ((weights > 0).sum(1) > 1)[:, None, None]
         narrow = (about * several).sum(0) / (counts * several[:, 0, 0]).sum().clamp(min=1)
-        pooled = torch.where(several, narrow, about_mean.sum(0) / size)
+        pooled = torch.where(several, narrow, about_mean.sum(0) / counts.sum())
         k = 4.0 * latent if pooling is None else pooling
         covariance = (about + k * pooled) / (counts + k).clamp(min=1e-6)[:, None, None]
-        covariance = torch.where((counts > 0)[:, None, None], covariance, one) + JITTER * one
+        covariance = torch.where((given > 0)[:, None, None], covariance, one) + JITTER * one
         self.means.copy_(means)
         self.weights.copy_(weights)
         self.factors.copy_(torch.linalg.cholesky(covariance))
-        self.fitted.copy_(counts > 0)
+        self.fitted.copy_(given > 0)
+
+
+def stands_for(labels: Tensor, counts: Tensor | None) -> Tensor | float:
+    """By how much each image, of a class (N,), weighs in a mean over all, `counts` of each class, of which these are some.
+
+    >>> stands_for(torch.tensor([0, 0, 1]), torch.tensor([10, 1])).tolist()
+    [1.3636363744735718, 1.3636363744735718, 0.27272728085517883]
+    """
+    if counts is None:
+        return 1.0
+    counts = counts.to(labels.device)
+    each = (counts / labels.bincount(minlength=len(counts)))[labels]
+    return each / each.mean()
 
 
 class Mixture(NamedTuple):

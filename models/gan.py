@@ -12,7 +12,10 @@ from torchaug.models.gan_condition import ConditionKind
 from torchaug.models.gan_losses import Critic, Loss
 from torchaug.models.gan_networks import Discriminator, Generator
 from torchaug.models.latents import on_circle, way
-from torchaug.models.networks import check_sizes
+from torchaug.models.networks import at_once, check_sizes, in_parts
+
+SCORED_AT_ONCE = 512
+"""Images that the discriminator looks at at once for `score`, at most."""
 
 
 class ImageGAN(nn.Module):
@@ -64,8 +67,7 @@ class ImageGAN(nn.Module):
     @torch.no_grad()
     def score(self, images: Tensor, labels: Tensor) -> Tensor:
         """How real images (B, C, H, W) in [0, 1] look for their labels, (B,): comparable within a label alone."""
-        score: Tensor = self.discriminator(images, labels)
-        return score
+        return in_parts(self.discriminator, at_once(images.shape[1:], SCORED_AT_ONCE), images, labels)
 
 
 @torch.no_grad()

@@ -6,7 +6,8 @@ so a 13 x 20 image passes 13 x 20, 7 x 10, 4 x 5, 2 x 3 and returns to 13 x 20.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import NamedTuple, TypeVar
@@ -18,6 +19,8 @@ from torch import Tensor, nn
 from torchaug.keys import hash_int
 
 SMALLEST = 4
+NUMBERS = 2**20
+"""Of samples that go through networks at once: on the way they become half a gigabyte in the smallest, two in the largest."""
 Size = TypeVar("Size")
 
 
@@ -60,6 +63,24 @@ def preset_named(presets: Mapping[str, Size], name: str) -> Size:
     if name not in presets:
         raise ValueError(f"preset: expected one of {', '.join(presets)}, got {name!r}")
     return presets[name]
+
+
+def at_once(shape: Sequence[int], most: int) -> int:
+    """How many samples of a shape may go through networks at once, at least 1.
+
+    >>> at_once((1, 8, 8), most=512), at_once((3, 256, 256), most=512)
+    (512, 5)
+    """
+    return max(1, min(most, NUMBERS // math.prod(shape)))
+
+
+def in_parts(function: Callable[..., Tensor], size: int, *rows: Tensor) -> Tensor:
+    """What a function that treats each row alone makes of rows (B, ...), so many at once.
+
+    >>> in_parts(torch.add, 2, torch.arange(5), torch.ones(5)).tolist()
+    [1.0, 2.0, 3.0, 4.0, 5.0]
+    """
+    return torch.cat([function(*part) for part in zip(*(each.split(size) for each in rows), strict=True)])
 
 
 def check_sizes(who: str, shape: tuple[int, int, int], num_classes: int, latent: int, levels: int) -> None:

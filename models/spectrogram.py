@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from torchaug.audio.mel import MelScale, mel_filters
+from torchaug.models.networks import at_once, in_parts
 from torchaug.models.phase import griffin_lim, phase_from_slopes, spectrum
 
 CHUNK = 64
-"""Clips whose statistics are computed at once."""
+"""Clips whose spectrograms are computed at once, at most."""
 
 
 def suited_to(sample_rate: int) -> tuple[int, int, int]:
@@ -109,6 +110,10 @@ class SpectrogramCodec(nn.Module):
 
     def encode(self, waveforms: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Images (B, 1, mels, frames) in [0, 1] of waveforms (B, 1, T), of which `lengths` (B,) samples are their own."""
+        own = [] if lengths is None else [lengths]
+        return in_parts(self._encoded, at_once((self.size, self.frames), CHUNK), waveforms, *own)
+
+    def _encoded(self, waveforms: Tensor, lengths: Tensor | None = None) -> Tensor:
         mels = (self.filters @ self.magnitudes(waveforms, lengths)).clamp(min=self.floor.exp())
         standard = (mels.log() - self.mean[:, None]) / self.deviation[:, None]
         return ((standard - self.low) / (self.high - self.low)).clamp(0, 1)[:, None]

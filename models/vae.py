@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from torchaug.keys import fold_in, sample_keys, uniforms
-from torchaug.models.aggregated import AggregatedPosterior
+from torchaug.models.aggregated import AggregatedPosterior, stands_for
 from torchaug.models.gan_condition import Condition, ConditionKind
 from torchaug.models.latents import latents, on_circle, way
 from torchaug.models.likelihoods import Likelihood, PixelLikelihood
-from torchaug.models.networks import PRESETS, Decoder, Encoder, check_sizes, preset_named
+from torchaug.models.networks import PRESETS, Decoder, Encoder, at_once, check_sizes, in_parts, preset_named
 from torchaug.models.vae_objectives import divergence, elbo, log_weights
 
 Prior = Literal["aggregated", "normal"]
 AT_ONCE = 4096
-"""Images decoded at once where many draws are made of each."""
+"""Images decoded at once where many draws are made of each, at most."""
+FITTED_AT_ONCE = 512
+"""Images encoded at once to fit the aggregated posterior to them, at most."""
 
 
 class ImageVAE(nn.Module):
@@ -103,7 +106,12 @@ class ImageVAE(nn.Module):
 
     @torch.no_grad()
     def fit_posterior(
-        self, images: Tensor, labels: Tensor, pooling: float | None = None, batch_size: int = 512
+        self,
+        images: Tensor,
+        labels: Tensor,
+        pooling: float | None = None,
+        batch_size: int | None = None,
+        counts: Tensor | None = None,
     ) -> None:
         """Fits the aggregated posterior, and the variance of a Gaussian likelihood, to the training images.
 
@@ -111,19 +119,30 @@ class ImageVAE(nn.Module):
             images: (N, C, H, W) in [0, 1].
             labels: (N,).
             pooling: in images, how much a class's covariance borrows from the others, see `AggregatedPosterior.fit`.
-            batch_size: images encoded at once.
+            batch_size: images encoded at once; None for as many as memory usually has room for.
+            counts: images of each class, where `images` are only some of them, see `AggregatedPosterior.fit`.
         """
-        means, variances, squares = [], [], []
-        for start in range(0, len(images), batch_size):
-            rows = slice(start, start + batch_size)
-            mean, log_variance = self.encode(images[rows], labels[rows])
+        size = at_once(self.shape, FITTED_AT_ONCE) if batch_size is None else batch_size
+        self.fit_posterior_to(zip(images.split(size), labels.split(size), strict=True), pooling, counts)
+
+    @torch.no_grad()
+    def fit_posterior_to(
+        self, parts: Iterable[tuple[Tensor, Tensor]], pooling: float | None = None, counts: Tensor | None = None
+    ) -> None:
+        """`fit_posterior`, given images and labels part by part: only one part needs to be in memory."""
+        means, variances, squares, groups, start = [], [], [], [], 0
+        for images, labels in parts:
+            mean, log_variance = self.encode(images, labels)
             means.append(mean)
             variances.append(log_variance.exp())
+            groups.append(self._group(labels))
             keys = sample_keys(torch.arange(start, start + len(mean), device=mean.device))
             z = mean + latents(keys, self.latent, mean.dtype) * (log_variance / 2).exp()
-            squares.append((self.decode(z, labels[rows]) - images[rows]).square().mean((1, 2, 3)))
-        self.aggregated.fit(torch.cat(means), torch.cat(variances), self._group(labels), pooling)
-        self.pixels.fit_variance(torch.cat(squares))
+            squares.append((self.decode(z, labels) - images).square().mean((1, 2, 3)))
+            start += len(mean)
+        group = torch.cat(groups)
+        self.aggregated.fit(torch.cat(means), torch.cat(variances), group, pooling, counts)
+        self.pixels.fit_variance(torch.cat(squares) * stands_for(group, counts))
 
     @torch.no_grad()
     def generate(self, labels: Tensor, keys: Tensor, prior: Prior = "aggregated", truncation: float = 1.0) -> Tensor:
@@ -214,19 +233,28 @@ class ImageVAE(nn.Module):
             seed: of the draws; the first of n draws are those of a smaller n.
         """
         self.check_values(images)
-        noise, rows = self._draws(n, seed, images), max(1, AT_ONCE // n)
-        found = [
-            torch.logsumexp(log_weights(self, images[i : i + rows], labels[i : i + rows], noise), 0) - math.log(n)
-            for i in range(0, len(images), rows)
-        ]
-        return torch.cat(found) if found else images.new_zeros(0)
+        noise = self._draws(n, seed, images)
+
+        def found(images: Tensor, labels: Tensor) -> Tensor:
+            return torch.logsumexp(log_weights(self, images, labels, noise), 0) - math.log(n)
+
+        return in_parts(found, self._rows(n), images, labels)
 
     @torch.no_grad()
     def score(self, images: Tensor, labels: Tensor, n: int = 8) -> Tensor:
         """The evidence lower bound of each image in nats, (B,), by `n` draws: more is better, quicker than `log_prob`."""
-        mean, log_variance = self.encode(images, labels)
-        z = mean + self._draws(n, 0, images) * (log_variance / 2).exp()
-        return self.log_likelihood(z, labels, images).mean(0) - divergence(mean, log_variance).sum(1)
+        noise = self._draws(n, 0, images)
+
+        def found(images: Tensor, labels: Tensor) -> Tensor:
+            mean, log_variance = self.encode(images, labels)
+            z = mean + noise * (log_variance / 2).exp()
+            return self.log_likelihood(z, labels, images).mean(0) - divergence(mean, log_variance).sum(1)
+
+        return in_parts(found, self._rows(n), images, labels)
+
+    def _rows(self, n: int) -> int:
+        """Images of which n draws each are decoded at once."""
+        return max(1, at_once(self.shape, AT_ONCE) // n)
 
     def check_values(self, images: Tensor) -> None:
         """Refuses images whose pixels have values that the likelihood gives no probability to."""

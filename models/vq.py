@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
 from torchaug.keys import uniforms
+from torchaug.models.aggregated import stands_for
 from torchaug.models.latents import check_request
 from torchaug.models.likelihoods import Likelihood, PixelLikelihood
-from torchaug.models.networks import PRESETS, Decoder, Encoder, check_sizes, preset_named, sizes
+from torchaug.models.networks import PRESETS, Decoder, Encoder, at_once, check_sizes, in_parts, preset_named, sizes
 from torchaug.models.quantizer import CodePrior, Quantizer
 
 COMMITMENT = 0.25
+FITTED_AT_ONCE = 512
+"""Images encoded at once to fit to them or to score them, at most."""
 
 
 class ImageVQVAE(nn.Module):
@@ -107,7 +112,12 @@ class ImageVQVAE(nn.Module):
 
     @torch.no_grad()
     def fit_posterior(
-        self, images: Tensor, labels: Tensor, pooling: float | None = None, batch_size: int = 512
+        self,
+        images: Tensor,
+        labels: Tensor,
+        pooling: float | None = None,
+        batch_size: int | None = None,
+        counts: Tensor | None = None,
     ) -> None:
         """Fits the variance of a Gaussian likelihood to the training images; the prior over codes is trained already.
 
@@ -115,14 +125,23 @@ class ImageVQVAE(nn.Module):
             images: (N, C, H, W) in [0, 1].
             labels: (N,).
             pooling: there is nothing to pool.
-            batch_size: images encoded at once.
+            batch_size: images encoded at once; None for as many as memory usually has room for.
+            counts: images of each class, where `images` are only some of them.
         """
-        squares = []
-        for start in range(0, len(images), batch_size):
-            rows = slice(start, start + batch_size)
-            decoded = self.decode(self.encode(images[rows], labels[rows]), labels[rows])
-            squares.append((decoded - images[rows]).square().mean((1, 2, 3)))
-        self.pixels.fit_variance(torch.cat(squares))
+        size = at_once(self.shape, FITTED_AT_ONCE) if batch_size is None else batch_size
+        self.fit_posterior_to(zip(images.split(size), labels.split(size), strict=True), pooling, counts)
+
+    @torch.no_grad()
+    def fit_posterior_to(
+        self, parts: Iterable[tuple[Tensor, Tensor]], pooling: float | None = None, counts: Tensor | None = None
+    ) -> None:
+        """`fit_posterior`, given images and labels part by part: only one part needs to be in memory."""
+        squares, classes = [], []
+        for images, labels in parts:
+            decoded = self.decode(self.encode(images, labels), labels)
+            squares.append((decoded - images).square().mean((1, 2, 3)))
+            classes.append(labels)
+        self.pixels.fit_variance(torch.cat(squares) * stands_for(torch.cat(classes), counts))
 
     @torch.no_grad()
     def generate(self, labels: Tensor, keys: Tensor, temperature: float = 1.0) -> Tensor:
@@ -142,6 +161,10 @@ class ImageVQVAE(nn.Module):
     @torch.no_grad()
     def score(self, images: Tensor, labels: Tensor) -> Tensor:
         """A lower bound of log p(image | label), (B,) nats: that of its codes, and of its pixels given these."""
-        codes = self.encode(images, labels)
-        pixels: Tensor = self.pixels(self._logits(self.quantizer.vectors(codes), labels), images)
-        return pixels + self.prior.log_prob(codes, labels)
+
+        def found(images: Tensor, labels: Tensor) -> Tensor:
+            codes = self.encode(images, labels)
+            pixels: Tensor = self.pixels(self._logits(self.quantizer.vectors(codes), labels), images)
+            return pixels + self.prior.log_prob(codes, labels)
+
+        return in_parts(found, at_once(self.shape, FITTED_AT_ONCE), images, labels)

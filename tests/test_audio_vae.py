@@ -317,6 +317,18 @@ def test_made_clips_are_as_rough_as_real_ones(tmp_path: Path) -> None:
         assert 0.8 * wanted < ours < 1.25 * wanted
 
 
+def test_the_details_of_many_clips_have_some_of_each_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, labels = tones(30), torch.zeros(30, dtype=torch.int64)
+    labels[[5, 6]] = 1  # of 7 clips evenly from 30 none is one of these
+    data = TensorWaveforms(data.waveforms, labels, ["many", "few"], sample_rate=RATE)
+    monkeypatch.setattr("torchaug.training.audio.DETAILS", 7)
+    lit = LitAudioVAE.for_data(data, 1, settings=SMALL)
+    lit.prepare_from(data)
+    images, seen = lit.codec.encode(data.waveforms), lit.details.flatten(1)
+    kept = [torch.cdist(seen, lit.audio.left_out(images[i, None], labels[i, None]).flatten(1)).amin() for i in (5, 6)]
+    assert min(kept) < 1e-4
+
+
 def test_score_prefers_sounds_of_the_class(checkpoint: Path) -> None:
     generator, data = load_generator(checkpoint), tones()
     assert data.labels is not None

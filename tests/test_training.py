@@ -7,6 +7,7 @@ import signal
 import warnings
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning.pytorch as L
@@ -163,6 +164,44 @@ def test_batches_carry_images_labels_and_places() -> None:
     assert torch.equal(batch["image"], data.images[batch["index"]])
     assert torch.equal(batch["label"], data.labels[batch["index"]])
     assert batch["image"].shape == (8, 1, 8, 8)
+
+
+class Places(L.Callback):
+    """Notes which samples each batch has."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[int]] = []
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.seen.append(batch["index"].tolist())
+
+
+@pytest.mark.parametrize(("kind", "accumulated"), [("vae", 1), ("gan", 1), ("vae", 2)])
+def test_the_stream_goes_on_over_epochs_and_over_a_resume_between_them(
+    kind: str, accumulated: int, tmp_path: Path
+) -> None:
+    def run(epochs: int, after: Path | None = None) -> tuple[list[list[int]], L.Trainer]:
+        places = Places()
+        options: dict[str, Any] = {"max_epochs": epochs, "limit_train_batches": 4, "callbacks": [places]}
+        done = train(module(kind, 16), tmp_path, -1, after, accumulate_grad_batches=accumulated, **options)
+        return places.seen, done
+
+    whole, _ = run(4)
+    data = SynthesisDataModule(shapes(), batch_size=8)
+    stream = list(islice(EndlessSampler(data.weights), 16 * 8))
+    assert whole == [stream[start : start + 8] for start in range(0, 16 * 8, 8)]
+    half, done = run(2)
+    done.save_checkpoint(tmp_path / "half.ckpt")
+    assert half + run(4, tmp_path / "half.ckpt")[0] == whole
+
+
+def test_each_of_several_processes_goes_on_where_all_of_them_are() -> None:
+    data = SynthesisDataModule(shapes(), batch_size=4)
+    data.trainer = SimpleNamespace(global_rank=1, world_size=2, global_step=0, accumulate_grad_batches=3)  # type: ignore[assignment]
+    loader = data.train_dataloader()
+    data.trainer.global_step = 5  # type: ignore[misc, union-attr]
+    stream = list(islice(EndlessSampler(data.weights), 200))
+    assert next(iter(loader))["index"].tolist() == stream[5 * 3 * 4 * 2 + 1 :: 2][:4]
 
 
 # Training

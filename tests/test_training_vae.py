@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +13,20 @@ import torch
 from torch import Tensor, nn
 
 from torchaug.compose import Compose
+from torchaug.data import vowels
 from torchaug.data.images import TensorImages
 from torchaug.image import RandomAffine
 from torchaug.models.networks import seeded_weights
 from torchaug.models.vae import ImageVAE
+from torchaug.training.audio import LitAudioVAE
 from torchaug.training.data import SynthesisDataModule
 from torchaug.training.fit import fit
+from torchaug.training.gamma import distance
+from torchaug.training.gan import LitGAN
 from torchaug.training.load import load_generator
 from torchaug.training.quiet import quiet
-from torchaug.training.vae import LitVAE
+from torchaug.training.synthesizer import Synthesizer
+from torchaug.training.vae import LitVAE, some_of_each
 
 OBJECTIVES = ["elbo", "iwae", "wae_mmd", "vq"]
 SMALL: dict[str, Any] = {"latent": 4, "levels": 256, "likelihood": "binomial", "codes": 6, "code_size": 3, "draws": 3}
@@ -36,12 +43,10 @@ def shapes(count: int = 24) -> TensorImages:
     return TensorImages(images, labels, ["across", "down"])
 
 
-def module(objective: Any, steps: int, **settings: Any) -> LitVAE:
+def module(objective: Any, steps: int, classes: Sequence[str] = ("across", "down"), **settings: Any) -> LitVAE:
     augment = Compose([RandomAffine(10, interpolation="bilinear")])
     with seeded_weights(0):
-        return LitVAE(
-            (1, 8, 8), ["across", "down"], steps, augment=augment, objective=objective, **{**SMALL, **settings}
-        )
+        return LitVAE((1, 8, 8), classes, steps, augment=augment, objective=objective, **{**SMALL, **settings})
 
 
 def train(lit: LitVAE, folder: Path, steps: int, after: Path | None = None, precision: Any = "32-true") -> L.Trainer:
@@ -126,7 +131,8 @@ def test_codes_have_a_temperature_and_nothing_between_them(tmp_path: Path) -> No
 
 def test_pooling_and_components_reach_the_posterior(tmp_path: Path) -> None:
     found = []
-    for settings in ({"pooling": 0.0}, {"pooling": 1e6}, {"pooling": 1e6, "components": 3}):
+    every: list[dict[str, Any]] = [{"pooling": 0.0}, {"pooling": 1e6}, {"pooling": 1e6, "components": 3}]
+    for settings in every:
         lit = module("elbo", 2, **settings)
         train(lit, tmp_path, 2).save_checkpoint(tmp_path / "a.ckpt")
         assert isinstance(lit.averaged, ImageVAE)
@@ -160,3 +166,91 @@ def test_one_class_is_enough(tmp_path: Path) -> None:
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         LitVAE((1, 8, 8), ["a", "b"], 1, **settings)
+
+
+def grey(labels: Tensor, classes: int = 3) -> TensorImages:
+    """Images of noise, brighter from class to class."""
+    noise = torch.randint(0, 60, (len(labels), 1, 8, 8), generator=torch.Generator().manual_seed(0))
+    images = (noise + 60 * labels.view(-1, 1, 1, 1)).to(torch.uint8)
+    return TensorImages(images, labels, [str(number) for number in range(classes)])
+
+
+def test_the_posterior_of_many_images_is_fitted_to_all_of_the_rare_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = torch.zeros(200, dtype=torch.int64)
+    labels[[1, 2]], labels[[101, 103]] = 1, 2  # of every 10th image none is of these
+    lit, data = module("elbo", 4, ["0", "1", "2"], components=2, pooling=20.0, likelihood="gaussian"), grey(labels)
+    found = []
+    for most in (20, 8192):
+        monkeypatch.setattr("torchaug.training.vae.FITTED", most)
+        lit.prepare_from(data)
+        assert isinstance(lit.averaged, ImageVAE)
+        posterior, variance = lit.averaged.aggregated, lit.averaged.pixels.variance
+        assert posterior.fitted.all()
+        found.append((posterior.means.clone(), posterior.factors @ posterior.factors.mT, variance.clone()))
+    (means, spread, variance), (all_means, all_spread, all_variance) = found
+    torch.testing.assert_close(means[1:], all_means[1:])
+    torch.testing.assert_close(spread, all_spread, rtol=0.2, atol=0.1)  # as if all were seen
+    torch.testing.assert_close(variance, all_variance, rtol=0.02, atol=0)
+
+
+def test_some_of_each_class_are_there_however_many_classes_there_are() -> None:
+    labels = torch.arange(1000) % 100
+    assert some_of_each(labels, 50, 3).tolist() == [*range(100), *range(300, 400), *range(600, 700)]
+    assert some_of_each(labels, 5000).tolist() == list(range(1000))
+    assert some_of_each(torch.tensor([7, 7, 7]), 2).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("kind", ["elbo", "vq", "gan", "audio"])
+def test_many_samples_are_made_judged_and_fitted_to_a_few_at_a_time(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lit, data = small_generator(kind)
+    network = lit.ema.model if kind == "gan" else lit.averaged.decoder
+    seen: list[int] = []
+    monkeypatch.setattr(network, "forward", noting(network.forward, seen))
+    magnitudes = getattr(lit, "codec", lit).magnitudes if kind == "audio" else None
+    if magnitudes is not None:
+        monkeypatch.setattr(lit.codec, "magnitudes", noting(magnitudes, seen))
+    found = []
+    for numbers in (2**20, 6 * math.prod(lit.shape)):
+        monkeypatch.setattr("torchaug.models.networks.NUMBERS", numbers)
+        seen.clear()
+        if isinstance(lit, LitVAE):
+            lit.prepare_from(data)
+        made = lit.sample(20, seed=2)
+        made = lit.codec.encode(made) if kind == "audio" else made
+        images = data.waveforms if kind == "audio" else data.images
+        found.append((made, lit.score(images, data.labels), max(seen), distance(data, lit) if kind == "gan" else 0.0))
+    (made, scores, _, far), (parts, scores_of_parts, most, far_of_parts) = found
+    assert most <= 8  # draws of an image to judge
+    assert (parts - made).abs().mean() < 1e-3  # not all of them: phases of sounds make more of the last bits
+    torch.testing.assert_close(scores_of_parts, scores, rtol=1e-4, atol=1e-3)
+    assert far == pytest.approx(far_of_parts, abs=0.02)
+
+
+def small_generator(kind: str) -> tuple[Any, Any]:
+    """An untrained one, and what it could be trained on."""
+    if kind == "audio":
+        sounds = vowels(8, seconds=0.1)
+        return LitAudioVAE.for_data(sounds, 4, settings={"latent": 4}), sounds
+    if kind == "gan":
+        return LitGAN((1, 8, 8), ["across", "down"], 4, latent=4), shapes()
+    return module(kind, 4), shapes()
+
+
+def noting(function: Any, seen: list[int]) -> Any:
+    """A function of rows that notes how many there are."""
+
+    def noted(rows: Tensor, *rest: Any) -> Any:
+        seen.append(len(rows))
+        return function(rows, *rest)
+
+    return noted
+
+
+def test_a_generator_whose_samples_depend_on_each_other_makes_all_at_once() -> None:
+    class Numbered(Synthesizer):
+        rowwise = False
+
+        def make(self, labels: Tensor, keys: Tensor, **settings: Any) -> dict[str, Tensor]:
+            return {"image": torch.arange(len(keys)).view(-1, 1, 1, 1)}
+
+    assert Numbered().sample(1000).flatten().tolist() == list(range(1000))

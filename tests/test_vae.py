@@ -320,6 +320,18 @@ def test_a_small_class_keeps_its_mean_and_borrows_the_spread_of_the_others() -> 
     assert torch.equal(vae.aggregated.means[2], torch.zeros(1, 4, dtype=F64))
 
 
+def test_a_class_of_which_some_images_are_given_counts_as_with_all() -> None:
+    mean, variance, labels = normals(20, 4), normals(20, 4, seed=1).exp(), torch.tensor([0] * 12 + [1] * 8)
+    rows = torch.cat([torch.arange(12).repeat(5), torch.arange(12, 20)])
+    some, whole = (AggregatedPosterior(3, 4, components=1).double() for _ in range(2))
+    some.fit(mean, variance, labels, 10.0, counts=torch.tensor([60, 8, 0]))
+    whole.fit(mean[rows], variance[rows], labels[rows], 10.0)
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(some.state_dict()[name], value)
+    some.fit(mean, variance, labels, 10.0)
+    assert not torch.allclose(some.factors, whole.factors)
+
+
 def test_a_gaussian_likelihood_is_fitted_to_what_the_decoder_gets_wrong() -> None:
     vae, pixels = tiny_vae(likelihood="gaussian").double(), images(20).double()
     vae.fit_posterior(pixels, torch.arange(20) % 3, batch_size=6)

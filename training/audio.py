@@ -11,12 +11,13 @@ from typing_extensions import Self
 
 from torchaug.data.waveforms import TensorWaveforms, windows
 from torchaug.models.audio_vae import AudioVAE
+from torchaug.models.networks import at_once
 from torchaug.models.spectrogram import SpectrogramCodec
-from torchaug.models.vae import ImageVAE
+from torchaug.models.vae import FITTED_AT_ONCE, ImageVAE
 from torchaug.training.data import InMemory
 from torchaug.training.generator import KeyedAugment
 from torchaug.training.synthesizer import Columns, check_settings
-from torchaug.training.vae import LitVAE
+from torchaug.training.vae import LitVAE, labels_of, some_of_each
 
 LEVELS = 4096
 """Values of a mel: rounded, its image does not depend on the last bits of a network, nor does the waveform."""
@@ -69,7 +70,7 @@ class LitAudioVAE(LitVAE):
     @classmethod
     def made_for(cls, data: InMemory, steps: int, augment: KeyedAugment | None, settings: dict[str, Any]) -> Self:
         sounds = sounds_in(data, cls.__name__)
-        codec = SpectrogramCodec(settings["sample_rate"], settings["samples"], **settings.get("codec", {}))
+        codec = SpectrogramCodec(settings["sample_rate"], settings["samples"], **(settings.get("codec") or {}))
         module = cls((1, codec.mels, codec.frames), sounds.classes or [], steps, augment, **settings)
         module.codec.fit(sounds.waveforms, sounds.lengths)
         return module
@@ -112,8 +113,9 @@ class LitAudioVAE(LitVAE):
     def prepare_from(self, train: InMemory) -> None:
         """Fits the aggregated posterior, and keeps the detail of training clips."""
         super().prepare_from(train)
-        rows = torch.arange(len(self.details)) * len(train) // len(self.details)  # evenly; of few some twice
-        self.details.copy_(self.audio.left_out(*self._training_images(train, rows)))
+        rows = _evenly(labels_of(train), len(self.details))
+        parts = rows.split(at_once(self.shape, FITTED_AT_ONCE))
+        self.details.copy_(torch.cat([self.audio.left_out(*self._training_images(train, part)) for part in parts]))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What samples are made of is as new as the weights."""
@@ -157,6 +159,22 @@ def sounds_in(data: InMemory, who: str) -> TensorWaveforms:
             f"{who}: expected sounds of one channel, got {data.waveforms.shape[1]}; read them with mono=True"
         )
     return data
+
+
+def _evenly(labels: Tensor, count: int) -> Tensor:
+    """So many places of samples of classes (N,), evenly, one of each class among them; of few samples some twice.
+
+    >>> _evenly(torch.tensor([0, 1, 0, 0, 0, 0, 0, 0]), 4).tolist()
+    [0, 0, 1, 4]
+    """
+    rows = torch.arange(count) * len(labels) // count
+    first = some_of_each(labels, 0)
+    if len(labels[rows].unique()) == len(first):
+        return rows
+    if len(first) >= count:
+        return first[torch.arange(count) * len(first) // count]
+    rest = count - len(first)
+    return torch.cat([first, torch.arange(rest) * len(labels) // rest]).sort().values
 
 
 def _rounded(waveforms: Tensor) -> Tensor:

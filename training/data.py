@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any, Literal, Protocol, get_args
 
@@ -14,6 +14,7 @@ from torch.utils.data.distributed import DistributedSampler
 
 from torchaug.data.leaks import fingerprint, item_hashes
 from torchaug.keys import hash_int, uniforms
+from torchaug.training.settings import plain
 from torchaug.training.unchanged import unchanged
 
 Balance = Literal["none", "sqrt", "full"]
@@ -89,7 +90,7 @@ class EndlessSampler(DistributedSampler[int]):
     Args:
         weights: (N,), at least 0 with mean 1 (`class_weights`).
         seed: of the order.
-        start: draws to skip, over all ranks.
+        start: draws to skip, over all ranks; or what says how many, asked whenever an iterator begins.
         rank, world_size: which of how many processes this is.
 
     >>> from itertools import islice
@@ -97,7 +98,15 @@ class EndlessSampler(DistributedSampler[int]):
     [0, 1, 2, 3]
     """
 
-    def __init__(self, weights: Tensor, *, seed: int = 0, start: int = 0, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self,
+        weights: Tensor,
+        *,
+        seed: int = 0,
+        start: int | Callable[[], int] = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
         if weights.ndim != 1 or not len(weights) or bool((weights < 0).any()) or float(weights.sum()) <= 0:
             raise ValueError(
                 f"EndlessSampler: weights must be (N,), at least 0 and not all 0, got {tuple(weights.shape)}"
@@ -106,7 +115,8 @@ class EndlessSampler(DistributedSampler[int]):
         self.seed, self.start, self.rank, self.num_replicas = seed, start, rank, world_size
 
     def __iter__(self) -> Iterator[int]:
-        size, place = len(self.weights), self.start + self.rank
+        start = self.start() if callable(self.start) else self.start
+        size, place = len(self.weights), start + self.rank
         while True:
             number = place // size
             order = self._pass(number)
@@ -180,6 +190,7 @@ class SynthesisDataModule(L.LightningDataModule):
             raise ValueError(
                 f"SynthesisDataModule: batch_size must be at least 1 and holdout in [0, 1), got {batch_size} and {holdout}"
             )
+        batch_size, seed = plain(batch_size), plain(seed)
         self.batch_size, self.seed, self.balance = batch_size, seed, balance
         if not hasattr(dataset, "in_memory"):
             raise TypeError(
@@ -222,16 +233,22 @@ class SynthesisDataModule(L.LightningDataModule):
         unchanged("SynthesisDataModule: the checkpoint", state_dict, self.state_dict())
 
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
-        """The endless stream, from the place that the trainer has reached."""
-        rank, world_size, done = 0, 1, 0
+        """The endless stream, from the place that the trainer has reached, in each of its epochs."""
+        rank, world_size = 0, 1
         if self.trainer is not None:
             rank, world_size = self.trainer.global_rank, self.trainer.world_size
-            done = self.trainer.global_step * self.trainer.accumulate_grad_batches
-        start = done * self.batch_size * world_size
-        sampler = EndlessSampler(self.weights, seed=self.seed, start=start, rank=rank, world_size=world_size)
+        sampler = EndlessSampler(self.weights, seed=self.seed, start=self._drawn, rank=rank, world_size=world_size)
         rows = _Rows(self.train)
         own = torch.Generator().manual_seed(self.seed)  # else the loader draws from torch's, for workers it has not
         return DataLoader(rows, self.batch_size, sampler=sampler, collate_fn=_as_is, generator=own)
+
+    def _drawn(self) -> int:
+        """Draws that the steps of the trainer so far have taken, over all ranks. An epoch that ends amid the batches of a step
+        has taken fewer; so many go unseen rather than that any comes twice."""
+        if self.trainer is None:
+            return 0
+        batches = self.trainer.global_step * self.trainer.accumulate_grad_batches
+        return batches * self.batch_size * self.trainer.world_size
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """As Lightning does, which looks for tensors in all that a batch holds, but for one that is there already."""

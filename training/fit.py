@@ -21,8 +21,9 @@ from torchaug.training.load import KINDS
 from torchaug.training.plan import launched_as
 from torchaug.training.private import PrivateData
 from torchaug.training.private_tables import PRIVATE
-from torchaug.training.resume import checkpoint_of, same_settings
+from torchaug.training.resume import begun_with, checkpoint_of, same_settings
 from torchaug.training.run import FEWEST, Watch, build, train
+from torchaug.training.settings import plain
 
 FILE = "generator.ckpt"
 _PROBED = 6
@@ -80,8 +81,9 @@ def fit(
         settings: of the kind's module (`LitVAE`, `LitGAN`, ...), where they should differ from its `default_settings`. A
             GAN's "gamma" may be "auto": it is found by three short trainings first, see `torchaug.training.gamma.find_gamma`.
         privacy: the differential privacy to keep to; `balance` is then none, and `batch_size` that of a step on average.
-        resume: go on from the checkpoint in `out`, if there is one; with the seed, settings, augmentation, balance and samples
-            of a step that it was trained with, but for a learning rate, and with as many steps or more.
+        resume: go on from the checkpoint in `out`, if there is one; with the seed, augmentation, balance and samples of a step
+            that it was trained with, and with as many steps or more. Settings are those that it was trained with; of those
+            that are given again only the learning rate may be another.
         progress: called with (steps done, steps in all, metrics) now and then; from 0 on again after a search for gamma.
         every: steps between two savings of the checkpoint and two files of samples, `out/samples-0000500.png` or so; 0:
             the checkpoint at the end and no samples.
@@ -99,6 +101,7 @@ def fit(
             checkpoint stays.
     """
     out, file = Path(out), Path(out) / FILE
+    steps, seed, every = plain(steps), plain(seed), plain(every)
     kinds = KINDS if privacy is None else PRIVATE
     if kind not in kinds:
         with_privacy = "" if privacy is None else " with privacy"
@@ -126,6 +129,8 @@ def fit(
         search: dict[str, Any] = {"seed": seed, "batch_size": data.batch_size, "balance": balance, "augment": augment}
         found = find_gamma(dataset, settings=settings, progress=progress, **search)
         settings = {**(settings or {}), "gamma": found.gamma}
+    if before is not None:
+        settings = {**begun_with(before, kinds[kind], data), **(settings or {})}
     if seconds is not None and before is not None:
         steps = before["hyper_parameters"]["steps"]  # as it was planned at first
     elif seconds is not None:

@@ -14,6 +14,7 @@ from torchaug.data.images import TensorImages
 from torchaug.evaluate.fidelity import c2st
 from torchaug.keys import sample_keys
 from torchaug.models.gan import default_gamma
+from torchaug.models.networks import in_parts
 from torchaug.training.callbacks import Progress, ReportProgress
 from torchaug.training.data import Balance, Loadable, SynthesisDataModule
 from torchaug.training.gan import LitGAN
@@ -108,7 +109,12 @@ def distance(real: TensorImages, generator: LitGAN, seed: int = 0) -> float:
     keys = sample_keys(torch.arange(len(real)), seed=seed)
     device = generator.device_of_samples
     with torch.no_grad():
-        made = generator.generate(real.labels.to(device), keys.to(device)).float().cpu()
+        made = in_parts(
+            lambda labels, keys: generator.generate(labels.to(device), keys.to(device)).float().cpu(),
+            generator.samples_at_once,
+            real.labels,
+            keys,
+        )
     if not made.isfinite().all():
         return 0.5
     shown = real.images.float() / 255 if real.images.dtype == torch.uint8 else real.images.float()

@@ -31,6 +31,8 @@ from torchaug.training.synthesizer import Columns
 OBSERVED = 4
 """Steps between two looks at how far the discriminator overfits."""
 HIGHEST_P = 0.8
+RATES = {"tiny": 2e-3, "narrow": 3e-3, "small": 2e-3, "base": 5e-4, "large": 2e-4}
+"""Learning rates that suit the presets."""
 
 
 class LitGAN(TwoPlayers, LitImageGenerator):
@@ -122,10 +124,24 @@ class LitGAN(TwoPlayers, LitImageGenerator):
         """
         preset, levels, side = suited(images_in(data, "LitGAN"))
         preset = "narrow" if preset == "tiny" and side > 16 else "large" if preset == "base" and side > 64 else preset
-        rate = {"tiny": 2e-3, "narrow": 3e-3, "small": 2e-3, "base": 5e-4, "large": 2e-4}[preset]
         # twice as many steps in the same time are worth more than penalties in each: measured for the smallest alone
         lazy = 4 if preset == "tiny" else 1
-        return {"preset": preset, "levels": levels, "learning_rate": rate, "lazy": lazy}
+        return {"preset": preset, "levels": levels, "learning_rate": RATES[preset], "lazy": lazy}
+
+    @classmethod
+    def chosen_settings(cls, data: InMemory, given: Mapping[str, Any]) -> dict[str, Any]:
+        """As ever, but with the rate and the penalties that suit the preset that is given.
+
+        >>> from torchaug.data import digits
+        >>> LitGAN.chosen_settings(digits(), {"preset": "base"})
+        {'preset': 'base', 'levels': 17, 'learning_rate': 0.0005, 'lazy': 1}
+        """
+        found = cls.default_settings(data)
+        if given.get("preset") in RATES:
+            found["learning_rate"] = RATES[given["preset"]]
+        if given.get("preset", "tiny") != "tiny":
+            found["lazy"] = 1
+        return {**found, **given}
 
     @classmethod
     def made_for(cls, data: InMemory, steps: int, augment: KeyedAugment | None, settings: dict[str, Any]) -> Self:

@@ -17,7 +17,7 @@ from torchaug.keys import sample_keys
 from torchaug.models.augment_checks import check_apart
 from torchaug.training.data import InMemory, SynthesisDataModule
 from torchaug.training.plan import Shard
-from torchaug.training.settings import settings_of
+from torchaug.training.settings import plain, settings_of
 from torchaug.training.synthesize import make_columns
 from torchaug.training.synthesizer import Columns, Synthesizer, check_settings
 
@@ -79,8 +79,10 @@ class LitGenerator(L.LightningModule, Synthesizer):
         Raises:
             TypeError, ValueError: samples that it cannot be trained on, or a setting that it does not have.
         """
-        check_settings(cls.__name__, settings or {}, list(cls.settings()))
-        return cls.made_for(data, steps, augment, {**cls.default_settings(data), **(settings or {}), "seed": seed})
+        given = plain(dict(settings or {}))
+        check_settings(cls.__name__, given, list(cls.settings()))
+        chosen = cls.chosen_settings(data, given)
+        return cls.made_for(data, plain(steps), augment, {**chosen, "seed": plain(seed)})
 
     @classmethod
     def settings(cls) -> dict[str, Any]:
@@ -96,6 +98,11 @@ class LitGenerator(L.LightningModule, Synthesizer):
     @abstractmethod
     def default_settings(cls, data: InMemory) -> dict[str, Any]:
         """Settings that suit these samples, on this machine."""
+
+    @classmethod
+    def chosen_settings(cls, data: InMemory, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings that are given, and `default_settings` for the others; here those can be made to suit the given ones."""
+        return {**cls.default_settings(data), **given}
 
     @classmethod
     def default_steps(cls, data: InMemory) -> int:
@@ -225,6 +232,8 @@ class LitGenerator(L.LightningModule, Synthesizer):
             "shares": self._shares,
             "augment": self.augment_text,
         }
+        # what was given by a user's numpy would make it unreadable
+        checkpoint.update({name: plain(value) for name, value in checkpoint.items() if name != "state_dict"})
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remembers what it was trained on; a checkpoint of another kind or format is refused."""

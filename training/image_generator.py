@@ -11,10 +11,11 @@ from torch import Tensor
 from typing_extensions import Self
 
 from torchaug.data.images import TensorImages
+from torchaug.models.networks import at_once
 from torchaug.training.data import InMemory
 from torchaug.training.generator import KeyedAugment, LitGenerator
 from torchaug.training.images import check_levels
-from torchaug.training.synthesizer import Columns, check_settings
+from torchaug.training.synthesizer import AT_ONCE, Columns, check_settings
 
 
 class LitImageGenerator(LitGenerator):
@@ -38,6 +39,10 @@ class LitImageGenerator(LitGenerator):
         """Channels, height and width of an image."""
         channels, height, width = self.hparams["shape"]
         return channels, height, width
+
+    @property
+    def samples_at_once(self) -> int:
+        return at_once(self.shape, AT_ONCE)
 
     sampling: ClassVar[Sequence[str]] = ()
     """The settings of `generate`."""

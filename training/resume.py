@@ -9,7 +9,7 @@ from typing import Any
 from torchaug.training.data import SynthesisDataModule
 from torchaug.training.generator import LitGenerator
 from torchaug.training.load import KINDS, check_checkpoint, read_checkpoint
-from torchaug.training.private import resume_private
+from torchaug.training.private import PrivateData, resume_private
 from torchaug.training.unchanged import unchanged
 
 FREE = ("steps", "learning_rate")
@@ -30,6 +30,14 @@ def checkpoint_of(file: Path, kind: str, data: SynthesisDataModule) -> dict[str,
     unchanged(f"fit: {file}", hyper, KINDS[kind].described(data.train))
     unchanged(f"fit: {file}", {"samples": label["trained_on"]}, {"samples": data.trained_on})
     return checkpoint
+
+
+def begun_with(checkpoint: Mapping[str, Any], kind: type[LitGenerator], data: SynthesisDataModule) -> dict[str, Any]:
+    """The settings of the training that goes on: those that are not given again must not be chosen for another machine."""
+    # private tables have settings that are not for anyone to give
+    free = [*kind.default_settings(data.train), "learning_rate"] if isinstance(data, PrivateData) else kind.settings()
+    before = checkpoint["hyper_parameters"]
+    return {name: before[name] for name in free if name in before}
 
 
 def same_settings(file: Path, checkpoint: Mapping[str, Any], module: LitGenerator) -> None:

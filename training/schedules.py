@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import torch
+from torch.optim.lr_scheduler import LambdaLR
 
 WARM_UP = 0.05
 """Share of the steps in which a learning rate rises."""
@@ -17,8 +18,17 @@ def warmed_up(optimizer: torch.optim.Optimizer, steps: int) -> dict[str, Any]:
     def factor(step: int) -> float:
         return min((step + 1) / (WARM_UP * steps + 1), cosine(1.0, 0.0, min(1.0, step / steps)))
 
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": _Schedule(optimizer, factor), "interval": "step"}}
+
+
+class _Schedule(LambdaLR):
+    """One that goes on with its own rate, which a resumed training may have lowered, and not with that of the checkpoint."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict({**state_dict, "base_lrs": self.base_lrs})
+        groups = zip(self.optimizer.param_groups, self.base_lrs, self.lr_lambdas, strict=True)
+        for group, rate, factor in groups:
+            group["initial_lr"], group["lr"] = rate, rate * factor(self.last_epoch)
 
 
 def cosine(start: float, end: float, progress: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,9 +14,10 @@ from torch import Tensor
 from torchaug.data.bank import Bank, BankWriter
 from torchaug.data.bank.format import read_notes
 from torchaug.training.plan import Counts, Shard, SynthesisPlan
-from torchaug.training.synthesizer import Columns, Synthesizer
+from torchaug.training.settings import plain
+from torchaug.training.synthesizer import AT_ONCE, Columns, Synthesizer
 
-BATCH = 256
+BATCH = AT_ONCE
 """Samples made at once."""
 Progress = Callable[[int, int], None]
 
@@ -186,22 +188,14 @@ class Synthesis:
         return Bank(self.writer.path) if len(read_notes(self.writer.path)) >= len(self.plan) else None
 
 
-def _as_json(value: Any) -> Any:
-    """Settings as a bank remembers them: scalars and arrays of numpy and torch as what they hold.
-
-    >>> _as_json({"given": {"zero": torch.tensor(1), "names": ("a", None)}})
-    {'given': {'zero': 1, 'names': ['a', None]}}
-    """
-    if isinstance(value, Mapping):
-        return {str(name): _as_json(each) for name, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_as_json(each) for each in value]
-    found = value.tolist() if hasattr(value, "tolist") else value
-    if not isinstance(found, (str, int, float, list, type(None))):
+def _as_json(settings: Mapping[str, Any]) -> Any:
+    """Settings as a bank remembers them."""
+    try:
+        return json.loads(json.dumps(plain(dict(settings))))
+    except (TypeError, ValueError) as error:
         raise TypeError(
-            f"synthesize: settings must be text, numbers or truth values, since the bank remembers them, got {value!r}"
-        )
-    return found
+            f"synthesize: settings must be text, numbers or truth values, since the bank remembers them, got {settings!r}"
+        ) from error
 
 
 def _privacy(generator: Synthesizer) -> dict[str, Any]:

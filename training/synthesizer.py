@@ -14,11 +14,14 @@ from torch import Tensor, nn
 
 from torchaug.keys import sample_keys, uniforms
 from torchaug.training.plan import Counts, check_seen, class_keys, class_number, seen_classes
+from torchaug.training.settings import plain
 
 if TYPE_CHECKING:
     from torchaug.data.bank import Bank
 
 Columns = dict[str, Tensor]
+AT_ONCE = 256
+"""Samples made at once, where nothing is known of their size."""
 
 
 class Synthesizer(ABC):
@@ -62,6 +65,11 @@ class Synthesizer(ABC):
         return {}
 
     @property
+    def samples_at_once(self) -> int:
+        """How many samples `sample` makes at a time, so that they have room; all of them where not `rowwise`."""
+        return AT_ONCE
+
+    @property
     def shares(self) -> list[float] | None:
         """The share of each class in the training data; None where it is not known. A class with 0 cannot be asked for."""
         return None
@@ -87,15 +95,22 @@ class Synthesizer(ABC):
         Raises:
             ValueError: a class that the generator does not know or was trained on no sample of, or labels that are not (n,).
         """
+        n, seed = plain(n), plain(seed)
         numbers = self._numbers(n, labels, seed)
         places = torch.empty_like(numbers)
         for number in numbers.unique().tolist():  # each sample's place among those of its class, as in a bank
             rows = numbers == number
             places[rows] = torch.arange(int(rows.sum()))
-        keys, device = class_keys(numbers, places, seed), self.device_of_samples
         with torch.no_grad():
-            columns = self.make(numbers.to(device), keys.to(device), **settings)
+            columns = self._made(numbers, class_keys(numbers, places, seed), settings)
         return self.natural(columns, numbers)
+
+    def _made(self, numbers: Tensor, keys: Tensor, settings: Mapping[str, Any]) -> Columns:
+        """What `make` makes, a part at a time."""
+        size, device = self.samples_at_once if self.rowwise else len(numbers), self.device_of_samples
+        parts = zip(numbers.to(device).split(size), keys.to(device).split(size), strict=True)
+        made = [self.make(*part, **settings) for part in parts]
+        return made[0] if len(made) == 1 else {name: torch.cat([part[name] for part in made]) for name in made[0]}
 
     def synthesize(self, counts: Counts, path: str | Path, *, seed: int = 0, **options: Any) -> Bank | None:
         """A bank of `counts[c]` samples of each class c; see `torchaug.training.synthesize.synthesize`."""

@@ -39,7 +39,7 @@ class TensorImages(Dataset[Item]):
             raise ValueError(
                 f"TensorImages: labels must be ({len(images)},) for {len(images)} images, got {tuple(labels.shape)}"
             )
-        self.images, self.classes = images, list(classes)
+        self.images, self.classes = images, list(map(str, classes))
         self.labels = check_labels(labels, self.classes, "TensorImages")
 
     def __len__(self) -> int:

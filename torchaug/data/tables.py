@@ -139,8 +139,8 @@ class TableDataset(Dataset[Item]):
         notes: Sequence[str] = (),
     ) -> None:
         self.numeric, self.categorical, self.columns = numeric, categorical, tuple(columns)
-        self.classes = None if classes is None else list(classes)
-        self.group_names = None if group_names is None else list(group_names)
+        self.classes = None if classes is None else list(map(str, classes))
+        self.group_names = None if group_names is None else list(map(str, group_names))
         self.name, self.label, self.group, self.schema, self.notes = name, label, group, schema, list(notes)
         self._check()
         self.labels = self._numbers(labels, self.classes, "labels")

@@ -52,7 +52,7 @@ class TensorWaveforms(Dataset[Item]):
         if sample_rate < 1:
             raise ValueError(f"TensorWaveforms: sample_rate must be at least 1, got {sample_rate}")
         self.waveforms, self.sample_rate = waveforms, sample_rate
-        self.classes = None if classes is None else list(classes)
+        self.classes = None if classes is None else list(map(str, classes))
         self.labels = None if labels is None else check_labels(labels, self.classes or [], "TensorWaveforms")
         self.lengths = _checked(lengths, waveforms)
 
