@@ -321,6 +321,12 @@ NUMBERS = [str(number) for number in range(95)]
         (b"a,label\n1,x\n\xff,x\n", {}, "expected UTF-8 in .*, got byte 0xff in line 3"),
         (b"a,label\n1,\0\n", {}, "got a NUL byte in line 2"),
         (b"", {}, "got an empty file"),
+        (
+            "a;job;label\n1,5;x;y\n",
+            {},
+            r"expected ',' between the fields of .*, got ';' in .* 'a;job;label'; save it with ','",
+        ),
+        ("a\tlabel\n1\ty\n", {}, r"got '\\t' in its header .*pandas.read_csv\('a.csv', sep='\\t'\)"),
         ('a,label\n"1,x\n', {}, "expected quoted fields that end"),
     ],
 )
@@ -441,6 +447,42 @@ def test_data_frames_with_faults_are_named() -> None:
         read_table(twice, label=None)
     indexed = pandas.DataFrame({"x": [1.5, 2.5], 7: ["a", "b"]}, index=[8, 9])
     assert [column.name for column in read_table(indexed, label=None).columns] == ["x", "7"]
+
+
+def test_one_column_may_have_any_name(tmp_path: Path) -> None:
+    for name, value in [("left;right", "1.5"), ('"x,y"', '"a,b"')]:
+        (tmp_path / "a.csv").write_text(f"{name}\n{value}\n{value}\n")
+        assert read_table(tmp_path / "a.csv", label=None).columns[0].name == name.strip('"')
+
+
+@pytest.mark.parametrize("like", ["frame", "a.csv", "a.parquet", "R.csv"])
+@pytest.mark.parametrize("source", ["frame", "a.csv", "a.parquet", "R.csv"])
+def test_truth_values_match_however_they_are_spelled(tmp_path: Path, like: str, source: str) -> None:
+    frame = pandas.DataFrame({"sold": [True, False, True], "x": [1.5, 2, 3], "label": [False, False, True]})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame.to_parquet(tmp_path / "a.parquet")
+    spelled = {name: frame[name].map({True: "TRUE", False: "FALSE"}) for name in ("sold", "label")}
+    frame.assign(**spelled).to_csv(tmp_path / "R.csv", index=False)
+    known, given = (
+        read_table(frame if each == "frame" else tmp_path / each, group="label", label=None) for each in (like, source)
+    )
+    path: Any = frame if source == "frame" else tmp_path / source
+    again = read_table_like(path, known)
+    assert (again.columns, again.group_names) == (known.columns, known.group_names)
+    assert again.categorical.equal(given.categorical)
+    labelled = read_table(frame if like == "frame" else tmp_path / like)
+    found = read_table_like(path, labelled)
+    assert (found.classes, found.labels.tolist()) == (labelled.classes, [0, 0, 1])  # type: ignore[union-attr]
+
+
+def test_words_that_are_no_truth_values_are_told_apart() -> None:
+    data = read_table({"x": ["true", "false", "maybe"]}, label=None)
+    with pytest.raises(ValueError, match="expected a value that is known, got 'True' in row 2"):
+        read_table_like({"x": ["true", "True"]}, data)
+    both = read_table({"x": ["true", "True", "false"]}, label=None)
+    assert read_table_like({"x": ["True", "true"]}, both).categorical[:, 0].tolist() == [0, 2]
+    with pytest.raises(ValueError, match="expected a value that is known, got 'TRUE' in row 1"):
+        read_table_like({"x": ["TRUE"]}, both)
 
 
 def test_columns_that_are_left_out_may_be_anything() -> None:

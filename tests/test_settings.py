@@ -4,35 +4,26 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-<<<<<<< HEAD
-from typing import Any, get_args
-=======
 from pathlib import Path
-from typing import Any
->>>>>>> fixZ
+from typing import Any, get_args
 
 import lightning.pytorch as L
 import numpy as np
 import pytest
 import torch
 
-<<<<<<< HEAD
-from torchaug.data import TensorImages, digits, vowels, wine
+from torchaug.data import TableDataset, TensorImages, TensorWaveforms, digits, vowels, wine
+from torchaug.models.privacy import Privacy
 from torchaug.models.table_codec import TableCodec
 from torchaug.models.table_diffusion import TabularDiffusion
 from torchaug.models.table_gan import TabularGAN
 from torchaug.models.table_model import TableModel
 from torchaug.models.table_vae import TabularVAE
-from torchaug.training.load import KINDS
-=======
-from torchaug.data import TableDataset, TensorImages, TensorWaveforms, digits, vowels, wine
-from torchaug.models.privacy import Privacy
 from torchaug.training.callbacks import ReportProgress
 from torchaug.training.data import SynthesisDataModule
 from torchaug.training.fit import fit
 from torchaug.training.gan import LitGAN
 from torchaug.training.load import KINDS, load_generator
->>>>>>> fixZ
 from torchaug.training.private_tables import PRIVATE
 from torchaug.training.quiet import quiet
 from torchaug.training.settings import settings_of

@@ -35,7 +35,8 @@ def read_table_like(path_or_frame: Any, like: TableDataset) -> TableDataset:
     >>> test[0]["table"], test[0]["label"]
     (tensor([20.,  1.]), 0)
     """
-    about = [name for name, numbers in ((like.label, like.labels), (like.group, like.groups)) if numbers is not None]
+    of_labels, of_groups = (like.label, like.classes, like.labels), (like.group, like.group_names, like.groups)
+    about = [name for name, _, numbers in (of_labels, of_groups) if numbers is not None]
     known = {*about, *(column.name for column in like.columns)}
     columns = read_columns(path_or_frame, about, MISSING, _WHO, known.__contains__)
     lacking = [column.name for column in like.columns if column.name not in columns]
@@ -47,8 +48,8 @@ def read_table_like(path_or_frame: Any, like: TableDataset) -> TableDataset:
     numbers = np.stack(values[:width], 1) if width else np.zeros((rows, 0))
     codes = np.stack(values[width:], 1) if len(values) > width else np.zeros((rows, 0), np.int64)
     classes, groups = (
-        read_classes(columns[name], name, names)[0] if name in about and name in columns else None
-        for name, names in ((like.label, like.classes), (like.group, like.group_names))
+        read_classes(columns[name], name, names)[0] if numbers is not None and name in columns else None
+        for name, names, numbers in (of_labels, of_groups)
     )
     read = like.with_rows(torch.from_numpy(numbers), torch.from_numpy(codes), classes, groups)
     read.columns = (*map(Column.holding, like.columns[:width], values[:width]), *like.columns[width:])

@@ -60,8 +60,22 @@ def read_rows(path: str | Path, *, needs: Sequence[str] = (), who: str, delimite
 
 
 def read_header(text: str, path: Path, who: str, delimiter: str | None = None) -> list[str]:
-    """The names of the columns of a CSV or TSV file with this text; a ValueError where there are none, or one twice."""
-    return _header(_records(text, path, who, delimiter), path, who)
+    """The names of the columns of a CSV or TSV file with this text; a ValueError where there are none, or one twice.
+
+    So it is where there is one, and something else than the delimiter stands between fields, as in what German programs
+    save.
+    """
+    records = _records(text, path, who, delimiter)
+    header = _header(records, path, who)
+    between = delimiter or delimiter_of(path)
+    row = between.join(next(records, (0, []))[1]) if len(header) == 1 else ""
+    other = next((mark for mark in ",;\t|" if mark != between and 0 < header[0].count(mark) == row.count(mark)), None)
+    if other is not None:
+        raise ValueError(
+            f"{who}: expected {between!r} between the fields of {path}, got {other!r} in its header {header[0]!r}; save it "
+            f"with {between!r}, or read a table as pandas.read_csv({path.name!r}, sep={other!r})"
+        )
+    return header
 
 
 def delimiter_of(path: Path) -> str:
