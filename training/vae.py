@@ -33,8 +33,9 @@ OF_CLASS = 16
 class LitVAE(LitImageGenerator):
     """An `ImageVAE` (or `ImageVQVAE`) with its optimiser, its averaged weights and its aggregated posterior.
 
-    Train it with a `SynthesisDataModule`, whose images the posterior is fitted to whenever a checkpoint is saved, so
-    that every checkpoint can be sampled: `LitVAE.load_from_checkpoint(path).sample(8, "cat")`.
+    Train it with a `SynthesisDataModule`, whose images the posterior is fitted to at the end and whenever a checkpoint is
+    saved, so that every checkpoint can be sampled: `LitVAE.load_from_checkpoint(path).sample(8, "cat")`. With a DataLoader
+    of your own, call `prepare_from` with images before sampling; samples come from the standard normal else.
 
     Args:
         shape: channels, height and width.
