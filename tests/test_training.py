@@ -685,7 +685,11 @@ def test_samples_are_the_first_of_a_bank(checkpoints: dict[str, Path], tmp_path:
         (lambda g: g.sample(0), ValueError, "n must be at least 1, got 0"),
         (lambda g: g.sample(2, "left"), ValueError, r"knows \(across, down\), got 'left'"),
         (lambda g: g.sample(2, 2), ValueError, r"knows \(across, down\), got 2"),
-        (lambda g: g.sample(2, torch.tensor([0])), ValueError, r"labels must be \(2,\) int64, got torch.int64 \(1,\)"),
+        (
+            lambda g: g.sample(2, torch.tensor([0])),
+            ValueError,
+            r"labels must be \(2,\), a class for each sample, got \(1,\)",
+        ),
         (lambda g: g.sample(2, torch.tensor([0, 5])), ValueError, "got 5"),
         (lambda g: g.sample(2, 0, psi=3), TypeError, "expected .*, got psi"),
     ],
