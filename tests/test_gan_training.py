@@ -195,6 +195,13 @@ def test_adaptive_augmentation_asks_for_images_held_out(tmp_path: Path) -> None:
         HeldOut(None, "continuous", torch.device("cpu"))
 
 
+@pytest.mark.parametrize("loss", ["relativistic", "hinge"])
+def test_adaptive_augmentation_without_an_augment_is_refused(loss: Any, tmp_path: Path) -> None:
+    text = "adaptive=True says how often images are augmented, expected an augment, got None"
+    with pytest.raises(ValueError, match=text), quiet():
+        trainer(tmp_path, 1).fit(module(adaptive=True, loss=loss), SynthesisDataModule(shapes(), holdout=0.3))
+
+
 # Other conditions
 
 
@@ -350,7 +357,7 @@ def test_what_nearest_neighbours_tell_apart_is_far_from_real() -> None:
     images = real.images.float() / 255
 
     class Fixed:
-        device_of_samples = torch.device("cpu")
+        device_of_samples, samples_at_once = torch.device("cpu"), 256
 
         def __init__(self, images: Tensor) -> None:
             self.images = images

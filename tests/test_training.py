@@ -25,6 +25,7 @@ from torchaug.compose import Compose
 from torchaug.data import Bank, TensorImages, fingerprint, item_hashes
 from torchaug.image import CutMix, MixUp, Mosaic, RandomAffine, Resize
 from torchaug.keys import fold_in, sample_keys
+from torchaug.models.privacy import Privacy
 from torchaug.models.vae import ImageVAE
 from torchaug.training.callbacks import ReportProgress, SampleGrid
 from torchaug.training.data import EndlessSampler, SynthesisDataModule, class_weights, held_out
@@ -34,6 +35,8 @@ from torchaug.training.generator import LitGenerator
 from torchaug.training.image_generator import LitImageGenerator
 from torchaug.training.images import grey_levels
 from torchaug.training.load import load_generator
+from torchaug.training.private import PrivateData
+from torchaug.training.private_tables import PRIVATE
 from torchaug.training.quiet import quiet
 from torchaug.training.synthesize import synthesize
 from torchaug.training.synthesizer import Synthesizer
@@ -255,6 +258,27 @@ def test_every_checkpoint_of_a_vae_has_a_posterior_fitted_to_the_averaged_weight
     assert averaged.aggregated.fitted.all()
     averaged.fit_posterior(shapes().images / 255, shapes().labels)
     torch.testing.assert_close(averaged.aggregated.means, means)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_trained_module_is_ready_to_sample_without_a_checkpoint(kind: str, tmp_path: Path) -> None:
+    lit = module(kind)
+    done = train(lit, tmp_path, 3)
+    labels, keys = torch.tensor([0, 1, 1]), sample_keys(torch.arange(3))
+    made = lit.generate(labels, keys)
+    assert lit.trained_on == fingerprint(shapes())
+    assert lit.shares == pytest.approx([2 / 3, 1 / 3])
+    done.save_checkpoint(tmp_path / "a.ckpt")
+    assert torch.equal(KINDS[kind].load_from_checkpoint(tmp_path / "a.ckpt").generate(labels, keys), made)
+
+
+def test_a_privately_trained_module_knows_what_it_has_cost(tmp_path: Path) -> None:
+    data = PrivateData(shapes(), Privacy(epsilon=8, delta=1e-3), 3, 8)
+    lit = PRIVATE["vae"].for_data(data.train, 3, settings=SMALL)
+    with quiet():
+        trainer(tmp_path, 3).fit(lit, data)
+    assert lit.privacy == data.card(3)
+    assert not lit.averaged.aggregated.fitted.any()  # type: ignore[operator, union-attr]
 
 
 def test_a_vae_gets_better_with_training(tmp_path: Path) -> None:
@@ -663,7 +687,11 @@ def test_samples_are_the_first_of_a_bank(checkpoints: dict[str, Path], tmp_path:
         (lambda g: g.sample(0), ValueError, "n must be at least 1, got 0"),
         (lambda g: g.sample(2, "left"), ValueError, r"knows \(across, down\), got 'left'"),
         (lambda g: g.sample(2, 2), ValueError, r"knows \(across, down\), got 2"),
-        (lambda g: g.sample(2, torch.tensor([0])), ValueError, r"labels must be \(2,\) int64, got torch.int64 \(1,\)"),
+        (
+            lambda g: g.sample(2, torch.tensor([0])),
+            ValueError,
+            r"labels must be \(2,\), a class for each sample, got \(1,\)",
+        ),
         (lambda g: g.sample(2, torch.tensor([0, 5])), ValueError, "got 5"),
         (lambda g: g.sample(2, 0, psi=3), TypeError, "expected .*, got psi"),
     ],

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from torchaug.compose import Compose
 from torchaug.data import vowels
@@ -254,3 +256,49 @@ def test_a_generator_whose_samples_depend_on_each_other_makes_all_at_once() -> N
             return {"image": torch.arange(len(keys)).view(-1, 1, 1, 1)}
 
     assert Numbered().sample(1000).flatten().tolist() == list(range(1000))
+
+
+@pytest.mark.parametrize("kind", ["elbo", "vq", "audio"])
+def test_a_loader_of_ones_own_needs_no_index(kind: str, tmp_path: Path) -> None:
+    lit, data = small_generator(kind)
+    name = "waveform" if kind == "audio" else "image"
+    rows = [{name: data.tensors()[name][place], "label": data.labels[place]} for place in range(len(data))]
+    with quiet():
+        done = L.Trainer(
+            max_steps=4, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+            enable_model_summary=False, default_root_dir=tmp_path,
+        )  # fmt: skip
+        done.fit(lit, DataLoader(rows, batch_size=8))  # type: ignore[arg-type]
+    assert done.global_step >= 2
+    assert lit.ema.seen == 8 * done.global_step
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[0, 1, 1], ("across", "down", 1), np.array([0, 1, 1]), np.array(["across", "down", "down"]),
+     torch.tensor([0, 1, 1], dtype=torch.int32), torch.tensor([0, 1, 1])],
+)  # fmt: skip
+def test_labels_of_samples_are_taken_in_any_form(labels: Any) -> None:
+    lit = module("elbo", 4)
+    wanted = torch.cat([lit.sample(1, 0, seed=3), lit.sample(2, 1, seed=3)])
+    torch.testing.assert_close(lit.sample(3, labels, seed=3), wanted)
+    for one in (np.int64(1), torch.tensor(1), "down", 1):
+        torch.testing.assert_close(lit.sample(2, one, seed=3), wanted[1:])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("labels", "text"),
+    [
+        ([0, 1], r"LitVAE.sample: labels must be \(3,\), a class for each sample, got \(2,\)"),
+        (torch.zeros(3, 2, dtype=torch.int64), r"labels must be \(3,\), .*, got \(3, 2\)"),
+        ([], r"labels must be \(3,\), .*, got \(0,\)"),
+        ([0, 1, 2], r"expected a class the generator knows \(across, down\), got 2"),
+        (torch.tensor([0, -1, 1]), r"expected a class the generator knows \(across, down\), got -1"),
+        (["across", "up", "down"], r"expected a class the generator knows \(across, down\), got 'up'"),
+        (np.array([0.0, 1.0, 1.5]), r"expected a class the generator knows \(across, down\), got"),
+        (torch.ones(3, dtype=torch.bool), r"expected a class the generator knows \(across, down\), got True"),
+    ],
+)
+def test_labels_that_are_none_are_refused(labels: Any, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        module("elbo", 4).sample(3, labels)

@@ -46,6 +46,7 @@ class LitAudioVAE(LitVAE):
     """
 
     kind = "audio-vae"
+    content = "waveform"
     details: Tensor
 
     def __init__(
@@ -141,13 +142,15 @@ class LitAudioVAE(LitVAE):
     def augmented(self, batch: dict[str, Tensor], keys: Tensor) -> Tensor:
         if self.augment is None:
             return self.images_of(batch)
-        waveforms = self.augment(windows(batch["waveform"], batch["lengths"]), keys=keys)
-        return self.images_of({"waveform": waveforms, "lengths": torch.full_like(batch["lengths"], waveforms.shape[2])})
+        waveforms = batch["waveform"]
+        if "lengths" in batch:
+            waveforms = windows(waveforms, batch["lengths"])
+        return self.images_of({"waveform": self.augment(waveforms, keys=keys)})
 
     def images_of(self, batch: dict[str, Tensor]) -> Tensor:
-        """The log-mel images of the batch's waveforms."""
+        """The log-mel images of the batch's waveforms, as long as its "lengths" say where it has them."""
         with torch.no_grad():
-            return self.codec.encode(batch["waveform"], batch["lengths"]).to(self.dtype)
+            return self.codec.encode(batch["waveform"], batch.get("lengths")).to(self.dtype)
 
 
 def sounds_in(data: InMemory, who: str) -> TensorWaveforms:

@@ -50,7 +50,7 @@ class LitGAN(TwoPlayers, LitImageGenerator):
             twice (`DiscriminatorAugment` says what is not); not part of the checkpoint.
         augment_p: chance per image at the end of training; it rises from 0 along a cosine, since an augmentation that
             is always there is learnt (arXiv 2006.06676).
-        adaptive: instead, p rises and falls with how far the discriminator overfits: by images held out
+        adaptive: instead, p of the `augment` that there must be rises and falls with how far the discriminator overfits: by images held out
             (`SynthesisDataModule(holdout=...)`) for the relativistic loss, by signs of the scores for the others.
         adaptive_kimg: thousands of images in which p could rise from 0 to 1.
         condition: "class", "multi-label" or "continuous", see `ImageGAN`; for the latter two the batch's "label" is
@@ -209,8 +209,13 @@ class LitGAN(TwoPlayers, LitImageGenerator):
     # training
 
     def on_fit_start(self) -> None:
-        """Refuses strategies under which training would fail later, or go wrong."""
+        """Refuses strategies under which training would fail later, or go wrong, and to adapt what is not there."""
         super().on_fit_start()
+        if self.control is not None and self.augment is None:
+            raise ValueError(
+                "LitGAN: adaptive=True says how often images are augmented, expected an augment, got None; pass one, or leave "
+                "adaptive out"
+            )
         if isinstance(self.control, HoldoutP):
             data = getattr(self.trainer, "datamodule", None)
             self._held_out = (HeldOut(data, self.hparams["condition"], self.device),)

@@ -51,7 +51,7 @@ class LitGenerator(L.LightningModule, Synthesizer):
         self._exact: tuple[Synthesizer, ...] = ()
         self._shares: list[float] | None = None
         self.trained_on: str | None = None
-        """`fingerprint` of the training samples, of a generator loaded from a checkpoint that knows them."""
+        """`fingerprint` of the training samples, after training on a `SynthesisDataModule` or from a checkpoint."""
         self.trained_items: Tensor | None = None
         """Their hashes, (N,) int64."""
         self.privacy: dict[str, Any] | None = None
@@ -221,9 +221,7 @@ class LitGenerator(L.LightningModule, Synthesizer):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Says what the checkpoint holds, and what it was trained on."""
-        data = getattr(self.trainer, "datamodule", None)
-        if isinstance(data, SynthesisDataModule):
-            self.trained_on, self.trained_items, self._shares = data.trained_on, data.trained_items, data.shares
+        self._remember()
         checkpoint["torchaug"] = {
             "format": FORMAT,
             "kind": self.kind,
@@ -234,6 +232,20 @@ class LitGenerator(L.LightningModule, Synthesizer):
         }
         # what was given by a user's numpy would make it unreadable
         checkpoint.update({name: plain(value) for name, value in checkpoint.items() if name != "state_dict"})
+
+    def on_train_end(self) -> None:
+        """Makes it ready to sample, as one that is loaded from a checkpoint is."""
+        self._remember()
+        self.prepare_samples()
+
+    def _remember(self) -> None:
+        """Notes what it is trained on, and what privacy that has cost."""
+        data = getattr(self.trainer, "datamodule", None)
+        if isinstance(data, SynthesisDataModule):
+            self.trained_on, self.trained_items, self._shares = data.trained_on, data.trained_items, data.shares
+        card = getattr(data, "card", None)  # of private data
+        if card is not None:
+            self.privacy = card(self.global_step)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remembers what it was trained on; a checkpoint of another kind or format is refused."""

@@ -7,8 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from torchaug.data.bank import Bank
 
 Columns = dict[str, Tensor]
+Labels = int | str | Sequence[int] | Sequence[str] | Tensor | np.ndarray[Any, Any] | None
+"""What `sample` takes for the classes."""
 AT_ONCE = 256
 """Samples made at once, where nothing is known of their size."""
 
@@ -79,13 +82,13 @@ class Synthesizer(ABC):
         (content,) = columns.values()
         return content.float() / 255 if content.dtype == torch.uint8 else content
 
-    def sample(self, n: int, labels: int | str | Tensor | None = None, *, seed: int = 0, **settings: Any) -> Any:
+    def sample(self, n: int, labels: Labels = None, *, seed: int = 0, **settings: Any) -> Any:
         """`n` samples; the first of each class are those of a bank of the same seed, up to rounding.
 
         Args:
             n: how many, at least 1.
-            labels: one class, by number or name; (n,) class numbers; or None: classes as often as in the training data,
-                where these are known, else all equally often.
+            labels: one class, by number or name; (n,) of them, a list, a tensor or an array; or None: classes as often as in
+                the training data, where these are known, else all equally often.
             seed: of the samples.
             settings: see `make`.
 
@@ -189,22 +192,32 @@ class Synthesizer(ABC):
         parameter = next(self.parameters(), None) if isinstance(self, nn.Module) else None
         return torch.device("cpu") if parameter is None else parameter.device
 
-    def _numbers(self, n: int, labels: int | str | Tensor | None, seed: int) -> Tensor:
+    def _numbers(self, n: int, labels: Labels, seed: int) -> Tensor:
         who = f"{type(self).__name__}.sample"
         if n < 1:
             raise ValueError(f"{who}: n must be at least 1, got {n}")
-        if isinstance(labels, Tensor):
-            if labels.shape != (n,) or labels.dtype != torch.int64:
-                raise ValueError(f"{who}: labels must be ({n},) int64, got {labels.dtype} {tuple(labels.shape)}")
-            for number in labels.unique().tolist():
-                self.class_of(number)
-            return labels.cpu()
+        if isinstance(labels, (Tensor, np.ndarray, np.generic)):
+            labels = labels.tolist()
+        if isinstance(labels, (list, tuple)):
+            if len(labels) != n or any(isinstance(label, (list, tuple)) for label in labels):
+                raise ValueError(f"{who}: labels must be ({n},), a class for each sample, got {_shape(labels)}")
+            found = {label: self.class_of(label) for label in set(labels)}
+            return torch.tensor([found[label] for label in labels])
         if labels is not None:
-            return torch.full((n,), self.class_of(labels))
+            return torch.full((n,), self.class_of(cast("int | str", labels)))
         shares = self.shares or [1.0] * max(1, len(self.classes))
         edges = torch.tensor(shares, dtype=torch.float64).cumsum(0)
         u = uniforms(sample_keys(torch.arange(n), seed=seed), 1)[:, 0].double()
         return torch.searchsorted(edges, u * edges[-1], right=True).clamp(max=len(shares) - 1)
+
+
+def _shape(nested: Any) -> tuple[int, ...]:
+    """How long lists in lists are: the first of each.
+
+    >>> _shape([[1, 2, 3], [4, 5, 6]])
+    (2, 3)
+    """
+    return (len(nested), *(_shape(nested[0]) if nested else ())) if isinstance(nested, (list, tuple)) else ()
 
 
 def check_settings(who: str, settings: Mapping[str, Any], known: Sequence[str]) -> None:

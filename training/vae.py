@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -34,8 +34,9 @@ OF_CLASS = 16
 class LitVAE(LitImageGenerator):
     """An `ImageVAE` (or `ImageVQVAE`) with its optimiser, its averaged weights and its aggregated posterior.
 
-    Train it with a `SynthesisDataModule`, whose images the posterior is fitted to whenever a checkpoint is saved, so
-    that every checkpoint can be sampled: `LitVAE.load_from_checkpoint(path).sample(8, "cat")`.
+    Train it with a `SynthesisDataModule`, whose images the posterior is fitted to at the end and whenever a checkpoint is
+    saved, so that every checkpoint can be sampled: `LitVAE.load_from_checkpoint(path).sample(8, "cat")`. With a DataLoader
+    of your own, call `prepare_from` with images before sampling; samples come from the standard normal else.
 
     Args:
         shape: channels, height and width.
@@ -57,6 +58,8 @@ class LitVAE(LitImageGenerator):
     """
 
     kind = "vae"
+    content: ClassVar[str] = "image"
+    """What samples are called in a batch."""
 
     def __init__(
         self,
@@ -170,9 +173,9 @@ class LitVAE(LitImageGenerator):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """The loss of a batch, per pixel, so that the clipping below means the same at any size."""
-        keys = self.step_keys(len(batch["index"]))
+        keys = self.step_keys(len(batch[self.content]))
         images = self.augmented(batch, fold_in(keys, 0))
-        labels = batch["label"] if "label" in batch else batch["index"].new_zeros(len(images))
+        labels = batch["label"] if "label" in batch else torch.zeros_like(keys)
         loss, parts = self._loss(images, labels, keys)
         self.log_dict({"loss": loss.detach(), **parts}, batch_size=len(images))
         self._samples = len(images)
