@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 import numpy as np
-from torch import Tensor
 
 from torchaug.image.arguments import number, whole
 
@@ -78,13 +77,13 @@ def check_ranges(who: str, settings: Mapping[str, Any]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Numbers, text and arrays of numpy and torch as Python's own, those in dicts, lists and tuples too: a checkpoint with
-    others is not read with `weights_only`, and JSON has none. Anything else is as it was.
+    """Numbers, text and arrays of numpy as Python's own, those in dicts, lists and tuples too: a checkpoint with others is
+    not read with `weights_only`, and JSON has none. Anything else is as it was.
 
     >>> plain({"latent": np.int64(8), "classes": (np.str_("a"), None)}), plain(np.array([0.5]))
     ({'latent': 8, 'classes': ('a', None)}, [0.5])
     """
-    if isinstance(value, (np.generic, np.ndarray, Tensor)):
+    if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
     if isinstance(value, dict):
         return {plain(name): plain(each) for name, each in value.items()}

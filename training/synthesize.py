@@ -191,8 +191,8 @@ class Synthesis:
 def _as_json(settings: Mapping[str, Any]) -> Any:
     """Settings as a bank remembers them."""
     try:
-        return json.loads(json.dumps(plain(dict(settings))))
-    except (TypeError, ValueError) as error:
+        return json.loads(json.dumps(plain(dict(settings)), default=lambda value: value.tolist()))  # of a tensor
+    except (AttributeError, TypeError, ValueError) as error:
         raise TypeError(
             f"synthesize: settings must be text, numbers or truth values, since the bank remembers them, got {settings!r}"
         ) from error
