@@ -394,6 +394,14 @@ def test_codecs_without_public_bounds_are_refused(kind: str, tmp_path: Path) -> 
         trained(kind, tmp_path, settings={"encoding": "modes", "given_share": 0.5})
 
 
+def test_the_grid_of_a_column_is_not_taken_from_private_rows() -> None:
+    hundreds = torch.arange(0, 3000, 100, dtype=torch.float64)[:, None]
+    column = Column.of_numbers("pay", hundreds[:, 0].numpy())
+    assert column.grid is not None
+    data = TableDataset(hundreds, torch.zeros(30, 0, dtype=torch.int64), [column])
+    assert public_table(data, {"pay": (0, 5000)}).columns[0].grid is None
+
+
 def test_missing_values_cost_no_part_of_the_bounds() -> None:
     data = table()
     data.numeric[3, 0] = torch.nan

@@ -26,6 +26,8 @@ from torchaug.training.run import FEWEST, Watch, build, train
 from torchaug.training.settings import plain
 
 FILE = "generator.ckpt"
+PRIVATE_STEPS = 1000
+"""Of a training with privacy, where nothing else is asked for."""
 _PROBED = 6
 """Steps by whose time a training of so many seconds is planned; the first is left out."""
 OWN = (
@@ -102,41 +104,32 @@ def fit(
     """
     out, file = Path(out), Path(out) / FILE
     steps, seed, every = plain(steps), plain(seed), plain(every)
-    kinds = KINDS if privacy is None else PRIVATE
-    if kind not in kinds:
-        with_privacy = "" if privacy is None else " with privacy"
-        raise ValueError(f"fit: kind{with_privacy} must be one of {', '.join(kinds)}, got {kind!r}")
-    if privacy is not None and seconds is not None:
-        raise ValueError("fit: with privacy expected steps, since the noise depends on them, got seconds")
-    if (steps is not None and seconds is not None) or not all(x is None or 0 < x < math.inf for x in (steps, seconds)):
-        raise ValueError(f"fit: expected steps or seconds, one of them and above 0, got {steps} and {seconds}")
+    kinds, settings = KINDS if privacy is None else PRIVATE, dict(settings or {})
+    _check_asked(kind, kinds, steps, seconds, privacy, holdout)
     if file.exists() and not resume:
         raise FileExistsError(f"fit: {file} is already there; pass resume=True to go on from it, or remove it")
-    searched = kind == "gan" and (settings or {}).get("gamma") == "auto"
+    searched = kind == "gan" and settings.get("gamma") == "auto"
     options = _checked_options(trainer or {}, seconds, privacy, searched)
     if privacy is None:
-        fewest = 0 if (settings or {}).get("adaptive") else FEWEST  # below which nobody would look at them
+        fewest = 0 if settings.get("adaptive") else FEWEST  # below which nobody would look at them
         data = _batches(kind, dataset, batch_size, holdout=holdout, seed=seed, balance=balance, fewest=fewest)
-    elif holdout:
-        raise ValueError("fit: with privacy expected holdout=0, since its checks would look at training samples")
     else:
         size = _private_batch(kind, len(dataset.in_memory())) if batch_size is None else batch_size
-        data = PrivateData(dataset, privacy, steps or 1000, size, seed)
+        data = PrivateData(dataset, privacy, steps or PRIVATE_STEPS, size, seed)
     before = checkpoint_of(file, kind, data) if file.exists() else None
-    if searched and before is not None:
-        settings = {**(settings or {}), "gamma": before["hyper_parameters"]["gamma"]}
-    elif searched:
+    if searched and before is None:
         search: dict[str, Any] = {"seed": seed, "batch_size": data.batch_size, "balance": balance, "augment": augment}
-        found = find_gamma(dataset, settings=settings, progress=progress, **search)
-        settings = {**(settings or {}), "gamma": found.gamma}
+        settings["gamma"] = find_gamma(dataset, settings=settings, progress=progress, **search).gamma
+    elif searched:
+        del settings["gamma"]  # it was found before
     if before is not None:
-        settings = {**begun_with(before, kinds[kind], data), **(settings or {})}
+        settings = begun_with(before, kinds[kind], data) | settings
     if seconds is not None and before is not None:
         steps = before["hyper_parameters"]["steps"]  # as it was planned at first
     elif seconds is not None:
         steps = max(1, int(seconds / _seconds_per_step(kind, data, settings, augment, options)))
     elif steps is None:
-        steps = KINDS[kind].default_steps(data.train) if privacy is None else 1000
+        steps = KINDS[kind].default_steps(data.train) if privacy is None else PRIVATE_STEPS
     module = build(kind, data, steps, settings, augment, seed)
     if before is not None:
         same_settings(file, before, module)
@@ -159,6 +152,26 @@ def fit(
             stacklevel=2,
         )
     return file
+
+
+def _check_asked(
+    kind: str,
+    kinds: Mapping[str, Any],
+    steps: int | None,
+    seconds: float | None,
+    privacy: Privacy | None,
+    holdout: float,
+) -> None:
+    """Refuses what cannot be asked for, or not together."""
+    if kind not in kinds:
+        with_privacy = "" if privacy is None else " with privacy"
+        raise ValueError(f"fit: kind{with_privacy} must be one of {', '.join(kinds)}, got {kind!r}")
+    if privacy is not None and seconds is not None:
+        raise ValueError("fit: with privacy expected steps, since the noise depends on them, got seconds")
+    if privacy is not None and holdout:
+        raise ValueError("fit: with privacy expected holdout=0, since its checks would look at training samples")
+    if (steps is not None and seconds is not None) or not all(x is None or 0 < x < math.inf for x in (steps, seconds)):
+        raise ValueError(f"fit: expected steps or seconds, one of them and above 0, got {steps} and {seconds}")
 
 
 def _batches(kind: str, dataset: Loadable, batch_size: int | None, **settings: Any) -> SynthesisDataModule:

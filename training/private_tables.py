@@ -29,7 +29,8 @@ ROWS = 1001
 def public_table(data: TableDataset, bounds: Bounds) -> TableDataset:
     """Rows that tell of no row of `data`: numbers evenly spaced between bounds, each category in turn, all of it twice (once, they would look like ids).
 
-    Public, and so taken from the table: names, categories, decimals, and which columns may be missing values.
+    Public, and so taken from the table: names, categories, decimals, and which columns may be missing values. Not whether
+    whole numbers are all hundreds, or times all midnights: one row can change that.
 
     Args:
         data: the private table.
@@ -56,7 +57,7 @@ def public_table(data: TableDataset, bounds: Bounds) -> TableDataset:
     rows = max([ROWS, *(len(column.categories) for column in others)])
     spread = [_spread(column, *bounds[column.name], rows) for column in numeric]
     codes = [torch.arange(rows) % len(column.categories) for column in others]
-    columns = [replace(c, low=float(bounds[c.name][0]), high=float(bounds[c.name][1])) for c in numeric]
+    columns = [replace(c, low=float(bounds[c.name][0]), high=float(bounds[c.name][1]), grid=None) for c in numeric]
     numbers = (torch.stack(spread, 1) if spread else torch.zeros(rows, 0, dtype=torch.float64)).repeat(2, 1)
     numbers[0, data.numeric.isnan().any(0)] = torch.nan  # the lowest value is there once more
     return TableDataset(
