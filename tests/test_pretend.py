@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import test_tabular
 import test_volume
 import torch
-import zoo_audio
-import zoo_tabular
 import zoo_volume
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from pretend import GPU, pretended_gpu
-from test_properties import as_float
-from test_properties import labelled as labelled_images
 from torch import nn
-from zoo import EVERY
 
-from torchaug import Batch
 from torchaug.data import digits, transactions, vowels
 from torchaug.image import DiffAugment, RandomAffine
 from torchaug.models.privacy import Privacy
 from torchaug.training.fit import fit
 from torchaug.training.load import KINDS, load_generator
-from torchaug.transform import Layer
 
 MISMATCH = "Expected all tensors to be on the same device"
 
@@ -105,15 +96,16 @@ def test_waits_are_told_where_they_are_not_wanted() -> None:
             mode.waits = "default"
 
 
-# Transforms
+# Transforms of volumes: those of images, rows and sounds are followed by torch's fake tensors where they are tested
 
 
-def agree(transform: Layer, batch: Batch) -> None:
-    """On the GPU, with keys there and on the host, as on the CPU, without a wait."""
+@pytest.mark.parametrize("name", zoo_volume.EVERY)
+def test_volumes_are_transformed_there_as_here_without_a_wait(name: str) -> None:
+    transform, batch = zoo_volume.EVERY[name], test_volume.labelled(dtype=torch.float32)
     expected = transform(batch).present()
     with pretended_gpu() as mode:
-        there, transform = batch.to(GPU), copy.deepcopy(transform).to(GPU)  # with its bank of sounds
-        for keys in (there.key, batch.key):
+        there = batch.to(GPU)
+        for keys in (there.key, batch.key):  # there, and on the host
             transform(there, keys=keys)  # what is made once
             mode.waits = "error"
             found = transform(there, keys=keys).present()
@@ -122,26 +114,6 @@ def agree(transform: Layer, batch: Batch) -> None:
             for name, value in found.items():
                 assert value.device == GPU, name
                 torch.testing.assert_close(value.cpu(), expected[name], rtol=0, atol=1e-3, equal_nan=True)
-
-
-@pytest.mark.parametrize("name", EVERY)
-def test_images_are_transformed_there(name: str) -> None:
-    agree(EVERY[name], as_float(labelled_images()))
-
-
-@pytest.mark.parametrize("name", zoo_volume.EVERY)
-def test_volumes_are_transformed_there(name: str) -> None:
-    agree(zoo_volume.EVERY[name], test_volume.labelled(dtype=torch.float32))
-
-
-@pytest.mark.parametrize("name", zoo_tabular.EVERY)
-def test_rows_are_transformed_there(name: str) -> None:
-    agree(zoo_tabular.EVERY[name], test_tabular.labelled())
-
-
-@pytest.mark.parametrize("name", zoo_audio.EVERY)
-def test_sounds_are_transformed_there(name: str) -> None:
-    agree(zoo_audio.EVERY[name], zoo_audio.labelled(name))
 
 
 # Generators
