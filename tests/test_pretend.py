@@ -111,9 +111,9 @@ def test_volumes_are_transformed_there_as_here_without_a_wait(name: str) -> None
             found = transform(there, keys=keys).present()
             mode.waits = "default"
             assert found.keys() == expected.keys()
-            for name, value in found.items():
-                assert value.device == GPU, name
-                torch.testing.assert_close(value.cpu(), expected[name], rtol=0, atol=1e-3, equal_nan=True)
+            for field, value in found.items():
+                assert value.device == GPU, field
+                torch.testing.assert_close(value.cpu(), expected[field], rtol=0, atol=1e-3, equal_nan=True)
 
 
 # Generators
