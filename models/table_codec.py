@@ -281,7 +281,7 @@ def _encodings(data: TableDataset, encoding: str | Mapping[str, str]) -> dict[st
 
 def _notes(data: TableDataset) -> list[str]:
     """Columns that tell the rows apart: nothing can be learned from them, and what is made of them means nothing."""
-    notes, types = [], {} if data.schema is None else {field.name: field.type for field in data.schema}
+    notes, types = [], data.types
     for column, values in [*_numeric(data), *_categorical(data)]:
         there = values[~values.isnan()] if column.kind == "numeric" else values
         if column.name in types and library().types.is_temporal(types[column.name]):

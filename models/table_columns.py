@@ -17,6 +17,7 @@ from torch.nn.functional import one_hot
 
 from torchaug.data import Column
 from torchaug.models.mixture import SHALLOW, fit_mixture, kernels, peaks
+from torchaug.tabular.columns import on_grid
 
 CLIP = 4.0
 """Numbers of a quantile-normal column lie in [-4, 4]."""
@@ -151,8 +152,7 @@ class NumberColumn(FittedColumn):
             return values
         step, offset = self.config["grid"]
         first, last = ((self.span - offset) / step).unbind()  # bounds that somebody chose may lie beside the grid
-        on_grid: Tensor = ((values - offset) / step).round().clamp(first.ceil(), last.floor()) * step + offset
-        return on_grid
+        return on_grid(values, (step, offset)).clamp(first.ceil() * step + offset, last.floor() * step + offset)
 
     def _number(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """The numbers of values, and the modes that they belong to."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from torchaug.keys import fold_in, sample_keys, uniforms
 from torchaug.models.aggregated import AggregatedPosterior, stands_for
+from torchaug.models.fitted import FittedToImages
 from torchaug.models.gan_condition import Condition, ConditionKind
 from torchaug.models.latents import latents, on_circle, way
 from torchaug.models.likelihoods import Likelihood, PixelLikelihood
@@ -20,11 +21,9 @@ from torchaug.models.vae_objectives import divergence, elbo, log_weights
 Prior = Literal["aggregated", "normal"]
 AT_ONCE = 4096
 """Images decoded at once where many draws are made of each, at most."""
-FITTED_AT_ONCE = 512
-"""Images encoded at once to fit the aggregated posterior to them, at most."""
 
 
-class ImageVAE(nn.Module):
+class ImageVAE(FittedToImages):
     """Encodes an image of a known class into a latent, and decodes a latent and a class into an image.
 
     Train it with one of `torchaug.models.vae_objectives`.
@@ -105,31 +104,9 @@ class ImageVAE(nn.Module):
         return elbo(self, images, labels, noise, beta=beta, free_nats=free_nats)
 
     @torch.no_grad()
-    def fit_posterior(
-        self,
-        images: Tensor,
-        labels: Tensor,
-        pooling: float | None = None,
-        batch_size: int | None = None,
-        counts: Tensor | None = None,
-    ) -> None:
-        """Fits the aggregated posterior, and the variance of a Gaussian likelihood, to the training images.
-
-        Args:
-            images: (N, C, H, W) in [0, 1].
-            labels: (N,).
-            pooling: in images, how much a class's covariance borrows from the others, see `AggregatedPosterior.fit`.
-            batch_size: images encoded at once; None for as many as memory usually has room for.
-            counts: images of each class, where `images` are only some of them, see `AggregatedPosterior.fit`.
-        """
-        size = at_once(self.shape, FITTED_AT_ONCE) if batch_size is None else batch_size
-        self.fit_posterior_to(zip(images.split(size), labels.split(size), strict=True), pooling, counts)
-
-    @torch.no_grad()
     def fit_posterior_to(
         self, parts: Iterable[tuple[Tensor, Tensor]], pooling: float | None = None, counts: Tensor | None = None
     ) -> None:
-        """`fit_posterior`, given images and labels part by part: only one part needs to be in memory."""
         means, variances, squares, groups, start = [], [], [], [], 0
         for images, labels in parts:
             mean, log_variance = self.encode(images, labels)

@@ -9,17 +9,16 @@ from torch import Tensor, nn
 
 from torchaug.keys import uniforms
 from torchaug.models.aggregated import stands_for
+from torchaug.models.fitted import FITTED_AT_ONCE, FittedToImages
 from torchaug.models.latents import check_request
 from torchaug.models.likelihoods import Likelihood, PixelLikelihood
 from torchaug.models.networks import PRESETS, Decoder, Encoder, at_once, check_sizes, in_parts, preset_named, sizes
 from torchaug.models.quantizer import CodePrior, Quantizer
 
 COMMITMENT = 0.25
-FITTED_AT_ONCE = 512
-"""Images encoded at once to fit to them or to score them, at most."""
 
 
-class ImageVQVAE(nn.Module):
+class ImageVQVAE(FittedToImages):
     """Encodes an image of a known class into a grid of codes, learns which codes come together, and decodes them.
 
     The grid is that of the smallest stage of the networks, at most 4 x 4. All parts are trained by one loss; the prior
@@ -111,31 +110,9 @@ class ImageVQVAE(nn.Module):
         return loss, {name: part.detach() for name, part in parts.items()}
 
     @torch.no_grad()
-    def fit_posterior(
-        self,
-        images: Tensor,
-        labels: Tensor,
-        pooling: float | None = None,
-        batch_size: int | None = None,
-        counts: Tensor | None = None,
-    ) -> None:
-        """Fits the variance of a Gaussian likelihood to the training images; the prior over codes is trained already.
-
-        Args:
-            images: (N, C, H, W) in [0, 1].
-            labels: (N,).
-            pooling: there is nothing to pool.
-            batch_size: images encoded at once; None for as many as memory usually has room for.
-            counts: images of each class, where `images` are only some of them.
-        """
-        size = at_once(self.shape, FITTED_AT_ONCE) if batch_size is None else batch_size
-        self.fit_posterior_to(zip(images.split(size), labels.split(size), strict=True), pooling, counts)
-
-    @torch.no_grad()
     def fit_posterior_to(
         self, parts: Iterable[tuple[Tensor, Tensor]], pooling: float | None = None, counts: Tensor | None = None
     ) -> None:
-        """`fit_posterior`, given images and labels part by part: only one part needs to be in memory."""
         squares, classes = [], []
         for images, labels in parts:
             decoded = self.decode(self.encode(images, labels), labels)

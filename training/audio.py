@@ -11,9 +11,10 @@ from typing_extensions import Self
 
 from torchaug.data.waveforms import TensorWaveforms, windows
 from torchaug.models.audio_vae import AudioVAE
+from torchaug.models.fitted import FITTED_AT_ONCE
 from torchaug.models.networks import at_once
 from torchaug.models.spectrogram import SpectrogramCodec
-from torchaug.models.vae import FITTED_AT_ONCE, ImageVAE
+from torchaug.models.vae import ImageVAE
 from torchaug.training.data import InMemory
 from torchaug.training.generator import KeyedAugment
 from torchaug.training.synthesizer import Columns, check_settings

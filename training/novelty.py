@@ -48,22 +48,22 @@ class Novelty:
     Args:
         table: the training rows.
         codec: of the generator.
-        device: where the codec is and rows are made.
+        encoded: the training rows as it encodes them, (N, width), where rows will be made.
 
     >>> from torchaug.data import breast_cancer
     >>> data = breast_cancer()
     >>> train, fresh = data.subset(torch.arange(0, 569, 2)), data.subset(torch.arange(1, 569, 2))
-    >>> novelty = Novelty(train, TableCodec.fit(train), torch.device("cpu"))
+    >>> codec = TableCodec.fit(train)
+    >>> novelty = Novelty(train, codec, codec.encode(train.numeric, train.categorical))
     >>> [round(novelty.of(rows.numeric, rows.categorical).ratio, 1) for rows in (fresh, train)]
     [1.0, 0.0]
     """
 
-    def __init__(self, table: TableDataset, codec: TableCodec, device: torch.device) -> None:
+    def __init__(self, table: TableDataset, codec: TableCodec, encoded: Tensor) -> None:
         self._features = TableFeatures(table.numeric, table.categorical)
-        self._rows = self._features(table.tensors()).to(device)
+        self._rows = self._features(table.tensors()).to(encoded.device)
         some = self._rows[:: -(-len(self._rows) // LOOKED_AT)]
         fresh = distances(some, self._rows).kthvalue(min(2, len(self._rows)), dim=1).values
-        encoded = codec.encode(table.numeric.to(device), table.categorical.to(device))
         apart = self._nearest(*drawn_apart(codec, encoded, len(some)))
         self._usual = min(fresh, apart, key=lambda found: float(found.median()))
 

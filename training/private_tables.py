@@ -27,7 +27,9 @@ ROWS = 1001
 
 
 def public_table(data: TableDataset, bounds: Bounds) -> TableDataset:
-    """Rows that tell of no row of `data`: numbers evenly spaced between bounds, each category in turn, all of it twice (once, they would look like ids).
+    """Rows that tell of no row of `data`: numbers evenly spaced between bounds, each category in turn, all of it twice.
+
+    Once, the numbers would look like ids.
 
     Public, and so taken from the table: names, categories, decimals, and which columns may be missing values. Not whether
     whole numbers are all hundreds, or times all midnights: one row can change that.

@@ -197,7 +197,7 @@ class LitTable(LitGenerator):
         labels = torch.zeros(len(rows), dtype=torch.int64) if table.labels is None else table.labels
         levels = [len(column.categories) for column in table.columns if column.kind == "categorical"]
         sampler = ConditionSampler(table.categorical, levels).to(self.device) if levels else None
-        novelty = Novelty(table, codec, self.device)
+        novelty = Novelty(table, codec, rows)
         self._table = (_Table(rows, labels.to(self.device), sampler, novelty),)
 
     def on_fit_end(self) -> None:

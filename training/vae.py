@@ -11,10 +11,11 @@ from torch import Tensor
 from torchaug.keys import fold_in
 from torchaug.models.augment_checks import check_size
 from torchaug.models.ema import EMA
+from torchaug.models.fitted import FITTED_AT_ONCE
 from torchaug.models.latents import latents
 from torchaug.models.likelihoods import Likelihood
 from torchaug.models.networks import at_once
-from torchaug.models.vae import FITTED_AT_ONCE, ImageVAE
+from torchaug.models.vae import ImageVAE
 from torchaug.models.vae_objectives import elbo, iwae, wae_mmd
 from torchaug.models.vq import ImageVQVAE
 from torchaug.training.data import InMemory, SynthesisDataModule

@@ -30,7 +30,7 @@ def bounds(value: Any) -> Any:
 
 def in_numbers(bounds: Mapping[str, tuple[End, End]], data: Any) -> dict[str, tuple[Any, Any]]:
     """Bounds as the columns of a table hold them: of dates and times the count of their unit."""
-    types = {field.name: field.type for field in getattr(data, "schema", None) or ()}
+    types = getattr(data, "types", {})  # of tables
     numeric = [column.name for column in getattr(data, "columns", ()) if column.kind == "numeric"]
     return {name: _held(name, ends, types.get(name)) if name in numeric else ends for name, ends in bounds.items()}
 

@@ -127,7 +127,7 @@ def from_codes(codes: np.ndarray[Any, Any], categories: tuple[str | None, ...], 
 def to_arrow(table: TableDataset) -> Any:
     """See `TableDataset.to_arrow`."""
     pa = library()
-    types = {} if table.schema is None else {field.name: field.type for field in table.schema}
+    types = table.types
     arrays: dict[str, Any] = {}
     values = [*table.numeric.T.numpy(), *table.categorical.T.numpy()]
     for column, of_column in zip(table.columns, values, strict=True):

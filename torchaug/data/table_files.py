@@ -82,7 +82,7 @@ def _check_texts(data: TableDataset) -> None:
     for column, codes in zip(data.columns[width:], data.categorical.T, strict=True):
         used = codes.unique()[:, None]
         _check_column(TableDataset(torch.zeros(len(used), 0).double(), used, [column], schema=data.schema))
-    types = {} if data.schema is None else {field.name: field.type for field in data.schema}
+    types = data.types
     for column, numbers in zip(data.columns[:width], data.numeric.T, strict=True):
         there = numbers[~numbers.isnan()].unique()
         if len(there) and column.name in types and library().types.is_temporal(types[column.name]):

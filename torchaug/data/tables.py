@@ -191,6 +191,11 @@ class TableDataset(Dataset[Item]):
         return item | {"index": index}
 
     @property
+    def types(self) -> dict[str, Any]:
+        """The original Arrow type of each column, where these are known."""
+        return {} if self.schema is None else {field.name: field.type for field in self.schema}
+
+    @property
     def missing(self) -> dict[str, int]:
         """How many values of each column are missing."""
         numbers = self.numeric.isnan().sum(0).tolist()

@@ -42,7 +42,7 @@ def read_table_like(path_or_frame: Any, like: TableDataset) -> TableDataset:
     lacking = [column.name for column in like.columns if column.name not in columns]
     if lacking:
         raise ValueError(f"{_WHO}: expected the columns of {like.name}, got none called {', '.join(lacking)}")
-    types = {} if like.schema is None else {field.name: field.type for field in like.schema}
+    types = like.types
     values = [_values(columns[column.name], column, types.get(column.name)) for column in like.columns]
     rows, width = len(columns[like.columns[0].name]), like.numeric.shape[1]
     numbers = np.stack(values[:width], 1) if width else np.zeros((rows, 0))
